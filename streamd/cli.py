@@ -1,0 +1,100 @@
+"""The command line: a table of verbs, each in its own module, loaded only when called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamd
+from streamd.errors import ExitCode, StreamdError
+
+VERBS: dict[str, str] = {
+    "run": "watch the cameras (the daemon)",
+    "check": "validate the configuration without starting",
+    "models": "list, fetch and verify model files",
+    "enroll": "add a person by photographs",
+    "person": "list and forget people",
+    "gallery": "show the state of the gallery",
+    "recognize": "say who is on photographs",
+    "verify": "say whether two photographs show the same person",
+    "events": "print past events and follow new ones",
+    "bench": "measure this machine",
+    "doctor": "find out what is wrong with this installation",
+    "keys": "make keys for cameras on other hosts",
+}
+ROLES: dict[str, str] = {
+    "capture": "one camera's process (also by hand, on another host)",
+    "worker": "the inference process",
+    "publisher": "the event process",
+    "gateway": "the HTTP process",
+}
+"""Each name is a module ``streamd.commands.<name>`` with ``add_arguments(parser)`` and ``run(args) -> int``."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse's own never returns either
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
+
+
+def _overview() -> str:
+    width = max(len(name) for name in (*VERBS, *ROLES)) + 2
+    verbs = "\n".join(f"  {name:<{width}}{text}" for name, text in VERBS.items())
+    roles = "\n".join(f"  {name:<{width}}{text}" for name, text in ROLES.items())
+    return f"commands:\n{verbs}\n\nprocesses (started by 'run'):\n{roles}\n\n'streamd COMMAND --help' explains one."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the process's exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    top = _Parser(
+        prog="streamd",
+        description="Watches live video and says who is there.",
+        epilog=_overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"streamd {streamd.__version__}")
+    top.add_argument("command", metavar="COMMAND", choices=[*VERBS, *ROLES])
+    command = top.parse_args(args[:1] or ["--help"]).command
+    module = importlib.import_module(f"streamd.commands.{command}")
+    parser = _Parser(prog=f"streamd {command}", description={**VERBS, **ROLES}[command])
+    module.add_arguments(parser)
+    try:
+        code = module.run(parser.parse_args(args[1:]))
+        sys.stdout.flush()
+    except StreamdError as error:
+        print(_in_words(error, command), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `streamd events | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+    return int(code)
+
+
+def _in_words(error: StreamdError, command: str) -> str:
+    from streamd.config import redact
+    from streamd.errors import ConfigError
+
+    if isinstance(error, ConfigError):
+        return redact(str(error))
+    return f"streamd {command}: {redact(str(error))}"
+
+
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration (default: $STREAMD_CONFIG, ./streamd.yaml, /etc/streamd/streamd.yaml)",
+    )
+
+
+def add_json_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -1,0 +1,294 @@
+"""The configuration, one place per option: name, type, default, unit and a sentence each.
+
+The file is read by ``streamd.configfile``, which merges the sections that a camera may override
+(``capture detection tracking recognition``) before these models validate it. Every process gets the same
+frozen objects; children receive theirs as one JSON line on standard input.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition")
+
+CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+PositiveSeconds = Annotated[float, Field(gt=0)]
+TcpEndpoint = Annotated[str, Field(pattern=r"^tcp://(\*|\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}$")]
+
+
+def default_state_dir() -> Path:
+    """systemd's StateDirectory, else the XDG state directory."""
+    if given := os.environ.get("STATE_DIRECTORY"):
+        return Path(given.split(":")[0])
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "streamd"
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+
+class CaptureConfig(Section):
+    """How a camera is read. May be overridden per camera."""
+
+    transport: Literal["tcp", "udp"] = "tcp"
+    """RTSP transport. UDP loses packets silently; use it only where TCP is refused."""
+    open_timeout_s: PositiveSeconds = 10.0
+    """A camera that does not answer for this long while being opened counts as off."""
+    read_timeout_s: PositiveSeconds = 5.0
+    """A stream without a frame for this long counts as lost and is opened again."""
+    retry_min_s: PositiveSeconds = 0.5
+    """First pause before a lost camera is tried again; doubles with each failure, with jitter."""
+    retry_max_s: PositiveSeconds = 30.0
+    """Longest pause between tries."""
+    loop: bool = True
+    """Files and image folders start again at their end; false plays them once."""
+    pace: Literal["real", "fast"] = "real"
+    """Files play at their own speed (real), or as fast as they can be decoded (fast)."""
+    image_fps: Annotated[float, Field(gt=0, le=240)] = 1.0
+    """Pictures per second from an image folder."""
+    decoder_threads: Annotated[int, Field(ge=1, le=16)] = 1
+    """Threads of the decoder. One is best where cameras outnumber cores."""
+
+
+class DetectionConfig(Section):
+    """How faces are found, and how often. May be overridden per camera."""
+
+    model: str = "yunet"
+    """Detector: a name from ``streamd models list``, or ``package.module:Class``."""
+    longer_side_px: Annotated[int, Field(ge=96, le=4096)] = 640
+    """The view is scaled to this longer side before faces are looked for."""
+    min_score: Share = 0.6
+    """Detections below this score are dropped."""
+    min_face_px: Annotated[int, Field(ge=8)] = 40
+    """Faces with a shorter side under this many full-resolution pixels are followed but never decide."""
+    undecided_interval_s: Seconds = 0.1
+    """Pause between looks at a camera with a face that has no verdict yet."""
+    tracked_interval_s: Seconds = 0.25
+    """Pause between looks at a camera on which every face has its verdict."""
+    motion_interval_s: Seconds = 0.2
+    """Pause between looks at a camera on which something moves but no face is followed."""
+    still_interval_s: Seconds = 1.0
+    """Pause between looks at a camera on which nothing moves and no face is followed."""
+    motion_share: Share = 0.004
+    """Share of the view that must change to count as motion."""
+
+
+class TrackingConfig(Section):
+    """How faces are followed. May be overridden per camera."""
+
+    max_gap_s: PositiveSeconds = 1.5
+    """A face unseen for this long has left."""
+    min_hits: Annotated[int, Field(ge=1)] = 2
+    """Looks in which a face must be found before it counts as an appearance."""
+    min_iou: Share = 0.15
+    """Overlap below which a detection cannot continue a track."""
+
+
+class RecognitionConfig(Section):
+    """When a face gets a name. May be overridden per camera."""
+
+    embedder: str = "sface"
+    """Embedding model: a name from ``streamd models list``, or ``package.module:Class``."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Cosine similarity needed for a name; empty takes the model's own."""
+    margin: Share = 0.08
+    """How much more similar the best person must be than the second best."""
+    min_views: Annotated[int, Field(ge=1, le=50)] = 2
+    """Good views needed before a name is given."""
+    unknown_after_views: Annotated[int, Field(ge=1, le=50)] = 5
+    """Good views without a match after which a face counts as unknown."""
+    max_views: Annotated[int, Field(ge=1, le=50)] = 10
+    """Views kept per track; better ones replace the worst."""
+    recheck_s: PositiveSeconds = 2.0
+    """A decided face is embedded again after this long, so that a wrong name is taken back."""
+    min_quality: Share = 0.25
+    """Views of a lower quality (0..1) do not count."""
+
+
+class CameraConfig(Section):
+    """One camera."""
+
+    url: Annotated[str, Field(min_length=1)] | None = None
+    """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, or ``/dev/videoN``."""
+    remote: bool = False
+    """The camera is captured on another host, which connects to ``frames.listen``; no url is given here."""
+    capture: CaptureConfig = CaptureConfig()
+    detection: DetectionConfig = DetectionConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    recognition: RecognitionConfig = RecognitionConfig()
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> CameraConfig:
+        if self.remote == (self.url is not None):
+            raise ValueError("give either a url, or remote: true for a camera captured on another host")
+        return self
+
+
+class WorkersConfig(Section):
+    """The processes that detect, embed and decide."""
+
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    """Worker processes; cameras are spread over them."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
+    """``auto`` (an NVIDIA GPU where onnxruntime has one, else the CPU), ``cpu``, or ``cuda:0``."""
+    allow_cpu: bool = False
+    """With ``cuda:N``: go on without the GPU where it cannot be used, instead of refusing."""
+    max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Frames per batch; empty takes 1 on a CPU, where batches gain nothing, and 8 on a GPU."""
+    latency_budget_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0
+    """How long a batch may wait for further cameras."""
+    threads: Annotated[int, Field(ge=1, le=64)] = 1
+    """Threads of one inference."""
+    embeddings_per_step: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Faces embedded between two looks at the cameras; empty takes 4 on a CPU and 32 on a GPU."""
+
+
+class FramesConfig(Section):
+    """Where captures on other hosts connect to."""
+
+    listen: TcpEndpoint | None = None
+    """``tcp://0.0.0.0:5570`` for cameras with ``remote: true``; each further worker takes the next port."""
+    server_key: Path | None = None
+    """The worker's secret CURVE key, made by ``streamd keys new``."""
+    clients: Path | None = None
+    """Folder of the public keys (``<camera>.key``) of captures that may connect."""
+
+
+class GalleryConfig(Section):
+    """Known people."""
+
+    folder: Path | None = None
+    """Photos as ``<person>/*.jpg``, kept in step while the daemon runs; empty takes ``gallery`` in
+    ``state_dir``."""
+    sync: bool = True
+    """Whether the folder is watched."""
+    index: Literal["auto", "exact", "hnsw"] = "auto"
+    """Search structure; ``auto`` takes the exact one below ``hnsw_from`` faces."""
+    hnsw_from: Annotated[int, Field(ge=1)] = 20000
+    """Faces from which ``auto`` searches approximately."""
+
+
+class EventsConfig(Section):
+    """What is published, and how long it is kept."""
+
+    publish: TcpEndpoint = "tcp://127.0.0.1:5571"
+    """Where subscribers connect (ZeroMQ SUB)."""
+    replay: TcpEndpoint = "tcp://127.0.0.1:5572"
+    """Where subscribers ask for past events (ZeroMQ DEALER or REQ)."""
+    retention_days: Annotated[float, Field(gt=0)] = 30.0
+    """Events older than this are deleted from the journal."""
+
+
+class GatewayConfig(Section):
+    """The HTTP port."""
+
+    enabled: bool = True
+    """Whether the gateway runs."""
+    listen: Annotated[str, Field(pattern=r"^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}$")] = "127.0.0.1:8470"
+    """Address and port of ``/metrics``, ``/healthz`` and ``/readyz``; loopback only."""
+
+
+class SupervisionConfig(Section):
+    """How children are watched."""
+
+    heartbeat_s: PositiveSeconds = 0.5
+    """Pause between a child's signs of life."""
+    stall_after_s: PositiveSeconds = 10.0
+    """A child silent for this long is killed and started again."""
+    start_timeout_s: PositiveSeconds = 60.0
+    """A child that is not ready after this long is killed and started again."""
+    backoff_min_s: PositiveSeconds = 0.5
+    """Pause before the first restart; doubles with each, with jitter."""
+    backoff_max_s: PositiveSeconds = 60.0
+    """Longest pause before a restart."""
+    reset_after_s: PositiveSeconds = 60.0
+    """A child that ran this long starts again with the shortest pause."""
+    drain_s: PositiveSeconds = 20.0
+    """How long a stop may take before children are killed."""
+
+
+class LogConfig(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level written."""
+    format: Literal["auto", "text", "json"] = "auto"
+    """``auto`` is text on a terminal and JSON for journald."""
+
+
+class Config(Section):
+    """A whole configuration file."""
+
+    version: Literal[1] = 1
+    """Format of this file."""
+    state_dir: Path = Field(default_factory=default_state_dir)
+    """Gallery, journal and models. Default: ``$STATE_DIRECTORY``, else ``~/.local/state/streamd``."""
+    runtime_dir: Path | None = None
+    """Sockets between the processes, mode 0700. Default: ``$RUNTIME_DIRECTORY``, else ``run`` in
+    ``state_dir``."""
+    models_dir: Path | None = None
+    """Model files. Default: ``models`` in ``state_dir``."""
+    cameras: dict[CameraName, CameraConfig] = Field(default_factory=dict)
+    """The cameras by name."""
+    capture: CaptureConfig = CaptureConfig()
+    detection: DetectionConfig = DetectionConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    recognition: RecognitionConfig = RecognitionConfig()
+    workers: WorkersConfig = WorkersConfig()
+    frames: FramesConfig = FramesConfig()
+    gallery: GalleryConfig = GalleryConfig()
+    events: EventsConfig = EventsConfig()
+    gateway: GatewayConfig = GatewayConfig()
+    supervision: SupervisionConfig = SupervisionConfig()
+    log: LogConfig = LogConfig()
+
+    @property
+    def sockets_dir(self) -> Path:
+        if self.runtime_dir is not None:
+            return self.runtime_dir
+        given = os.environ.get("RUNTIME_DIRECTORY")
+        return Path(given.split(":")[0]) if given else self.state_dir / "run"
+
+    @property
+    def models_path(self) -> Path:
+        return self.models_dir or self.state_dir / "models"
+
+    @property
+    def gallery_folder(self) -> Path:
+        return self.gallery.folder or self.state_dir / "gallery"
+
+    @property
+    def gallery_file(self) -> Path:
+        return self.state_dir / "gallery.sqlite"
+
+    @property
+    def journal_file(self) -> Path:
+        return self.state_dir / "journal.sqlite"
+
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+
+
+def redact(text: str) -> str:
+    """``text`` with user names, passwords and queries of every URL in it replaced by ``***``."""
+    return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1?***", _CREDENTIALS.sub("***@", text))
+
+
+def redacted_url(url: str) -> str:
+    """A camera's URL as it may be shown: no user, no password, no query."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"***@{host}" if "@" in parts.netloc else host, parts.path, "", ""))

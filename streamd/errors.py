@@ -1,0 +1,111 @@
+"""Everything that streamd raises on purpose, as one tree.
+
+    StreamdError                 exit 70
+      UsageError                 exit 64   the command line asks for something that cannot be
+      ConfigError                exit 78   the configuration; carries every problem at once
+      UnavailableError           exit 69   something outside is missing, busy, full or refuses
+        ModelError                         a model file is missing, damaged or not what its manifest says
+        SourceError                        a camera
+          SourceLost                       it was there and is gone, or did not answer in time: retry
+          SourceRejected                   it answered no (password, codec, no such path): retry slowly
+          SourceEnded                      a file or folder played to its end
+        PhotoRefused                       a photo cannot be enrolled; carries the reason label
+        GalleryError                       the gallery's files cannot be used
+        JournalError                       the journal cannot be written or read
+      ProtocolError                        bytes that are not a message of ours
+
+Messages say what, where and what to do, in lower case, with the offending value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ExitCode:
+    """Process exit codes, from sysexits.h."""
+
+    OK = 0
+    USAGE = 64
+    UNAVAILABLE = 69
+    INTERNAL = 70
+    CONFIG = 78
+
+
+class StreamdError(Exception):
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(StreamdError):
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One thing wrong with a configuration file. Line and column count from 1; 0 where unknown."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    """The key, dotted: ``cameras.door.url``."""
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+class ConfigError(StreamdError):
+    """Every problem of a configuration at once, one a line."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+        super().__init__("\n".join(str(p) for p in problems))
+        self.problems = tuple(problems)
+
+
+class UnavailableError(StreamdError):
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class ModelError(UnavailableError):
+    pass
+
+
+class SourceError(UnavailableError):
+    pass
+
+
+class SourceLost(SourceError):
+    pass
+
+
+class SourceRejected(SourceError):
+    pass
+
+
+class SourceEnded(SourceError):
+    pass
+
+
+class PhotoRefused(UnavailableError):
+    """A photo cannot be enrolled. ``reason`` is a stable label, the message is for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class GalleryError(UnavailableError):
+    pass
+
+
+class JournalError(UnavailableError):
+    pass
+
+
+class ProtocolError(StreamdError):
+    pass

@@ -1,0 +1,131 @@
+"""What the parts ask of each other. Everything behind these can be exchanged by one line of configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from streamd.domain import Detection, Match, TrackUpdate, Yuv420
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streamd.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source turned out to be when it was opened."""
+
+    width: int
+    height: int
+    fps: float
+    """Nominal frames per second; 0 where the source does not say."""
+    codec: str
+
+
+class DecodedFrame(Protocol):
+    """A frame as the decoder left it. Conversions are made when asked for, and only then."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, both even (odd sizes lose their last row or column)."""
+
+    @property
+    def captured_at_s(self) -> float:
+        """Monotonic seconds at which the frame was received (live) or due (paced file)."""
+
+    @property
+    def captured_wall_s(self) -> float:
+        """Unix seconds of the same moment."""
+
+    @property
+    def media_s(self) -> float:
+        """Seconds into the stream by its own time stamps; may jump on live streams."""
+
+    def luma(self, step: int) -> NDArray[np.uint8]:
+        """Every ``step``-th pixel of every ``step``-th row of the luma plane, shape (~h/step, ~w/step)."""
+
+    def yuv420(self) -> Yuv420:
+        """The full-resolution picture, planar 4:2:0, owned by the caller."""
+
+    def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
+        """The whole view scaled to (height, width, 3), BGR, in one step; owned by the caller."""
+
+
+class Source(Protocol):
+    """A stream of pictures. Not thread-safe: one thread opens, reads and closes."""
+
+    def open(self) -> SourceInfo:
+        """Connect. Raises SourceLost (not there: try again) or SourceRejected (it said no)."""
+
+    def read(self, timeout_s: float) -> DecodedFrame:
+        """The next frame, in order. Raises SourceLost after ``timeout_s`` without one, SourceRejected for a
+        stream that cannot be decoded, SourceEnded at the end of a file that is played once."""
+
+    def close(self) -> None:
+        """Let go of everything; safe to call twice and on a source that never opened."""
+
+
+class Detector(Protocol):
+    """Finds faces."""
+
+    @property
+    def model_id(self) -> str:
+        """``name@sha256-prefix`` of the weights in use."""
+
+    @property
+    def has_landmarks(self) -> bool: ...
+
+    def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
+        """Faces per BGR image of any size, in that image's pixels, best first. Letterboxed, never stretched."""
+
+
+class Embedder(Protocol):
+    """Turns aligned faces into vectors."""
+
+    @property
+    def model_id(self) -> str:
+        """``name@sha256-prefix`` of the weights in use; vectors of two ids are never compared."""
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def threshold(self) -> float:
+        """Similarity at and above which one view of a small gallery's person is believed."""
+
+    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Unit rows of shape (n, dim) from BGR chips of shape (n, 112, 112, 3)."""
+
+
+class Tracker(Protocol):
+    """Follows faces of one camera. Pure: time is an argument."""
+
+    def update(self, detections: Sequence[Detection], at_s: float) -> TrackUpdate:
+        """A frame was looked at and these faces were found (perhaps none). Boxes in full-resolution pixels."""
+
+    def predict(self, at_s: float) -> TrackUpdate:
+        """No frame was looked at; where the tracks are expected to be, and which have been gone too long."""
+
+
+class Gallery(Protocol):
+    """Known people, searchable. Thread-safe; never pauses while it is changed."""
+
+    @property
+    def version(self) -> int:
+        """Grows with every change that a search can see."""
+
+    def search(self, vectors: NDArray[np.float32], *, people: int = 2) -> list[list[Match]]:
+        """For each unit row the ``people`` nearest people, best first, one match each."""
+
+
+class Sink(Protocol):
+    """Takes committed events somewhere."""
+
+    def emit(self, event: Event) -> None:
+        """Hand over one event, in order of ``seq``. Must not block."""
+
+    def close(self) -> None: ...
