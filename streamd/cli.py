@@ -31,6 +31,7 @@ ROLES: dict[str, str] = {
     "worker": "the inference process",
     "publisher": "the event process",
     "gateway": "the HTTP process",
+    "printer": "prints a line per event (run --print-events)",
 }
 """Each name is a module ``streamd.commands.<name>`` with ``add_arguments(parser)`` and ``run(args) -> int``."""
 

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the supervisor imports this module, and must not pay for numpy
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the supervisor imports this module, and must not pay for nu
     """Five points, shape (5, 2)."""
     Vector = NDArray[np.float32]
     """Embedding of unit length, shape (dim,)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -177,7 +178,7 @@ class Match:
     face_id: int
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What is held of a track."""
 
     PENDING = "pending"

@@ -11,7 +11,7 @@ import json
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from streamd.errors import ProtocolError
@@ -21,7 +21,7 @@ MAX_BYTES = 256 * 1024
 """Larger messages are not events of ours."""
 
 
-class EventType(str, Enum):
+class EventType(StrEnum):
     CAMERA_ONLINE = "camera.online"
     CAMERA_OFFLINE = "camera.offline"
     FACE_APPEARED = "face.appeared"
@@ -151,9 +151,10 @@ def _optional(body: dict[str, Any], name: str) -> Any:
     if not isinstance(value, _OPTIONAL_TYPES[name]) or isinstance(value, bool):
         raise TypeError(f"{name} is {type(value).__name__}")
     if name == "box":
-        if len(value) != 4 or not all(isinstance(v, int) for v in value):
+        box = tuple(body[name])
+        if len(box) != 4 or not all(isinstance(v, int) for v in box):
             raise TypeError("box is not four integers")
-        return tuple(value)
+        return box
     return value
 
 

@@ -77,6 +77,10 @@ class Detector(Protocol):
         """``name@sha256-prefix`` of the weights in use."""
 
     @property
+    def provider(self) -> str:
+        """The execution provider really in use: ``cpu``, ``cuda``."""
+
+    @property
     def has_landmarks(self) -> bool: ...
 
     def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
@@ -89,6 +93,10 @@ class Embedder(Protocol):
     @property
     def model_id(self) -> str:
         """``name@sha256-prefix`` of the weights in use; vectors of two ids are never compared."""
+
+    @property
+    def provider(self) -> str:
+        """The execution provider really in use: ``cpu``, ``cuda``."""
 
     @property
     def dim(self) -> int: ...

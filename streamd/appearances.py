@@ -1,0 +1,147 @@
+"""One face's story on one camera, told as events: appeared, then a verdict, perhaps revised, then left. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from streamd.domain import Box, Decision, Frame, Identity, Match, Track, Verdict
+from streamd.events import Event, EventType, new_id, timestamp
+from streamd.recognition import Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The frame that an event rests on, and the clocks when it was decided."""
+
+    frame: Frame
+    decided_at_s: float
+    """Monotonic."""
+    decided_wall_s: float
+    gallery_version: int
+    model: str
+
+    @property
+    def camera(self) -> str:
+        return self.frame.id.camera
+
+
+@dataclass(slots=True)
+class Appearance:
+    """A track, its evidence, and what has been told of it."""
+
+    id: str
+    track: Track
+    evidence: Evidence
+    appeared: bool = False
+    told: Decision = field(default_factory=lambda: Decision(Verdict.PENDING))
+    verdict_event: str | None = None
+    """Id of the event that told the verdict that holds."""
+    best_quality: float = 0.0
+
+    @property
+    def decided(self) -> bool:
+        return self.told.verdict is not Verdict.PENDING
+
+    def tell(self, decision: Decision, moment: Moment) -> list[Event]:
+        """The events that this decision calls for: none, the verdict, or its correction."""
+        events: list[Event] = []
+        if not self.appeared and (self.track.confirmed or decision.verdict is Verdict.KNOWN):
+            self.appeared = True
+            events.append(self._event(EventType.FACE_APPEARED, moment))
+        if self.appeared and _differs(decision, self.told):
+            events.append(self._verdict(decision, moment))
+        return events
+
+    def leave(self, moment: Moment) -> list[Event]:
+        """The face is gone."""
+        if not self.appeared:
+            return []
+        seconds = round(self.track.seen_at_s - self.track.started_at_s, 3)
+        evidence: dict[str, object] = {"seconds": seconds, "views": len(self.evidence.views)}
+        return [self._event(EventType.FACE_LEFT, moment, decision=self.told, evidence=evidence)]
+
+    def _verdict(self, decision: Decision, moment: Moment) -> Event:
+        kind = _kind(decision, self.told)
+        evidence: dict[str, object] = {"views": decision.views}
+        if decision.identity is None and decision.best is not None:
+            evidence["best"] = _rounded(decision.best.similarity)
+        event = self._event(kind, moment, decision=decision, evidence=evidence, revises=self.verdict_event)
+        self.told = decision
+        self.verdict_event = event.id
+        return event
+
+    def _event(
+        self,
+        kind: EventType,
+        moment: Moment,
+        *,
+        decision: Decision | None = None,
+        evidence: dict[str, object] | None = None,
+        revises: str | None = None,
+    ) -> Event:
+        frame = moment.frame
+        latency_s = max(0.0, moment.decided_at_s - self.track.started_at_s)
+        return Event(
+            type=kind,
+            camera=moment.camera,
+            at=timestamp(moment.decided_wall_s),
+            id=new_id(),
+            track=self.id,
+            identity=_identity(decision.identity) if decision and decision.identity else None,
+            runner_up=_match(decision.runner_up) if decision and decision.runner_up else None,
+            evidence=evidence,
+            revises=revises,
+            quality=_rounded(self.best_quality) if self.best_quality else None,
+            box=_pixels(self.track.box, frame.picture.size),
+            frame={
+                "epoch": frame.id.epoch,
+                "seq": frame.id.seq,
+                "size": list(frame.picture.size),
+                "at": timestamp(frame.captured_wall_s),
+            },
+            gallery_version=moment.gallery_version,
+            model=moment.model,
+            latency_ms=None if kind is EventType.FACE_LEFT else round(latency_s * 1000),
+        )
+
+
+def _kind(decision: Decision, told: Decision) -> EventType:
+    """A name given is ``identified``, also after ``unknown``; a name taken back or exchanged is ``revised``."""
+    if told.identity is not None:
+        return EventType.FACE_REVISED
+    return EventType.FACE_IDENTIFIED if decision.identity else EventType.FACE_UNKNOWN
+
+
+def _differs(decision: Decision, told: Decision) -> bool:
+    if decision.verdict is Verdict.PENDING:
+        return False
+    return decision.verdict is not told.verdict or _person(decision) != _person(told)
+
+
+def _person(decision: Decision) -> str | None:
+    return decision.identity.person_id if decision.identity else None
+
+
+def _identity(identity: Identity) -> dict[str, object]:
+    return {
+        "id": identity.person_id,
+        "name": identity.name,
+        "similarity": _rounded(identity.similarity),
+        "threshold": _rounded(identity.threshold),
+        "margin": _rounded(identity.margin),
+    }
+
+
+def _match(match: Match) -> dict[str, object]:
+    return {"id": match.person_id, "name": match.name, "similarity": _rounded(match.similarity)}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Whole pixels inside the picture."""
+    width, height = size
+    x1, y1 = max(0, round(box.x1)), max(0, round(box.y1))
+    return x1, y1, max(x1, min(width, round(box.x2))), max(y1, min(height, round(box.y2)))

@@ -1,0 +1,148 @@
+"""One camera's process: keeps the newest frame, and gives it to the worker when the worker asks."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+
+import zmq
+
+from streamd.child import ChildContext
+from streamd.config import CameraConfig, redacted_url
+from streamd.domain import Frame, FrameId
+from streamd.framelink import CaptureEnd
+from streamd.metrics import Metrics
+from streamd.reading import CameraState, Newest, Reader
+from streamd.sockets import CurveClient
+from streamd.sources.opening import open_source
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.25
+
+
+class Capture:
+    """The work loop. Its sign of life depends on the reader's: a decoder that hangs silences the process."""
+
+    def __init__(self, context: ChildContext, camera: str, link: CaptureEnd) -> None:
+        config = context.config.cameras[camera]
+        if config.url is None:
+            raise ValueError(f"camera {camera!r} has no url")
+        url = config.url
+        self._context = context
+        self._camera = camera
+        self._config: CameraConfig = config
+        self._link = link
+        self._epoch = uuid.uuid4().hex[:8]
+        self._reader = Reader(lambda: open_source(url, config.capture), config.capture, name=camera)
+        self._metrics = _CameraMetrics(context.metrics, camera)
+        self._told: CameraState | None = None
+        self._told_at_s = float("-inf")
+        self._wanted = False
+
+    def run(self) -> int:
+        poller = zmq.Poller()
+        poller.register(self._link.socket, zmq.POLLIN)
+        poller.register(self._reader.wake_fd, zmq.POLLIN)
+        self._context.register(poller)
+        self._reader.start()
+        self._context.link.ready()
+        while not self._context.draining:
+            poller.poll(int(POLL_S * 1000))
+            self._reader.acknowledge()
+            self._step(time.monotonic())
+        self._link.bye(reason="stopped", message="capture stopped")
+        self._reader.close(timeout_s=2.0)
+        return 0
+
+    def _step(self, now_s: float) -> None:
+        state = self._reader.state
+        if not state.online and (state != self._told or now_s - self._told_at_s >= 1.0):
+            # Repeated, as READY is: the worker may have been restarted since.
+            self._link.bye(reason=state.reason, message=state.message)
+            self._told_at_s = now_s
+            self._wanted = False
+        self._told = state
+        self._wanted = self._link.asked() or self._wanted
+        newest = self._reader.newest
+        if newest is not None and self._wanted:
+            self._wanted = not self._send()
+        elif newest is not None:
+            self._link.announce(motion=newest.motion, now_s=now_s)
+        self._metrics.update(self._reader, state)
+        if not self._reader.hung(now_s):
+            self._context.turn()
+
+    def _send(self) -> bool:
+        newest = self._reader.take()
+        if newest is None:
+            return False
+        started_s = time.monotonic()
+        frame = self._converted(newest)
+        self._context.metrics.stage.labels(stage="convert").observe(time.monotonic() - started_s)
+        self._link.send(frame)
+        self._metrics.sent += 1
+        return True
+
+    def _converted(self, newest: Newest) -> Frame:
+        frame = newest.frame
+        width, height = fitted(frame.size, self._config.detection.longer_side_px)
+        return Frame(
+            id=FrameId(self._camera, self._epoch, newest.seq),
+            captured_at_s=frame.captured_at_s,
+            captured_wall_s=frame.captured_wall_s,
+            image=frame.bgr(width, height),
+            picture=frame.yuv420(),
+            motion=newest.motion,
+        )
+
+
+class _CameraMetrics:
+    """Turns the reader's running totals into counters."""
+
+    def __init__(self, metrics: Metrics, camera: str) -> None:
+        self.sent = 0
+        self._metrics = metrics
+        self._camera = camera
+        self._seen = {"decoded": 0, "skipped": 0, "reconnects": 0}
+
+    def update(self, reader: Reader, state: CameraState) -> None:
+        camera = self._camera
+        decoded, waiting = reader.decoded, reader.newest is not None
+        self._metrics.source_up.labels(camera=camera).set(float(state.online))
+        self._metrics.decoded_frames.labels(camera=camera).inc(self._grown("decoded", decoded))
+        skipped = self._grown("skipped", max(decoded - self.sent - waiting, 0))
+        self._metrics.frames_skipped.labels(camera=camera, reason="not_asked").inc(skipped)
+        reconnects = self._grown("reconnects", reader.reconnects)
+        if reconnects:
+            self._metrics.source_reconnects.labels(camera=camera, reason=state.reason).inc(reconnects)
+
+    def _grown(self, name: str, total: int) -> int:
+        grown = max(0, total - self._seen[name])
+        self._seen[name] += grown
+        return grown
+
+
+def fitted(size: tuple[int, int], longer_side_px: int) -> tuple[int, int]:
+    """Width and height of a view scaled down to a longer side, same aspect, even; never enlarged."""
+    width, height = size
+    scale = min(1.0, longer_side_px / max(width, height))
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+
+
+def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = None) -> int:
+    """Run the one camera of ``context.config`` until told to drain."""
+    (camera,) = context.config.cameras
+    url = context.config.cameras[camera].url or ""
+    logger.info("capturing %s", redacted_url(url))
+    socket = context.sockets.connect(
+        zmq.DEALER,
+        endpoint,
+        identity=camera.encode(),
+        hwm=2,
+        # A frame for a worker that is not there would be old when it comes.
+        queue_unconnected=False,
+        curve=curve,
+    )
+    return Capture(context, camera, CaptureEnd(socket)).run()

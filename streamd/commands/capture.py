@@ -1,0 +1,64 @@
+"""``streamd capture``: one camera's process; by hand also on another host, connected to a worker over tcp."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from streamd.child import ChildContext, Launch, run_alone, run_supervised
+from streamd.cli import add_config_argument
+from streamd.config import CameraConfig, Config
+from streamd.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_argument(parser)
+    parser.add_argument("--camera", metavar="NAME", help="the camera to capture")
+    parser.add_argument("--connect", metavar="ENDPOINT", help="the worker: tcp://HOST:PORT (default: this host's)")
+    parser.add_argument("--url", help="the camera's address (default: the configuration's)")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="this camera's secret key (NAME.key_secret)")
+    parser.add_argument("--server-key", type=Path, metavar="FILE", help="the worker's public key (worker.key)")
+    parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.supervised:
+        return run_supervised("capture", _serve_locally)
+    if not args.camera:
+        raise UsageError("name the camera: --camera NAME")
+    return run_alone(*_by_hand(args))
+
+
+def _serve_locally(context: ChildContext) -> int:
+    from streamd.capture import serve
+    from streamd.endpoints import frames_endpoint
+
+    return serve(context, endpoint=frames_endpoint(context.config.sockets_dir, context.index))
+
+
+def _by_hand(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # (Launch, Serve)
+    from streamd.capture import serve
+    from streamd.configfile import load_config
+    from streamd.endpoints import frames_endpoint
+    from streamd.sockets import CurveClient
+
+    config = load_config(args.config)
+    camera = _camera(config, args)
+    only = config.model_copy(update={"cameras": {args.camera: camera}})
+    if bool(args.key) != bool(args.server_key):
+        raise UsageError("--key and --server-key go together")
+    curve = CurveClient(args.key, args.server_key) if args.key else None
+    endpoint = args.connect or frames_endpoint(config.sockets_dir, 0)
+    launch = Launch(f"capture@{args.camera}", 0, "", only)
+    return launch, partial(serve, endpoint=endpoint, curve=curve)
+
+
+def _camera(config: Config, args: argparse.Namespace) -> CameraConfig:
+    known = config.cameras.get(args.camera)
+    if args.url:
+        base = known or CameraConfig(url=args.url, capture=config.capture, detection=config.detection)
+        return base.model_copy(update={"url": args.url, "remote": False})
+    if known is None or known.url is None:
+        raise UsageError(f"camera {args.camera!r} has no url in the configuration: give --url")
+    return known

@@ -1,0 +1,134 @@
+"""``streamd events``: past events from the journal, new ones from the publisher."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from streamd.cli import add_config_argument, add_json_argument
+from streamd.client import Subscription
+from streamd.config import Config
+from streamd.eventlines import EventLines
+from streamd.events import Event, EventType
+from streamd.journal import Filter, Journal, Stored
+
+DEFAULT_LAST = 20
+PAGE = 1000
+PATIENCE_S = 2.0
+"""A publisher that is silent for this long is reported, once."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config_argument(parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="go on with new events until Ctrl-C")
+    begin = parser.add_mutually_exclusive_group()
+    begin.add_argument("--since", type=_number, metavar="N", help="events numbered above N (0: all)")
+    begin.add_argument("--last", type=_number, metavar="N", help=f"the newest N events (default {DEFAULT_LAST})")
+    parser.add_argument("--camera", action="append", default=[], metavar="NAME", help="only of this camera; repeatable")
+    parser.add_argument(
+        "--type",
+        action="append",
+        default=[],
+        metavar="TYPE",
+        choices=[kind.value for kind in EventType],
+        help="only of this type, such as face.identified; repeatable",
+    )
+    parser.add_argument("--person", metavar="WHO", help="only of this person, by name or id")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from streamd.configfile import load_config
+
+    config = load_config(args.config)
+    show = _as_json if args.json else _as_lines()
+    only = Filter(tuple(args.camera), tuple(args.type), args.person)
+    try:
+        if args.follow:
+            _follow(config, _first(config, args, only), only, show)
+        else:
+            _past(config, args, only, show)
+    except KeyboardInterrupt:
+        return 0  # the usual way to leave --follow
+    return 0
+
+
+def show_followed(subscription: Subscription, show: Callable[[Event], None], *, only: Filter) -> None:
+    """Hand over event after event, for ever; say once where nobody publishes."""
+    told_at_s = time.monotonic() + PATIENCE_S
+    while True:
+        event = subscription.next(0.5)
+        if event is not None and _concerns(event, only.person):
+            show(event)
+        if not subscription.connected and time.monotonic() > told_at_s:
+            told_at_s = float("inf")
+            print("streamd events: no publisher answers yet; waiting for one", file=sys.stderr, flush=True)
+
+
+def _follow(config: Config, since: int | None, only: Filter, show: Callable[[Event], None]) -> None:
+    with Subscription(
+        publish=config.events.publish,
+        replay=config.events.replay,
+        since=since,
+        cameras=only.cameras,
+        types=only.types,
+    ) as subscription:
+        show_followed(subscription, show, only=only)
+
+
+def _first(config: Config, args: argparse.Namespace, only: Filter) -> int | None:
+    """The number after which following begins; None for new events only."""
+    if args.last is None or not config.journal_file.exists():
+        return args.since  # type: ignore[no-any-return]  # argparse gives an int or None
+    with Journal(config.journal_file, read_only=True) as journal:
+        rows = journal.last(args.last, only=only)
+        return rows[0].seq - 1 if rows else journal.last_seq
+
+
+def _past(config: Config, args: argparse.Namespace, only: Filter, show: Callable[[Event], None]) -> None:
+    with Journal(config.journal_file, read_only=True) as journal:
+        for row in _rows(journal, args, only):
+            show(row.event())
+
+
+def _rows(journal: Journal, args: argparse.Namespace, only: Filter) -> Iterator[Stored]:
+    if args.since is None:
+        yield from journal.last(DEFAULT_LAST if args.last is None else args.last, only=only)
+        return
+    position = args.since
+    while rows := journal.since(position, PAGE, only=only):
+        yield from rows
+        position = rows[-1].seq
+
+
+def _concerns(event: Event, person: str | None) -> bool:
+    if person is None:
+        return True
+    identity = event.identity or {}
+    return identity.get("id") == person or str(identity.get("name")).casefold() == person.casefold()
+
+
+def _as_json(event: Event) -> None:
+    print(event.to_json().decode(), flush=True)
+
+
+def _as_lines() -> Callable[[Event], None]:
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    lines = EventLines(colour=colour, today=datetime.now().astimezone().date())
+
+    def show(event: Event) -> None:
+        for line in lines.lines(event):
+            print(line, flush=True)
+
+    return show
+
+
+def _number(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 2**53:
+        raise argparse.ArgumentTypeError(f"{text}: not a number of events")
+    return value

@@ -1,0 +1,75 @@
+"""The doctor on models: there, intact, and one inference of each."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+from streamd.commands.finding import Finding, Level
+from streamd.config import CameraConfig, Config
+from streamd.errors import ModelError
+
+REPETITIONS = 5
+
+
+def models(config: Config) -> Iterator[Finding]:
+    """Every model that some camera uses."""
+    settings: list[Config | CameraConfig] = [config, *config.cameras.values()]
+    for name in dict.fromkeys(each.detection.model for each in settings):
+        yield _examined(name, lambda name: _detect(config, name))
+    for name in dict.fromkeys(each.recognition.embedder for each in settings):
+        yield _examined(name, lambda name: _embed(config, name))
+
+
+def _examined(name: str, examine: Callable[[str], str]) -> Finding:
+    try:
+        return Finding(Level.OK, f"model {name}", examine(name))
+    except ModelError as error:
+        return Finding(Level.FAIL, f"model {name}", str(error), "streamd models pull, then streamd models verify")
+
+
+def _detect(config: Config, name: str) -> str:
+    import numpy as np
+
+    from streamd.vision.loading import load_detector
+
+    workers = config.workers
+    detector = load_detector(
+        name,
+        models=config.models_path,
+        device=workers.device,
+        threads=workers.threads,
+        allow_cpu=workers.allow_cpu,
+    )
+    picture = np.random.default_rng(1).integers(0, 256, (360, 640, 3), dtype=np.uint8)
+    median_ms = _median_ms(lambda: detector.detect([picture], min_score=config.detection.min_score))
+    return f"{detector.model_id}, {median_ms:.1f} ms for 640x360 on {detector.provider}"
+
+
+def _embed(config: Config, name: str) -> str:
+    import numpy as np
+
+    from streamd.vision.loading import load_embedder
+
+    workers = config.workers
+    embedder = load_embedder(
+        name,
+        models=config.models_path,
+        device=workers.device,
+        threads=workers.threads,
+        allow_cpu=workers.allow_cpu,
+    )
+    chips = np.random.default_rng(1).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
+    median_ms = _median_ms(lambda: embedder.embed(chips))
+    return f"{embedder.model_id}, {median_ms:.1f} ms a face on {embedder.provider}"
+
+
+def _median_ms(work: Callable[[], object]) -> float:
+    work()  # the first run allocates
+    taken_s = []
+    for _ in range(REPETITIONS):
+        started_s = time.perf_counter()
+        work()
+        taken_s.append(time.perf_counter() - started_s)
+    return statistics.median(taken_s) * 1000

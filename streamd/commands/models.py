@@ -1,0 +1,102 @@
+"""``streamd models``: what models there are, fetch them, look whether they are intact."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from streamd.cli import add_config_argument, add_json_argument
+from streamd.errors import ExitCode, UsageError
+from streamd.vision.catalog import DEFAULT_MODELS, Manifest, catalogue
+from streamd.vision.modelstore import ModelState, ModelStore, pull, verify
+from streamd.vision.progress import terminal_progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    _add_verb(verbs.add_parser("list", help="every model, its licence, and whether it is there"))
+    fetching = verbs.add_parser("pull", help=f"fetch and prepare models (default: {' '.join(DEFAULT_MODELS)})")
+    checking = verbs.add_parser("verify", help="compare files with their hashes (default: all that are there)")
+    for verb in (fetching, checking):
+        _add_verb(verb)
+        verb.add_argument("names", nargs="*", metavar="NAME", help="a model from 'streamd models list'")
+
+
+def _add_verb(parser: argparse.ArgumentParser) -> None:
+    add_config_argument(parser)
+    add_json_argument(parser)
+    parser.add_argument("--models-dir", type=Path, metavar="DIR", help="model files (default: the configuration's)")
+
+
+def run(args: argparse.Namespace) -> int:
+    folder = args.models_dir or _configured_folder(args.config)
+    if args.verb == "list":
+        return _list(folder, as_json=args.json)
+    _refuse_unknown(args.names, folder)
+    if args.verb == "pull":
+        return _pull(args.names or list(DEFAULT_MODELS), folder, as_json=args.json)
+    return _verify(args.names, folder, as_json=args.json)
+
+
+def _configured_folder(config: Path | None) -> Path:
+    from streamd.configfile import load_config
+
+    return load_config(config).models_path
+
+
+def _refuse_unknown(names: list[str], folder: Path) -> None:
+    known = catalogue(ModelStore(folder).manifests)
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no model is called '{unknown[0]}'; there are: {', '.join(sorted(known))}")
+
+
+def _list(folder: Path, *, as_json: bool) -> int:
+    store = ModelStore(folder)
+    states = [ModelState(m, store.problem(m)) for m in catalogue(store.manifests).values()]
+    if as_json:
+        print(json.dumps([_as_json(state) for state in states], indent=2))
+        return ExitCode.OK
+    for state in states:
+        manifest = state.manifest
+        there = "ready" if state.problem is None else "-"
+        print(f"{manifest.name:<12}{manifest.kind:<10}{there:<7}{manifest.licence:<14}{manifest.summary}")
+    return ExitCode.OK
+
+
+def _pull(names: list[str], folder: Path, *, as_json: bool) -> int:
+    states = []
+    progress = terminal_progress()
+    for name in names:
+        states += pull([name], folder, progress)
+        if not as_json:
+            print(f"{name}: {'ready' if states[-1].changed else 'was there already'}", flush=True)
+    if as_json:
+        print(json.dumps([_as_json(state) for state in states], indent=2))
+    return ExitCode.OK
+
+
+def _verify(names: list[str], folder: Path, *, as_json: bool) -> int:
+    states = verify(names, folder)
+    if as_json:
+        print(json.dumps([_as_json(state) for state in states], indent=2))
+    else:
+        for state in states:
+            print(f"{state.manifest.name}: {state.problem or 'intact'}")
+        if not states:
+            print(f"no models in {folder}: run 'streamd models pull'")
+    return ExitCode.UNAVAILABLE if any(state.problem for state in states) or not states else ExitCode.OK
+
+
+def _as_json(state: ModelState) -> dict[str, object]:
+    manifest: Manifest = state.manifest
+    return {
+        "name": manifest.name,
+        "kind": manifest.kind,
+        "model_id": manifest.model_id,
+        "licence": manifest.licence,
+        "origin": manifest.origin,
+        "summary": manifest.summary,
+        "problem": state.problem,
+        "changed": state.changed,
+    }

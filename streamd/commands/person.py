@@ -1,0 +1,105 @@
+"""``streamd person``: lists, shows, renames and forgets people."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from streamd.cli import add_config_argument, add_json_argument
+from streamd.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from streamd.config import Config
+    from streamd.gallery.store import GalleryStore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    listing = verbs.add_parser("list", help="everybody in the gallery")
+    showing = verbs.add_parser("show", help="a person's faces")
+    renaming = verbs.add_parser("rename", help="give a person another name")
+    forgetting = verbs.add_parser("forget", help="delete a person and their faces for good")
+    for verb in (listing, showing, renaming, forgetting):
+        add_config_argument(verb)
+        add_json_argument(verb)
+    for verb in (showing, forgetting):
+        verb.add_argument("name", metavar="NAME")
+    renaming.add_argument("name", metavar="OLD")
+    renaming.add_argument("new", metavar="NEW")
+
+
+def run(args: argparse.Namespace) -> int:
+    from streamd.configfile import load_config
+    from streamd.gallery.store import GalleryStore
+
+    config = load_config(args.config)
+    with GalleryStore(config.gallery_file) as store:
+        body, lines = _VERBS[args.verb](args, store, config)
+    print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(lines))
+    return ExitCode.OK
+
+
+def _list(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    people = store.people()
+    width = max((len(p.name) for p in people), default=0) + 2
+    lines = [f"{p.name:<{width}}{_faces(p.faces):<12}{_day(p.created_wall_s)}" for p in people]
+    return [_person(p) for p in people], lines or ["the gallery is empty: streamd enroll NAME PHOTO..."]
+
+
+def _show(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    person = store.person(args.name)
+    faces = store.faces_of(person.id)
+    lines = [f"{person.name}  {person.id}  since {_day(person.created_wall_s)}"]
+    lines += [f"  face {f.id:<7}quality {f.quality:.2f}  {f.model_id}  {f.source}" for f in faces]
+    return _person(person) | {"faces": [_rounded(asdict(f)) for f in faces]}, lines
+
+
+def _rename(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    from streamd.gallery.names import person_name
+
+    old, new = person_name(args.name), person_name(args.new)
+    before, after = config.gallery_folder / old, config.gallery_folder / new
+    if before.is_dir() and after.exists():
+        raise UsageError(f"the folder {after} exists already; move its photos away first")
+    store.rename(old, new)
+    lines = [f"{old} is now {new}"]
+    if before.is_dir():  # else the next photo there would bring the old name back
+        before.rename(after)
+        lines.append(f"their photos are now in {after}")
+    return {"renamed": old, "to": new}, lines
+
+
+def _forget(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    forgotten = store.forget(args.name)
+    photos = [str(config.gallery_folder / path) for path in forgotten.photos]
+    lines = [f"{args.name} is forgotten: {_faces(forgotten.faces)} deleted"]
+    if photos:
+        lines.append("photos that are still in the folder, not enrolled again; delete them yourself:")
+        lines += [f"  {photo}" for photo in photos]
+    if not forgotten.erased:
+        lines.append("another process was reading: its log is emptied with the next change")
+    body = {"forgotten": args.name, "faces": forgotten.faces, "photos": photos, "erased": forgotten.erased}
+    return body, lines
+
+
+_VERBS = {"list": _list, "show": _show, "rename": _rename, "forget": _forget}
+
+
+def _person(person: Any) -> dict[str, Any]:
+    return _rounded(asdict(person))
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: round(value, 3) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _faces(count: int) -> str:
+    return f"{count} {'face' if count == 1 else 'faces'}"
+
+
+def _day(wall_s: float) -> str:
+    from streamd.events import timestamp
+
+    return timestamp(wall_s)[:10]

@@ -1,0 +1,88 @@
+"""The configuration's manual as a configuration file: every key, its default and its sentence."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from streamd.config import SECTIONS_PER_CAMERA, CameraConfig, Config
+
+WIDTH = 100
+
+_INTRODUCTION = """\
+Every key of streamd, with its default: the output of 'streamd check --print-defaults'. A file needs only what
+differs; config/minimal.yaml is a whole one. Names end in their unit: _s seconds, _ms milliseconds, _px pixels.
+In texts, ${NAME} and ${NAME:-default} take an environment variable, ${cred:name} a file of
+$CREDENTIALS_DIRECTORY (systemd's LoadCredential=), and $$ is a dollar sign. Relative paths start at this file's
+folder, ~ is the home directory. Keys without a value take what their sentence says.
+"""
+_EXAMPLES: dict[str, str] = {"state_dir": "/var/lib/streamd"}
+"""Shown commented out where the default depends on the host."""
+_CAMERA_EXAMPLE: dict[str, Any] = {
+    "door": {
+        "url": "rtsp://viewer:${DOOR_PASSWORD}@192.0.2.10/stream1",
+        "detection": {"min_face_px": 60},
+    },
+    "yard": {"remote": True},
+}
+
+
+def manual() -> str:
+    """YAML that loads as all defaults."""
+    lines = [*_comment(_INTRODUCTION)]
+    for name, field in Config.model_fields.items():
+        if name == "cameras":
+            lines += ["", *_cameras(field)]
+        elif isinstance(field.default, BaseModel):
+            lines += ["", *_section(name, type(field.default))]
+        else:
+            lines += ["", *_key(name, field)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, section: type[BaseModel]) -> Iterator[str]:
+    text = inspect.getdoc(section) or ""
+    yield from _comment(text.replace("per camera", f"per camera, under cameras.<name>.{name}"))
+    yield f"{name}:"
+    for key, field in section.model_fields.items():
+        yield from textwrap.indent("\n".join(_key(key, field)), "  ").splitlines()
+
+
+def _key(name: str, field: FieldInfo) -> Iterator[str]:
+    yield from _comment(f"{field.description} {_choices(field.annotation)}")
+    if name in _EXAMPLES:
+        yield f"# {name}: {_EXAMPLES[name]}"
+    else:
+        yield _assignment(name, field.default)
+
+
+def _cameras(field: FieldInfo) -> Iterator[str]:
+    yield from _comment(f"{field.description} Each may have its own {', '.join(SECTIONS_PER_CAMERA)}.")
+    for name in ("url", "remote"):
+        yield from _comment(f"{name}: {CameraConfig.model_fields[name].description}")
+    yield "cameras: {}"
+    for line in yaml.safe_dump(_CAMERA_EXAMPLE, sort_keys=False, width=WIDTH).splitlines():
+        yield f"#   {line}"
+
+
+def _assignment(name: str, value: Any) -> str:
+    if value is None:
+        return f"{name}:"
+    return yaml.safe_dump({name: value}, width=WIDTH).rstrip("\n")
+
+
+def _choices(annotation: Any) -> str:
+    if get_origin(annotation) is not Literal or len(get_args(annotation)) < 2:
+        return ""
+    return f"One of: {', '.join(get_args(annotation))}."
+
+
+def _comment(text: str) -> Iterator[str]:
+    for line in textwrap.wrap(" ".join(text.replace("``", "`").split()), WIDTH - 2):
+        yield f"# {line}"

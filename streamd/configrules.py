@@ -1,0 +1,167 @@
+"""What a configuration must fulfil beyond the type and range of each value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from streamd.config import CameraConfig, Config
+from streamd.configtree import KeyPath
+
+LONGEST_SOCKET_PATH_BYTES = 100
+"""The kernel takes 107; a few are kept for longer socket names to come."""
+_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
+SCHEMES = ("rtsp", "rtsps", "http", "https")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    involved: tuple[KeyPath, ...]
+    """Keys that together break it; the message is shown at the first that the file gives."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    path: KeyPath
+    address: str
+    host: str
+    number: int
+    note: str = ""
+
+
+def broken_rules(config: Config) -> Iterator[BrokenRule]:
+    """Every rule that ``config`` breaks."""
+    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _orders):
+        yield from rule(config)
+
+
+def is_loopback(host: str) -> bool:
+    return host in ("localhost", "[::1]") or host.startswith("127.")
+
+
+def _host(address: str) -> str:
+    return address.removeprefix("tcp://").rpartition(":")[0]
+
+
+def _exposure(config: Config) -> Iterator[BrokenRule]:
+    for name in ("publish", "replay"):
+        address = getattr(config.events, name)
+        if not is_loopback(_host(address)):
+            yield BrokenRule(
+                (("events", name),),
+                f"{address} would send events over the network unencrypted; use tcp://127.0.0.1 and forward "
+                "it through a tunnel",
+            )
+
+
+def _keys(config: Config) -> Iterator[BrokenRule]:
+    frames = config.frames
+    involved = (("frames", "listen"), ("frames", "server_key"), ("frames", "clients"))
+    if frames.listen and not is_loopback(_host(frames.listen)) and not (frames.server_key and frames.clients):
+        yield BrokenRule(
+            involved,
+            f"{frames.listen} can be reached from other hosts: give frames.server_key and frames.clients "
+            "('streamd keys new' makes keys)",
+        )
+    elif (frames.server_key is None) != (frames.clients is None):
+        yield BrokenRule(involved[1:], "server_key and clients belong together: give both, or neither")
+
+
+def _remote_cameras(config: Config) -> Iterator[BrokenRule]:
+    if config.frames.listen is not None:
+        return
+    for name, camera in config.cameras.items():
+        if camera.remote:
+            message = "a remote camera needs frames.listen, where its host connects to"
+            yield BrokenRule((("cameras", name, "remote"), ("frames", "listen")), message)
+
+
+def _listening(config: Config) -> Iterator[_Port]:
+    addresses = {
+        ("events", "publish"): config.events.publish,
+        ("events", "replay"): config.events.replay,
+        ("gateway", "listen"): config.gateway.listen if config.gateway.enabled else None,
+    }
+    for path, address in addresses.items():
+        if address:
+            yield _Port(path, address, _host(address), int(address.rpartition(":")[2]))
+    if config.frames.listen:
+        host, first = _host(config.frames.listen), int(config.frames.listen.rpartition(":")[2])
+        for worker in range(config.workers.count):
+            note = f" of worker {worker}" if worker else ""
+            yield _Port(("frames", "listen"), config.frames.listen, host, first + worker, note)
+
+
+def _ports(config: Config) -> Iterator[BrokenRule]:
+    ports = list(_listening(config))
+    for port in ports:
+        if port.number > 65535:
+            message = f"port {port.number}{port.note} does not exist; the last is 65535"
+            yield BrokenRule((port.path, ("workers", "count")), message)
+    for one, other in combinations(ports, 2):
+        if one.path != other.path and _collide(one, other):
+            yield BrokenRule(
+                (other.path, one.path),
+                f"port {one.number} is asked for twice: {'.'.join(one.path)}{one.note} ({one.address}) and "
+                f"{'.'.join(other.path)}{other.note} ({other.address})",
+            )
+
+
+def _collide(one: _Port, other: _Port) -> bool:
+    if one.number != other.number or one.number == 0:  # 0: any free one
+        return False
+    hosts = {"127.0.0.1" if port.host == "localhost" else port.host for port in (one, other)}
+    return len(hosts) == 1 or bool(hosts & {"*", "0.0.0.0", "[::]"})
+
+
+def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
+    longest = config.sockets_dir / f"frames-{config.workers.count - 1}.sock"
+    length = len(str(longest).encode())
+    if length > LONGEST_SOCKET_PATH_BYTES:
+        yield BrokenRule(
+            (("runtime_dir",), ("state_dir",)),
+            f"sockets would have paths of {length} bytes ({longest}); at most {LONGEST_SOCKET_PATH_BYTES} "
+            "work: set runtime_dir to a shorter path",
+        )
+
+
+def _urls(config: Config) -> Iterator[BrokenRule]:
+    for name, camera in config.cameras.items():
+        scheme, found, rest = (camera.url or "").partition("://")
+        if found and (message := _url_trouble(scheme, rest)):
+            yield BrokenRule((("cameras", name, "url"),), message)
+
+
+def _url_trouble(scheme: str, rest: str) -> str | None:
+    """What is wrong with a camera's URL, without showing any of it but the scheme."""
+    if scheme.lower() not in SCHEMES:
+        close = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(SCHEMES)}, and paths"
+        return f"the scheme '{scheme[:20]}' is not known; {hint}"
+    found = _HOST.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2])
+    if found is None:
+        return "the port should be a number; '/', '?', '#' and '@' in a password must be percent-encoded"
+    return None if found["host"] else f"'{scheme}' is not followed by a host"
+
+
+def _orders(config: Config) -> Iterator[BrokenRule]:
+    """Pairs of which the first may not exceed the second."""
+    yield from _order((), config, "supervision", ("backoff_min_s", "backoff_max_s"))
+    yield from _order((), config, "supervision", ("heartbeat_s", "stall_after_s"))
+    cameras = {("cameras", name): camera for name, camera in config.cameras.items()}
+    for where, settings in ({(): config} | cameras).items():
+        yield from _order(where, settings, "capture", ("retry_min_s", "retry_max_s"))
+        yield from _order(where, settings, "recognition", ("min_views", "max_views"))
+
+
+def _order(
+    where: KeyPath, settings: Config | CameraConfig, section: str, keys: tuple[str, str]
+) -> Iterator[BrokenRule]:
+    low, high = (getattr(getattr(settings, section), key) for key in keys)
+    if low > high:
+        paths = tuple((*where, section, key) for key in keys)
+        yield BrokenRule(paths, f"{keys[0]} ({low:g}) is more than {keys[1]} ({high:g})")

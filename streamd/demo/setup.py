@@ -1,0 +1,60 @@
+"""The demonstration's folder: faces, clips, enrolled photographs and a configuration."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from streamd.demo.clips import CLIPS, fingerprint, render
+from streamd.demo.faces import pull_faces
+from streamd.vision.progress import Progress
+
+ENROLLED = {"Barack Obama": "obama.jpg", "Eileen Collins": "astronaut.png"}
+"""Barack Obama is enrolled by a photograph that no clip shows. Of Eileen Collins one free photograph exists, so the clips
+show the one that she is enrolled by, scaled, moved and encoded. The others stay unknown."""
+GATEWAY = "127.0.0.1:8470"
+
+
+def prepare_demo(
+    folder: Path,
+    *,
+    models: Path | None = None,
+    fetched: Progress | None = None,
+    rendered: Callable[[str, int, int], None] | None = None,
+) -> Path:
+    """Make what is missing; returns the configuration's path. What is there already is left as it is.
+
+    Raises:
+        ModelError: a face could not be fetched.
+    """
+    faces = pull_faces(folder / "faces", progress=fetched)
+    clips = folder / f"clips-{fingerprint()}"
+    clips.mkdir(parents=True, exist_ok=True)
+    for name in CLIPS:
+        target = clips / f"{name}.mp4"
+        if not target.exists():
+            render(name, faces, target, progress=rendered)
+    for person, photo in ENROLLED.items():
+        target = folder / "gallery" / person / photo
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(faces[photo], target)
+    return _write_config(folder, clips, models)
+
+
+def _write_config(folder: Path, clips: Path, models: Path | None) -> Path:
+    body = {
+        "state_dir": str(folder.absolute() / "state"),
+        "cameras": {name: {"url": str(clips.absolute() / f"{name}.mp4")} for name in CLIPS},
+        "gallery": {"folder": str(folder.absolute() / "gallery")},
+        "gateway": {"listen": GATEWAY},
+        "log": {"level": "warning", "format": "text"},
+    }
+    if models is not None:
+        body["models_dir"] = str(models)
+    path = folder / "streamd.yaml"
+    path.write_text("# The demonstration; written anew by each `streamd run --demo`.\n" + yaml.safe_dump(body))
+    return path

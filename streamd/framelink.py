@@ -1,0 +1,212 @@
+"""How pictures travel: on demand, newest only, the same over ipc and tcp.
+
+A capture says READY when it has something new; the worker answers SEND when it has room; the capture replies with
+FRAME, whatever is newest *then*. READY is repeated until answered, a SEND unanswered is forgotten, so that either
+side may be killed and come back. Nothing queues pixels.
+
+FRAME has three parts: the header, the detector-sized BGR image, and the full picture as planar 4:2:0.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zmq
+from numpy.typing import NDArray
+
+from streamd.domain import Frame, FrameId, Yuv420
+from streamd.errors import ProtocolError
+from streamd.sockets import Socket, try_send
+from streamd.wire import Header, decode, encode
+
+logger = logging.getLogger(__name__)
+
+READY, SEND, FRAME, BYE = "READY", "SEND", "FRAME", "BYE"
+REPEAT_S = 1.0
+"""READY is repeated, and a SEND counts as lost, after this long."""
+
+
+def host_id() -> str:
+    """Changes with the host and with its boot: monotonic clocks compare only where it is equal."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+class CaptureEnd:
+    """A camera's side of the link.
+
+    Time is an argument, so that the protocol can be tested without waiting.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self.socket = socket
+        self._host = host_id()
+        self._announced_at_s: float | None = None
+        self._announced_motion = 0.0
+
+    def announce(self, *, motion: float, now_s: float) -> None:
+        """Something newer than the last frame sent is there. Cheap to call for each decoded frame."""
+        waited = self._announced_at_s is not None and now_s - self._announced_at_s < REPEAT_S
+        if waited and motion <= 2 * self._announced_motion + 0.001:
+            return
+        if try_send(self.socket, [encode(READY, motion=round(motion, 5))]):
+            self._announced_at_s, self._announced_motion = now_s, motion
+
+    def asked(self) -> bool:
+        """Whether the worker asked for a frame since the last call."""
+        asked = False
+        while True:
+            try:
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return asked
+            try:
+                asked = decode(parts[0]).kind == SEND or asked
+            except ProtocolError as error:
+                logger.warning("frame link: %s", error)
+
+    def send(self, frame: Frame) -> bool:
+        """Hand over a frame; its arrays must not be written to afterwards. False where the worker is gone."""
+        picture = frame.picture
+        if not isinstance(picture, Yuv420):
+            raise TypeError("frames travel as planar 4:2:0")
+        header = encode(
+            FRAME,
+            epoch=frame.id.epoch,
+            seq=frame.id.seq,
+            host=self._host,
+            captured_at=frame.captured_at_s,
+            age=max(0.0, time.monotonic() - frame.captured_at_s),
+            wall=frame.captured_wall_s,
+            size=list(picture.size),
+            image=[frame.image.shape[1], frame.image.shape[0]],
+            matrix=picture.matrix,
+            full_range=picture.full_range,
+            motion=round(frame.motion, 5),
+            payload="inline",
+        )
+        self._announced_at_s = None
+        return try_send(self.socket, [header, frame.image.data, picture.planes.data], copy=False)
+
+    def bye(self, *, reason: str, message: str) -> None:
+        """The camera is gone: nothing more will come until the next READY. ``message`` is for people."""
+        self._announced_at_s = None
+        try_send(self.socket, [encode(BYE, reason=reason, message=message)])
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    camera: str
+    motion: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bye:
+    camera: str
+    reason: str
+    message: str
+
+
+Message = Ready | Bye | Frame
+
+
+class WorkerEnd:
+    """The worker's side: one or two listening sockets (ipc, and tcp for cameras on other hosts)."""
+
+    def __init__(self, local: Socket, remote: Socket | None = None, *, trusted: Mapping[str, str] | None = None):
+        """``trusted`` maps the public keys that may connect to ``remote`` to the one camera each may speak for."""
+        self.sockets = [local] if remote is None else [local, remote]
+        self.garbage = 0
+        """Messages that were not of this protocol."""
+        self._remote = remote
+        self._trusted = trusted or {}
+        self._host = host_id()
+        self._route: dict[str, Socket] = {}
+
+    def grant(self, camera: str) -> bool:
+        """Ask a camera for its newest frame; False where it is not there."""
+        socket = self._route.get(camera)
+        return socket is not None and try_send(socket, [camera.encode(), encode(SEND)])
+
+    def receive(self) -> list[Message]:
+        """All that has arrived. Frames refer to the received buffers and are read-only."""
+        found: list[Message] = []
+        for socket in self.sockets:
+            while True:
+                try:
+                    parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
+                except zmq.Again:
+                    break
+                try:
+                    found.append(self._read(socket, parts))
+                except ProtocolError as error:
+                    self.garbage += 1
+                    logger.warning("frame link: %s", error)
+        return found
+
+    def _read(self, socket: Socket, parts: list[zmq.Frame]) -> Message:
+        if len(parts) < 2:
+            raise ProtocolError(f"message of {len(parts)} parts")
+        try:
+            camera = parts[0].bytes.decode()
+        except UnicodeDecodeError as error:
+            raise ProtocolError("camera name is not UTF-8") from error
+        if socket is self._remote:
+            self._check_owner(camera, parts[1])
+        header = decode(parts[1].bytes)
+        self._route[camera] = socket
+        if header.kind == READY:
+            return Ready(camera, min(1.0, max(0.0, header.number("motion"))))
+        if header.kind == BYE:
+            return Bye(camera, header.text("reason"), header.text("message"))
+        if header.kind == FRAME:
+            return self._frame(camera, header, parts[2:])
+        raise ProtocolError(f"{header.kind} from camera {camera!r}")
+
+    def _check_owner(self, camera: str, part: zmq.Frame) -> None:
+        try:
+            key = part.get("User-Id")
+        except zmq.ZMQError as error:
+            raise ProtocolError("a message without its sender's key") from error
+        owner = self._trusted.get(str(key))
+        if owner != camera:
+            raise ProtocolError(f"the key of {owner!r} speaks for camera {camera!r}: refused")
+
+    def _frame(self, camera: str, header: Header, parts: list[zmq.Frame]) -> Frame:
+        if len(parts) != 2 or header.text("payload") != "inline":
+            raise ProtocolError(f"frame of camera {camera!r} with {len(parts)} parts")
+        width, height = header.pair("size")
+        image_width, image_height = header.pair("image")
+        matrix = header.text("matrix")
+        if matrix not in ("bt601", "bt709") or width % 2 or height % 2:
+            raise ProtocolError(f"frame of camera {camera!r}: {width}x{height} {matrix!r}")
+        return Frame(
+            id=FrameId(camera, header.text("epoch"), header.integer("seq")),
+            captured_at_s=self._captured_at_s(header),
+            captured_wall_s=header.number("wall"),
+            image=_array(parts[0], (image_height, image_width, 3)),
+            picture=Yuv420(
+                _array(parts[1], (height * 3 // 2, width)),
+                "bt709" if matrix == "bt709" else "bt601",
+                header.flag("full_range"),
+            ),
+            motion=min(1.0, max(0.0, header.number("motion"))),
+        )
+
+    def _captured_at_s(self, header: Header) -> float:
+        """This host's clock reads the same in every process; another host's age is all that can be known."""
+        if header.text("host") == self._host:
+            return header.number("captured_at")
+        return time.monotonic() - max(0.0, header.number("age"))
+
+
+def _array(part: zmq.Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    flat = np.frombuffer(part.buffer, np.uint8)
+    expected = int(np.prod(shape, dtype=np.int64))
+    if flat.size != expected:
+        raise ProtocolError(f"picture of {flat.size} bytes where {shape} needs {expected}")
+    return flat.reshape(shape)

@@ -1,0 +1,150 @@
+"""The gallery's SQLite file: opened safely, migrated, and its failures put in plain words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamd.errors import GalleryError
+from streamd.gallery.schema import MIGRATIONS
+
+BUSY_TIMEOUT_S = 5.0
+"""How long a writer waits for another process's transaction."""
+_CHECKED_BYTES = 32 * 1024 * 1024
+"""Files up to this size are checked whole when opened (about 50 ms); larger ones are checked as they are read."""
+
+
+class Database:
+    """One connection, shared by the threads of a process under a lock."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create ``path``. Raises GalleryError for a file or place that cannot be used."""
+        self.path = path
+        self._lock = threading.RLock()
+        with self._in_words():
+            _create_private(path)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            try:
+                self._prepare()
+            except (sqlite3.Error, GalleryError):
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A consistent view: all statements inside see one moment."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction that no other writer can enter; all of it happens, or nothing."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def scalar(self, query: str) -> int:
+        """The one integer that a cheap query gives, without a transaction around it."""
+        with self._lock, self._in_words():
+            return int(self._connection.execute(query).fetchone()[0] or 0)
+
+    def erase_free_space(self) -> bool:
+        """Rewrite the file without deleted content and empty the write-ahead log.
+
+        Returns False where another process was reading all the while; deleted rows are zeroed all the
+        same, but may linger in the log until its next checkpoint.
+        """
+        with self._lock, self._in_words():
+            self._connection.execute("VACUUM")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._in_words():
+            self._connection.execute(begin)
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.ProgrammingError as error:
+            raise GalleryError(f"gallery {self.path}: {str(error).lower()}") from error
+        except sqlite3.DatabaseError as error:
+            raise GalleryError(f"gallery {self.path}: {_words(error, self.path)}") from error
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise GalleryError(f"gallery {self.path}: {reason} ({error.filename or self.path})") from error
+
+    def _prepare(self) -> None:
+        run = self._connection.execute
+        run("PRAGMA foreign_keys = ON")
+        run("PRAGMA secure_delete = ON")
+        self._check_version()
+        self._check_intact()
+        run("PRAGMA journal_mode = WAL")
+        self._migrate()
+
+    def _check_version(self) -> int:
+        found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        if found > len(MIGRATIONS):
+            raise GalleryError(
+                f"gallery {self.path}: format {found} was written by a newer streamd; this one reads up to "
+                f"{len(MIGRATIONS)}: update streamd"
+            )
+        return found
+
+    def _check_intact(self) -> None:
+        if self.path.stat().st_size > _CHECKED_BYTES:
+            return
+        answer = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if answer != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {answer}")
+
+    def _migrate(self) -> None:
+        if self._check_version() == len(MIGRATIONS):
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for number in range(self._check_version(), len(MIGRATIONS)):
+                for statement in MIGRATIONS[number]:
+                    self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+
+def _create_private(path: Path) -> None:
+    """Faces are personal data: a new file is its owner's alone; SQLite gives its log the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _words(error: sqlite3.DatabaseError, path: Path) -> str:
+    text = str(error).lower()
+    if "full" in text:
+        return "no space left on the disk; free some and try again"
+    if "readonly" in text or "unable to open" in text or "authorization" in text:
+        return f"cannot be written; check the owner and mode of {path.parent}"
+    if "locked" in text or "busy" in text:
+        return f"another process has been writing for over {BUSY_TIMEOUT_S:g} s; try again"
+    if "not a database" in text or "malformed" in text:
+        return f"the file is damaged ({text}); move it away and enrol again, or restore a backup"
+    return text

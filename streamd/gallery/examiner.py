@@ -1,0 +1,141 @@
+"""Looks at a photograph and gives its one face, or the reason why there is none to be had.
+
+A photo is refused where it could teach a wrong face: two people on it, too few pixels, a blurred or averted face. A
+poor face in the gallery does harm for as long as it stays there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from streamd.domain import Bgr, Box, Detection, Face
+from streamd.errors import PhotoRefused
+from streamd.interfaces import Detector, Embedder
+from streamd.vision.crops import cut_chip
+from streamd.vision.photos import shrink_for_detection
+from streamd.vision.quality import assess
+
+if TYPE_CHECKING:
+    from streamd.domain import Image
+
+MIN_FACE_PX = 40
+"""Shorter side of the face in the photo; below, the chip would be mostly interpolation."""
+MIN_SCORE = 0.6
+SECOND_FACE_SHARE = 0.4
+"""A second face from this share of the largest one's size makes a photo ambiguous; smaller ones are bystanders."""
+_SIDES_PX = (1920, 640)
+"""Faces are looked for at both sizes: detectors miss faces that fill a large picture."""
+_SAME_FACE_IOU = 0.3
+
+
+class PhotoExaminer:
+    """Finds, judges and embeds the faces of photographs; knows no gallery."""
+
+    def __init__(self, detector: Detector, embedder: Embedder) -> None:
+        self._detector = detector
+        self._embedder = embedder
+
+    @property
+    def model_id(self) -> str:
+        """Of the embedder."""
+        return self._embedder.model_id
+
+    def all_faces(self, photo: Image) -> list[Face]:
+        """Every face that can be aligned, largest first, whatever its quality."""
+        detections = [d for d in self._detect(photo) if d.landmarks is not None]
+        return self._embedded(photo, detections)
+
+    def one_face(self, photo: Image, *, origin: str) -> Face:
+        """The face of a portrait. Raises PhotoRefused where there is none, or more than one, or a poor one."""
+        detection = _only(self._detect(photo), origin)
+        if detection.landmarks is None:
+            raise PhotoRefused(
+                "no_landmarks", f"{origin}: detector {self._detector.model_id} finds no eyes and mouth; use yunet"
+            )
+        face = self._embedded(photo, [detection])[0]
+        if face.quality.reason is not None:
+            raise PhotoRefused(face.quality.reason, f"{origin}: {_in_words(face)}")
+        return face
+
+    def _detect(self, photo: Image) -> list[Detection]:
+        """Faces in the photo's own pixels, largest first."""
+        found: list[Detection] = []
+        for side_px in _SIDES_PX:
+            if side_px != _SIDES_PX[0] and max(photo.shape[:2]) <= side_px:
+                continue
+            for detection in self._detect_at(photo, side_px):
+                if all(detection.box.iou(other.box) < _SAME_FACE_IOU for other in found):
+                    found.append(detection)
+        found = found or self._detect_bordered(photo)
+        return sorted(found, key=lambda d: -_size_px(d.box))
+
+    def _detect_at(self, photo: Image, side_px: int) -> list[Detection]:
+        small, _ = shrink_for_detection(photo, side_px)
+        sx, sy = photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]
+        return [d.scaled(sx, sy) for d in self._detector.detect([small], min_score=MIN_SCORE)[0]]
+
+    def _detect_bordered(self, photo: Image) -> list[Detection]:
+        """A face that fills the picture to its edges is found once there is something around it."""
+        small, scale = shrink_for_detection(photo, 320)
+        border = max(small.shape[:2]) // 2
+        padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT, value=(127,) * 3)
+        found = self._detector.detect([np.asarray(padded, dtype=np.uint8)], min_score=MIN_SCORE)[0]
+        return [_moved(d, -border).scaled(1 / scale, 1 / scale) for d in found]
+
+    def _embedded(self, photo: Image, detections: Sequence[Detection]) -> list[Face]:
+        faces = []
+        size = (photo.shape[1], photo.shape[0])
+        for detection in detections:
+            if detection.landmarks is None:
+                continue
+            chip = cut_chip(Bgr(photo), detection.landmarks)
+            quality = assess(detection, chip, size, MIN_FACE_PX)
+            faces.append(Face(detection, chip, quality, self._embedder.embed(chip[np.newaxis])[0]))
+        return faces
+
+
+def _only(detections: Sequence[Detection], origin: str) -> Detection:
+    """The one face of a portrait; bystanders much smaller than it are no matter."""
+    if not detections:
+        raise PhotoRefused("no_face", f"{origin}: no face found")
+    largest = _size_px(detections[0].box)
+    others = sum(_size_px(d.box) >= SECOND_FACE_SHARE * largest for d in detections[1:])
+    if others:
+        raise PhotoRefused(
+            "several_faces", f"{origin}: {others + 1} faces of similar size; cut the photo to one person"
+        )
+    if largest < MIN_FACE_PX:
+        raise PhotoRefused(
+            "too_small", f"{origin}: the face is {largest:.0f} pixels wide; at least {MIN_FACE_PX} are needed"
+        )
+    return detections[0]
+
+
+_WORDS = {
+    "too_small": f"the face is too small; at least {MIN_FACE_PX} pixels are needed",
+    "blurred": "the face is blurred",
+    "turned_away": "the face is turned away from the camera",
+    "dark": "the face is too dark",
+    "bright": "the face is overexposed",
+    "cut_off": "the face is cut off by the edge of the photo",
+}
+
+
+def _in_words(face: Face) -> str:
+    reason = face.quality.reason or ""
+    return f"{_WORDS.get(reason, reason.replace('_', ' '))} (quality {face.quality.score:.2f})"
+
+
+def _size_px(box: Box) -> float:
+    return min(box.width, box.height)
+
+
+def _moved(detection: Detection, by_px: float) -> Detection:
+    box = detection.box
+    moved = Box(box.x1 + by_px, box.y1 + by_px, box.x2 + by_px, box.y2 + by_px)
+    landmarks = None if detection.landmarks is None else detection.landmarks + np.float32(by_px)
+    return Detection(moved, detection.score, landmarks)

@@ -1,0 +1,166 @@
+"""What was last done about each photo in the watched folder, kept beside the faces so that both change together."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from streamd.gallery import rows
+from streamd.gallery.database import Database
+
+FOLDER = "folder:"
+"""Sources in the watched folder: this, then the path inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """How a file looked; another stamp means another content."""
+
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """What was made of one photo."""
+
+    path: str
+    """``<person>/<file>``, relative to the folder."""
+    stamp: Stamp
+    model_id: str
+    reason: str = ""
+    """Why it was refused; empty where its face is in the gallery."""
+
+
+class FolderRecords:
+    """The folder's part of the gallery file. Methods raise GalleryError where the file cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def photos(self) -> dict[str, PhotoRecord]:
+        """Every photo that was dealt with, by path."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT path, size, mtime_ns, model_id, reason FROM photos")
+            return {str(p): PhotoRecord(str(p), Stamp(int(s), int(t)), str(m), str(r)) for p, s, t, m, r in found}
+
+    def dismissed(self) -> dict[str, Stamp]:
+        """Photos of forgotten people, by the SHA-256 of their path."""
+        with self._database.read() as connection:
+            found = connection.execute("SELECT path_sha256, size, mtime_ns FROM dismissed")
+            return {str(p): Stamp(int(s), int(t)) for p, s, t in found}
+
+    def keep_face(self, record: PhotoRecord, name: str, face: rows.NewFace) -> int:
+        """The photo was accepted: its face replaces what the photo gave before. Returns the face's id."""
+        with self._database.write() as connection:
+            owners = _owners(connection, [record.path])
+            rows.delete_faces_of_source(connection, FOLDER + record.path)
+            person_id = rows.ensure_person(connection, name, "folder")
+            face_id = rows.insert_faces(connection, person_id, [face])[0]
+            _drop_empty(connection, owners)
+            _write(connection, record)
+            return face_id
+
+    def refuse(self, record: PhotoRecord) -> None:
+        """The photo was refused: whatever it gave before goes."""
+        with self._database.write() as connection:
+            owners = _owners(connection, [record.path])
+            rows.delete_faces_of_source(connection, FOLDER + record.path)
+            _drop_empty(connection, owners)
+            _write(connection, record)
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """The photos are gone: so are their faces, and people of the folder who have no face left."""
+        with self._database.write() as connection:
+            owners = _owners(connection, paths)
+            for path in paths:
+                rows.delete_faces_of_source(connection, FOLDER + path)
+                connection.execute("DELETE FROM photos WHERE path = ?", (path,))
+            _drop_empty(connection, owners)
+            # What was refused because the same photo was there already may be welcome now.
+            connection.execute("DELETE FROM photos WHERE reason IN ('duplicate', 'other_person')")
+
+    def undismiss(self, path_hashes: Iterable[str]) -> None:
+        """The forgotten people's photos are gone from the folder."""
+        with self._database.write() as connection:
+            connection.executemany("DELETE FROM dismissed WHERE path_sha256 = ?", [(h,) for h in path_hashes])
+
+    def move(self, moves: Sequence[tuple[str, PhotoRecord]], old_name: str, new_name: str) -> bool:
+        """Photos were renamed, with their directory or inside it: old paths, and the records under the new ones.
+
+        Returns False, and changes nothing, where the new name belongs to somebody else.
+        """
+        with self._database.write() as connection:
+            person_id = rows.find_person_id(connection, old_name)
+            taken = rows.find_person_id(connection, new_name)
+            if taken and taken != person_id and _owners(connection, [old for old, _ in moves]) != {taken}:
+                return False
+            for old_path, record in moves:
+                connection.execute("DELETE FROM photos WHERE path = ?", (old_path,))
+                _write(connection, record)
+                connection.execute(
+                    "UPDATE faces SET source = ? WHERE source = ?", (FOLDER + record.path, FOLDER + old_path)
+                )
+            if person_id and not taken:
+                connection.execute("UPDATE people SET name = ? WHERE id = ?", (new_name, person_id))
+                rows.log_change(connection, rows.RENAMED, person_id, "")
+            return True
+
+    def setting(self, key: str) -> str | None:
+        with self._database.read() as connection:
+            row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+            return str(row[0]) if row else None
+
+    def set_setting(self, key: str, value: str) -> None:
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO settings (key, value) VALUES (?, ?)", (key, value))
+
+
+def path_hash(path: str) -> str:
+    return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def dismiss_photos(connection: sqlite3.Connection, person_id: str, name: str) -> tuple[str, ...]:
+    """Forget the paths of a person's photos, but not that these files are not wanted; returns the paths."""
+    paths = set(_folder_paths(connection, person_id))
+    for form in ("NFC", "NFD"):
+        prefix = unicodedata.normalize(form, name) + "/"
+        query = "SELECT path FROM photos WHERE substr(path, 1, ?) = ?"
+        paths.update(str(row[0]) for row in connection.execute(query, (len(prefix), prefix)))
+    for path in paths:
+        connection.execute(
+            "INSERT OR REPLACE INTO dismissed SELECT ?, size, mtime_ns FROM photos WHERE path = ?",
+            (path_hash(path), path),
+        )
+        connection.execute("DELETE FROM photos WHERE path = ?", (path,))
+    return tuple(sorted(paths))
+
+
+def _folder_paths(connection: sqlite3.Connection, person_id: str) -> list[str]:
+    query = "SELECT source FROM faces WHERE person_id = ? AND source LIKE 'folder:%'"
+    return [str(row[0]).removeprefix(FOLDER) for row in connection.execute(query, (person_id,))]
+
+
+def _owners(connection: sqlite3.Connection, paths: Sequence[str]) -> set[str]:
+    query = "SELECT person_id FROM faces WHERE source = ?"
+    return {str(row[0]) for path in paths for row in connection.execute(query, (FOLDER + path,))}
+
+
+def _drop_empty(connection: sqlite3.Connection, person_ids: Iterable[str]) -> None:
+    query = (
+        "SELECT id FROM people WHERE id = ? AND origin = 'folder'"
+        " AND NOT EXISTS (SELECT 1 FROM faces WHERE person_id = people.id)"
+    )
+    for person_id in person_ids:
+        if connection.execute(query, (person_id,)).fetchone():
+            rows.delete_person(connection, person_id)
+
+
+def _write(connection: sqlite3.Connection, record: PhotoRecord) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO photos (path, size, mtime_ns, model_id, reason) VALUES (?, ?, ?, ?, ?)",
+        (record.path, record.stamp.size, record.stamp.mtime_ns, record.model_id, record.reason),
+    )

@@ -1,0 +1,34 @@
+"""The gallery's parts made from a configuration, for commands; loading the models takes about a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamd.config import Config
+from streamd.gallery.examiner import PhotoExaminer
+from streamd.interfaces import Detector, Embedder
+from streamd.vision.loading import load_detector, load_embedder
+from streamd.vision.modelstore import ModelStore
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoModels:
+    """The two models that photographs need."""
+
+    detector: Detector
+    embedder: Embedder
+    pair_threshold: float
+    """Similarity from which two photographs, compared with nobody else, show one person."""
+
+    def examiner(self) -> PhotoExaminer:
+        return PhotoExaminer(self.detector, self.embedder)
+
+
+def load_photo_models(config: Config) -> PhotoModels:
+    """Raises ModelError: a model is missing or damaged, or the device cannot be used."""
+    device, allow_cpu = config.workers.device, config.workers.allow_cpu
+    models, name = config.models_path, config.recognition.embedder
+    detector = load_detector(config.detection.model, models=models, device=device, allow_cpu=allow_cpu)
+    embedder = load_embedder(name, models=models, device=device, allow_cpu=allow_cpu)
+    own = None if ":" in name else ModelStore(models).manifest(name, kind="embedder").pair_threshold
+    return PhotoModels(detector, embedder, own or embedder.threshold)

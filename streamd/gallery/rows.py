@@ -1,0 +1,164 @@
+"""Rows of the gallery file, and the statements that write them inside a transaction of the caller's."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from streamd.errors import GalleryError
+
+if TYPE_CHECKING:
+    from streamd.domain import Vector
+
+Origin = Literal["command", "folder"]
+
+ENROLLED = "person.enrolled"
+FACES_ADDED = "faces.added"
+FACES_REMOVED = "faces.removed"
+RENAMED = "person.renamed"
+FORGOTTEN = "person.forgotten"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewFace:
+    """A face to be kept."""
+
+    vector: Vector
+    model_id: str
+    """Of the embedder; vectors of two models are never compared."""
+    chip_jpeg: bytes
+    """The aligned face, 112 x 112."""
+    quality: float
+    source: str
+    """Where it came from: ``folder:<path in the folder>`` or ``photo:<file name>``."""
+    source_sha256: str
+    """Of the photo's bytes, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    id: str
+    name: str
+    origin: Origin
+    """Who brought the person in; people of the folder go when their last photo goes."""
+    created_wall_s: float
+    faces: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFace:
+    """A face in the gallery, without its vector."""
+
+    id: int
+    model_id: str
+    quality: float
+    source: str
+    source_sha256: str
+    created_wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One numbered change of the gallery."""
+
+    version: int
+    at_wall_s: float
+    what: str
+    """``person.enrolled faces.added faces.removed person.renamed person.forgotten``."""
+    person_id: str
+    name: str | None
+    """The person's name today; None once forgotten."""
+    detail: str
+
+
+def find_person_id(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT id FROM people WHERE name = ?", (name,)).fetchone()
+    return str(row[0]) if row else None
+
+
+def ensure_person(connection: sqlite3.Connection, name: str, origin: Origin) -> str:
+    """The id of the person of this name, who is created where there is none."""
+    if found := find_person_id(connection, name):
+        return found
+    person_id = uuid.uuid4().hex
+    connection.execute(
+        "INSERT INTO people (id, name, origin, created_wall_s) VALUES (?, ?, ?, ?)",
+        (person_id, name, origin, time.time()),
+    )
+    log_change(connection, ENROLLED, person_id, f"by {origin}")
+    return person_id
+
+
+def insert_faces(connection: sqlite3.Connection, person_id: str, faces: Sequence[NewFace]) -> list[int]:
+    """Add checked faces and log them as one change. Raises GalleryError for a vector that cannot be one."""
+    ids = []
+    for face in faces:
+        _check_vector(connection, face)
+        ids.append(_insert_face(connection, person_id, face))
+    log_change(connection, FACES_ADDED, person_id, ", ".join(f.source for f in faces))
+    return ids
+
+
+def delete_faces_of_source(connection: sqlite3.Connection, source: str) -> int:
+    """Remove what came from ``source``; returns how many faces went."""
+    owners = connection.execute("SELECT DISTINCT person_id FROM faces WHERE source = ?", (source,)).fetchall()
+    gone = connection.execute("DELETE FROM faces WHERE source = ?", (source,)).rowcount
+    for (person_id,) in owners:
+        log_change(connection, FACES_REMOVED, str(person_id), source)
+    return gone
+
+
+def delete_person(connection: sqlite3.Connection, person_id: str) -> int:
+    """Remove a person and every word about them; returns how many faces went."""
+    gone = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
+    connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
+    connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (person_id,))
+    log_change(connection, FORGOTTEN, person_id, "")
+    return gone
+
+
+def log_change(connection: sqlite3.Connection, what: str, person_id: str, detail: str) -> None:
+    connection.execute(
+        "INSERT INTO changes (at_wall_s, what, person_id, detail) VALUES (?, ?, ?, ?)",
+        (time.time(), what, person_id, detail),
+    )
+
+
+def _insert_face(connection: sqlite3.Connection, person_id: str, face: NewFace) -> int:
+    cursor = connection.execute(
+        "INSERT INTO faces (person_id, model_id, vector, chip, quality, source, source_sha256, created_wall_s)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            person_id,
+            face.model_id,
+            np.ascontiguousarray(face.vector, dtype="<f4").tobytes(),
+            face.chip_jpeg,
+            float(face.quality),
+            face.source,
+            face.source_sha256,
+            time.time(),
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _check_vector(connection: sqlite3.Connection, face: NewFace) -> None:
+    vector = face.vector
+    if vector.ndim != 1 or vector.size == 0:
+        raise GalleryError(f"embedding of {face.source} has shape {vector.shape}, not (dim,)")
+    length = float(np.linalg.norm(vector))
+    if not abs(length - 1.0) < 1e-3:  # also true of NaN
+        raise GalleryError(f"embedding of {face.source} has length {length:.3g}, not 1")
+    row = connection.execute(
+        "SELECT length(vector) / 4 FROM faces WHERE model_id = ? LIMIT 1", (face.model_id,)
+    ).fetchone()
+    if row and row[0] != vector.size:
+        raise GalleryError(
+            f"embedding of {face.source} has {vector.size} numbers, others of {face.model_id} have {row[0]}"
+        )

@@ -1,0 +1,225 @@
+"""The gallery's truth: people and their faces in one SQLite file. Indexes are caches made from it.
+
+Every change is one transaction and raises ``version``. Any number of processes may read and write at once.
+Methods are thread-safe and raise GalleryError where the file cannot be used.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+
+from streamd.errors import GalleryError
+from streamd.gallery import rows
+from streamd.gallery.database import Database
+from streamd.gallery.folderrecords import dismiss_photos
+from streamd.gallery.names import person_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a reader has read."""
+
+    version: int = 0
+    face_id: int = 0
+    removed_id: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delta:
+    """What came and went since a mark, for one embedding model."""
+
+    mark: Mark
+    """Where to continue."""
+    names: dict[str, str]
+    """Every person's name by id, whole."""
+    face_ids: NDArray[np.int64]
+    person_ids: list[str]
+    vectors: NDArray[np.float32]
+    """Added faces: shape (n,), n ids, shape (n, dim)."""
+    removed: frozenset[int]
+    """Face ids, of any model, that are no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    faces: int
+    photos: tuple[str, ...]
+    """Paths in the watched folder that were theirs and are still there."""
+    erased: bool
+    """Whether no trace is left in the file and its log; False while another process keeps reading."""
+
+
+class GalleryStore:
+    """The gallery file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open, or create with its folder. Raises GalleryError: unusable, damaged, or of a newer streamd."""
+        self.path = path
+        self.database = Database(path)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> GalleryStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def version(self) -> int:
+        """Number of the newest change; cheap (about 5 us) enough to be asked several times a second."""
+        return self.database.scalar("SELECT max(version) FROM changes")
+
+    def add_faces(self, name: str, faces: Sequence[rows.NewFace], *, origin: rows.Origin = "command") -> list[int]:
+        """Give a person faces, creating the person where need be; returns the faces' ids.
+
+        Raises:
+            UsageError: the name cannot be one.
+            GalleryError: a vector is not of unit length, or not of its model's dimension; nothing is added.
+        """
+        with self.database.write() as connection:
+            person_id = rows.ensure_person(connection, person_name(name), origin)
+            return rows.insert_faces(connection, person_id, faces)
+
+    def remove_face(self, face_id: int) -> bool:
+        """Remove one face; False where there is none of this id. The person stays."""
+        with self.database.write() as connection:
+            row = connection.execute("SELECT person_id, source FROM faces WHERE id = ?", (face_id,)).fetchone()
+            if row:
+                connection.execute("DELETE FROM faces WHERE id = ?", (face_id,))
+                rows.log_change(connection, rows.FACES_REMOVED, str(row[0]), str(row[1]))
+            return row is not None
+
+    def remove_source(self, source: str) -> int:
+        """Remove every face that came from ``source``; returns how many. Their people stay."""
+        with self.database.write() as connection:
+            return rows.delete_faces_of_source(connection, source)
+
+    def people(self) -> list[rows.Person]:
+        """Everybody, by name."""
+        with self.database.read() as connection:
+            return [rows.Person(*row) for row in connection.execute(_PEOPLE + _BY_NAME)]
+
+    def person(self, name: str) -> rows.Person:
+        """The person of this name. Raises GalleryError where there is none, with the nearest names."""
+        with self.database.read() as connection:
+            row = connection.execute(_PEOPLE + " WHERE p.name = ?" + _BY_NAME, (person_name(name),)).fetchone()
+            return rows.Person(*row) if row else _nobody(connection, name)
+
+    def faces_of(self, person_id: str) -> list[rows.KeptFace]:
+        query = (
+            "SELECT id, model_id, quality, source, source_sha256, created_wall_s FROM faces"
+            " WHERE person_id = ? ORDER BY id"
+        )
+        with self.database.read() as connection:
+            return [rows.KeptFace(*row) for row in connection.execute(query, (person_id,))]
+
+    def chip_jpeg(self, face_id: int) -> bytes:
+        """The kept picture of a face, 112 x 112. Raises GalleryError where there is none."""
+        with self.database.read() as connection:
+            row = connection.execute("SELECT chip FROM faces WHERE id = ?", (face_id,)).fetchone()
+        if row is None:
+            raise GalleryError(f"gallery {self.path}: no face {face_id}")
+        return bytes(row[0])
+
+    def owners_of_photo(self, sha256: str, model_id: str) -> list[tuple[str, str]]:
+        """Name and source of each face that this photo has given."""
+        query = (
+            "SELECT p.name, f.source FROM faces f JOIN people p ON p.id = f.person_id"
+            " WHERE f.source_sha256 = ? AND f.model_id = ?"
+        )
+        with self.database.read() as connection:
+            return [(str(n), str(s)) for n, s in connection.execute(query, (sha256, model_id))]
+
+    def rename(self, old: str, new: str) -> None:
+        """Raises GalleryError where ``old`` does not exist or ``new`` does."""
+        wanted = person_name(new)
+        with self.database.write() as connection:
+            person_id = rows.find_person_id(connection, person_name(old)) or _nobody(connection, old)
+            if rows.find_person_id(connection, wanted):
+                raise GalleryError(f"there is a person {wanted!r} already; forget one of them first")
+            connection.execute("UPDATE people SET name = ? WHERE id = ?", (wanted, person_id))
+            rows.log_change(connection, rows.RENAMED, person_id, "")
+
+    def forget(self, name: str) -> Forgotten:
+        """Delete a person, their faces, and their name wherever it stands in the file.
+
+        Deleted content is overwritten, the file rewritten and its log emptied. Photos in the watched
+        folder stay where they are, but are not enrolled again. Raises GalleryError where there is nobody.
+        """
+        with self.database.write() as connection:
+            person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
+            photos = dismiss_photos(connection, person_id, person_name(name))
+            faces = rows.delete_person(connection, person_id)
+        return Forgotten(faces, photos, erased=self.database.erase_free_space())
+
+    def changes(self, *, after: int = 0, limit: int = 1000) -> list[rows.Change]:
+        """Changes numbered above ``after``, oldest first."""
+        query = (
+            "SELECT c.version, c.at_wall_s, c.what, c.person_id, p.name, c.detail FROM changes c"
+            " LEFT JOIN people p ON p.id = c.person_id WHERE c.version > ? ORDER BY c.version LIMIT ?"
+        )
+        with self.database.read() as connection:
+            return [rows.Change(*row) for row in connection.execute(query, (after, limit))]
+
+    def faces_by_model(self) -> dict[str, int]:
+        """How many faces each embedding model has."""
+        with self.database.read() as connection:
+            found = connection.execute("SELECT model_id, count(*) FROM faces GROUP BY model_id ORDER BY 1")
+            return {str(model_id): int(n) for model_id, n in found}
+
+    def delta(self, model_id: str, since: Mark) -> Delta:
+        """What a reader at ``since`` has missed of one model's faces, as of one moment."""
+        with self.database.read() as connection:
+            added = connection.execute(
+                "SELECT id, person_id, vector FROM faces WHERE id > ? AND model_id = ? ORDER BY id",
+                (since.face_id, model_id),
+            ).fetchall()
+            removed = connection.execute("SELECT face_id FROM removed WHERE id > ?", (since.removed_id,))
+            return Delta(
+                removed=frozenset(int(row[0]) for row in removed),
+                mark=_mark(connection),
+                names={str(i): str(n) for i, n in connection.execute("SELECT id, name FROM people")},
+                face_ids=np.array([row[0] for row in added], dtype=np.int64),
+                person_ids=[str(row[1]) for row in added],
+                vectors=_vectors([row[2] for row in added]),
+            )
+
+
+_PEOPLE = (
+    "SELECT p.id, p.name, p.origin, p.created_wall_s, count(f.id) FROM people p LEFT JOIN faces f ON f.person_id = p.id"
+)
+_BY_NAME = " GROUP BY p.id ORDER BY p.name"
+
+
+def _mark(connection: sqlite3.Connection) -> Mark:
+    # The counters, not max(id): they do not fall when the newest row is deleted.
+    seen = {str(n): int(i) for n, i in connection.execute("SELECT name, seq FROM sqlite_sequence")}
+    return Mark(seen.get("changes", 0), seen.get("faces", 0), seen.get("removed", 0))
+
+
+def _vectors(blobs: list[bytes]) -> NDArray[np.float32]:
+    if not blobs:
+        return np.zeros((0, 0), dtype=np.float32)
+    return np.frombuffer(b"".join(blobs), dtype="<f4").astype(np.float32).reshape(len(blobs), -1)
+
+
+def _nobody(connection: sqlite3.Connection, name: str) -> NoReturn:
+    import difflib
+
+    known = [str(row[0]) for row in connection.execute("SELECT name FROM people ORDER BY name")]
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise GalleryError(f"there is no person {name!r} in the gallery{hint}")

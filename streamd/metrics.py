@@ -1,0 +1,167 @@
+"""Every metric of streamd, one line each, and how a process hands them on.
+
+Each process counts for itself and sends a snapshot with every heartbeat; whoever answers ``/metrics`` renders
+the latest snapshot of each (``streamd.exposition``). Labels are bounded: a person's name is never one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
+
+PREFIX = "streamd_"
+SNAPSHOT_VERSION = 1
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
+IDENTITY_SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+"""What follows a metric's name in its samples. ``_bucket`` samples have the further label ``le``."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+    def build(self, registry: CollectorRegistry) -> MetricWrapperBase:
+        if self.kind == "counter":
+            return Counter(self.name, self.help, self.labels, registry=registry)
+        if self.kind == "gauge":
+            return Gauge(self.name, self.help, self.labels, registry=registry)
+        return Histogram(self.name, self.help, self.labels, registry=registry, buckets=self.buckets)
+
+
+# The class attributes below are specifications; each Metrics() replaces them by metrics of the declared type.
+def _counter(name: str, help: str, *labels: str) -> Counter:
+    return cast(Counter, MetricSpec(PREFIX + name, "counter", help, labels))
+
+
+def _gauge(name: str, help: str, *labels: str) -> Gauge:
+    return cast(Gauge, MetricSpec(PREFIX + name, "gauge", help, labels))
+
+
+def _histogram(name: str, help: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
+    return cast(Histogram, MetricSpec(PREFIX + name, "histogram", help, labels, buckets))
+
+
+class Metrics:
+    """One process's metrics, each an attribute: ``metrics.frames.labels("door", "looked_at").inc()``."""
+
+    decoded_frames = _counter("decoded_frames_total", "Frames that the decoder gave.", "camera")
+    corrupt_packets = _counter("corrupt_packets_total", "Packets that could not be decoded.", "camera")
+    source_up = _gauge("source_up", "Whether the camera delivers pictures (0 or 1).", "camera")
+    source_reconnects = _counter(
+        "source_reconnects_total", "Times that a camera was lost or refused, by reason.", "camera", "reason"
+    )
+    frames = _counter(
+        "frames_total", "Frames by what became of them: looked_at, skipped or dropped.", "camera", "outcome"
+    )
+    frames_skipped = _counter(
+        "frames_skipped_total",
+        "Frames skipped on purpose, by reason: not behind, not needed.",
+        "camera",
+        "reason",
+    )
+    frame_age = _histogram("frame_age_seconds", "Age of a frame when work on it starts.", "camera", buckets=SECONDS)
+    stage = _histogram("stage_seconds", "Time that a stage takes for a batch or a frame.", "stage")
+    batch_size = _histogram("batch_size", "Frames or faces in a batch.", "stage", buckets=BATCHES)
+    faces = _counter("faces_total", "Faces found, by use and by reason.", "camera", "outcome", "reason")
+    tracks = _gauge("tracks", "Faces being followed.", "camera")
+    verdicts = _counter("verdicts_total", "Verdicts given: known, unknown or revised.", "camera", "result")
+    time_to_identity = _histogram(
+        "time_to_identity_seconds",
+        "From the first frame that shows a face to the event that names it.",
+        "camera",
+        buckets=IDENTITY_SECONDS,
+    )
+    accelerator = _gauge(
+        "accelerator_info",
+        "1 for the execution provider that each model really runs on.",
+        "model",
+        "provider",
+    )
+    gallery_people = _gauge("gallery_people", "People in the gallery.")
+    gallery_faces = _gauge("gallery_faces", "Faces in the gallery.")
+    gallery_version = _gauge("gallery_version", "Version of the gallery that is searched.")
+    gallery_swap = _histogram("gallery_swap_seconds", "Time from a gallery's change to its use in searches.")
+    events = _counter("events_total", "Events committed to the journal.", "type")
+    events_published = _counter("events_published_total", "Events handed to a transport.", "transport")
+    events_dropped = _counter("events_dropped_total", "Events not delivered.", "transport", "reason")
+    journal_seq = _gauge("journal_seq", "Number of the last event in the journal.")
+    journal_errors = _counter("journal_errors_total", "Commits that failed; their events are kept and retried.")
+    unacknowledged = _gauge("unacknowledged_events", "Events sent but not yet in the journal.")
+    queue_dropped = _counter("queue_dropped_total", "Messages dropped by a full queue.", "queue", "reason")
+    process_up = _gauge("process_up", "Whether a child process runs (0 or 1).", "child")
+    restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")
+    process_cpu = _counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
+    process_resident = _gauge("process_resident_bytes", "Memory of the process that is in RAM.")
+    process_open_files = _gauge("process_open_files", "Open file descriptors of the process.")
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        for attribute, spec in TABLE.items():
+            setattr(self, attribute, spec.build(self.registry))
+        self._cpu_s = 0.0
+
+    def snapshot(self) -> bytes:
+        """Every sample as compact JSON, for a heartbeat."""
+        self._measure_process()
+        families = {spec.name: self._rows(attribute, spec) for attribute, spec in TABLE.items()}
+        body = {"v": SNAPSHOT_VERSION, "families": {name: rows for name, rows in families.items() if rows}}
+        return json.dumps(body, separators=(",", ":")).encode()
+
+    def forget_camera(self, camera: str) -> None:
+        """Drop the series of a camera that is no longer configured."""
+        for attribute, spec in TABLE.items():
+            if "camera" in spec.labels:
+                metric = getattr(self, attribute)
+                for labels in {row[1] for row in self._rows(attribute, spec)}:
+                    values = labels[: len(spec.labels)]
+                    if values[spec.labels.index("camera")] == camera:
+                        metric.remove(*values)
+
+    def _rows(self, attribute: str, spec: MetricSpec) -> list[tuple[str, tuple[str, ...], float]]:
+        """Samples as (suffix, label values, value)."""
+        metric: MetricWrapperBase = getattr(self, attribute)
+        rows = []
+        for family in metric.collect():
+            for sample in family.samples:
+                suffix = sample.name.removeprefix(spec.name)
+                if suffix in SUFFIXES[spec.kind]:  # not _created: Prometheus's text format has no place for it
+                    names = (*spec.labels, "le") if suffix == "_bucket" else spec.labels
+                    rows.append((suffix, tuple(sample.labels[name] for name in names), sample.value))
+        return rows
+
+    def _measure_process(self) -> None:
+        cpu_s = time.process_time()
+        self.process_cpu.inc(cpu_s - self._cpu_s)
+        self._cpu_s = cpu_s
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.process_resident.set(pages * os.sysconf("SC_PAGE_SIZE"))
+            self.process_open_files.set(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+        except (OSError, ValueError, IndexError):
+            return  # not Linux, or /proc is hidden from us: the two stay 0
+
+
+def _specs(owner: type) -> Iterator[tuple[str, MetricSpec]]:
+    for attribute, value in vars(owner).items():
+        if isinstance(value, MetricSpec):
+            yield attribute, value
+
+
+TABLE: dict[str, MetricSpec] = dict(_specs(Metrics))
+"""Attribute of ``Metrics`` to its specification; docs/metrics.md is compared with it."""

@@ -1,0 +1,303 @@
+"""Frames in, events out: detect, follow, choose, align, embed, search, decide. No socket, no thread.
+
+One step takes a batch of frames of different cameras: detection runs once over the batch, embedding once over the
+chosen faces of all cameras, the gallery is searched once. How many faces a step embeds is bounded, so that a crowd on
+one camera does not hold up the others; who is left out is chosen first next time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.appearances import Appearance, Moment
+from streamd.config import CameraConfig, DetectionConfig
+from streamd.domain import Decision, Detection, Frame, Quality, Track, Verdict
+from streamd.events import Event, EventType
+from streamd.interfaces import Detector, Embedder, Gallery
+from streamd.metrics import Metrics
+from streamd.recognition import Evidence, Policy, View, one_place_each
+from streamd.scheduling import Attention
+from streamd.tracking import KalmanTracker
+from streamd.vision.crops import cut_chip
+from streamd.vision.quality import assess
+
+if TYPE_CHECKING:
+    from streamd.domain import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models in use and the people known to them."""
+
+    detectors: Mapping[str, Detector]
+    """By the name that a camera's configuration gives; detectors may be added, never removed."""
+    embedder: Embedder
+    """One for all cameras: vectors of two models are never compared."""
+    gallery: Gallery
+
+
+@dataclass(slots=True, eq=False)
+class _Candidate:
+    """A face that is worth embedding."""
+
+    appearance: Appearance
+    camera: str
+    chip: Image
+    quality: Quality
+    at_s: float
+
+
+class CameraWatch:
+    """What is known of one camera's faces now."""
+
+    def __init__(self, name: str, config: CameraConfig, policy: Policy) -> None:
+        self.name = name
+        self.config = config
+        self.policy = policy
+        self.tracker = KalmanTracker(config.tracking)
+        self.appearances: dict[int, Appearance] = {}
+        self.last: Frame | None = None
+
+    @property
+    def attention(self) -> Attention:
+        if any(not a.decided for a in self.appearances.values()):
+            return Attention.UNDECIDED
+        return Attention.TRACKED if self.appearances else Attention.NOTHING
+
+    def follow(self, tracks: Sequence[Track], epoch: str) -> None:
+        """Begin and continue appearances."""
+        for track in tracks:
+            if known := self.appearances.get(track.id):
+                known.track = track
+            else:
+                name = f"{self.name}-{epoch}-{track.id}"
+                self.appearances[track.id] = Appearance(name, track, Evidence(self.policy))
+
+
+class Pipeline:
+    """The work of a worker, without its sockets."""
+
+    def __init__(
+        self,
+        models: Models,
+        metrics: Metrics,
+        *,
+        embeddings_per_step: int,
+        wall_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._budget = embeddings_per_step
+        self._wall_s = wall_s
+        self._monotonic_s = monotonic_s
+        self._watches: dict[str, CameraWatch] = {}
+        self._searched_version = models.gallery.version
+        self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x")
+        """Sets this run's tracks apart from those of earlier runs."""
+
+    def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> list[Event]:
+        """Watch these cameras from now on; tracks of cameras that went or changed end."""
+        events: list[Event] = []
+        for name, watch in list(self._watches.items()):
+            if cameras.get(name) != watch.config:
+                events += self.end_tracks(name)
+                del self._watches[name]
+        for name, config in cameras.items():
+            if name not in self._watches:
+                policy = Policy.of(config.recognition, self._models.embedder.threshold)
+                self._watches[name] = CameraWatch(name, config, policy)
+        return events
+
+    def attention(self, camera: str) -> Attention:
+        return self._watches[camera].attention
+
+    def process(self, frames: Sequence[Frame]) -> list[Event]:
+        """Look at one frame each of some cameras."""
+        found = self._detect(frames)
+        seen: dict[str, list[Appearance]] = {}
+        events: list[Event] = []
+        candidates: list[_Candidate] = []
+        for frame, detections in zip(frames, found, strict=True):
+            watch = self._watches[frame.id.camera]
+            watch.last = frame
+            events += self._update_tracks(watch, frame, detections)
+            present = [a for a in watch.appearances.values() if a.track.detection is not None]
+            seen[watch.name] = present
+            candidates += self._candidates(watch, frame, present)
+        self._embed(candidates)
+        for name, present in seen.items():
+            events += self._decide(self._watches[name], present)
+            self._metrics.tracks.labels(camera=name).set(len(self._watches[name].appearances))
+        return events
+
+    def idle(self, camera: str, at_s: float) -> list[Event]:
+        """No frame of a camera was looked at for a while: tracks grow old and end."""
+        watch = self._watches[camera]
+        if not watch.appearances or watch.last is None:
+            return []
+        return self._end(watch, watch.tracker.predict(at_s).ended)
+
+    def end_tracks(self, camera: str) -> list[Event]:
+        """The camera is gone, or the worker ends: every face has left."""
+        watch = self._watches[camera]
+        tracks = [a.track for a in watch.appearances.values()]
+        watch.tracker = KalmanTracker(watch.config.tracking)
+        return self._end(watch, tracks) if tracks else []
+
+    def gallery_changed(self) -> list[Event]:
+        """Weigh every track's views again if the gallery has a new version; embeds nothing."""
+        version = self._models.gallery.version
+        if version == self._searched_version:
+            return []
+        self._searched_version = version
+        return [event for watch in self._watches.values() for event in self._rescore(watch)]
+
+    def _detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        found: list[list[Detection]] = [[] for _ in frames]
+        for model, detector in self._models.detectors.items():
+            indices = [i for i, f in enumerate(frames) if self._detection(f).model == model]
+            if not indices:
+                continue
+            least = min(self._detection(frames[i]).min_score for i in indices)
+            with self._stage("detect"):
+                results = detector.detect([frames[i].image for i in indices], min_score=least)
+            self._metrics.batch_size.labels(stage="detect").observe(len(indices))
+            for i, detections in zip(indices, results, strict=True):
+                found[i] = self._in_full_pixels(frames[i], detections)
+        return found
+
+    def _detection(self, frame: Frame) -> DetectionConfig:
+        return self._watches[frame.id.camera].config.detection
+
+    def _in_full_pixels(self, frame: Frame, detections: Sequence[Detection]) -> list[Detection]:
+        least = self._detection(frame).min_score
+        (width, height), image = frame.picture.size, frame.image
+        sx, sy = width / image.shape[1], height / image.shape[0]
+        return [d.scaled(sx, sy) for d in detections if d.score >= least]
+
+    def _update_tracks(self, watch: CameraWatch, frame: Frame, detections: list[Detection]) -> list[Event]:
+        with self._stage("track"):
+            update = watch.tracker.update(detections, frame.captured_at_s)
+        watch.follow(update.live, self._epoch)
+        return self._end(watch, update.ended)
+
+    def _candidates(self, watch: CameraWatch, frame: Frame, present: Sequence[Appearance]) -> Iterator[_Candidate]:
+        for appearance in present:
+            detection = appearance.track.detection
+            if detection is None or detection.landmarks is None:
+                self._count_face(watch, "skipped", "no_landmarks")
+            elif not appearance.evidence.wants(1.0, frame.captured_at_s):
+                self._count_face(watch, "skipped", "decided")
+            else:
+                with self._stage("align"):
+                    chip = cut_chip(frame.picture, detection.landmarks)
+                    quality = assess(detection, chip, frame.picture.size, watch.config.detection.min_face_px)
+                appearance.best_quality = max(appearance.best_quality, quality.score if quality.usable else 0)
+                if not quality.usable or not appearance.evidence.wants(quality.score, frame.captured_at_s):
+                    self._count_face(watch, "refused", quality.reason or "low_quality")
+                else:
+                    yield _Candidate(appearance, watch.name, chip, quality, frame.captured_at_s)
+
+    def _embed(self, candidates: Sequence[_Candidate]) -> None:
+        # Undecided faces first, then those that have waited longest for a look.
+        order = sorted(candidates, key=lambda c: (c.appearance.decided, c.appearance.evidence.embedded_at_s))
+        for candidate in order[self._budget :]:
+            self._count_face(self._watches[candidate.camera], "postponed", "budget")
+        if chosen := order[: self._budget]:
+            self._embed_batch(chosen)
+
+    def _embed_batch(self, chosen: Sequence[_Candidate]) -> None:
+        with self._stage("embed"):
+            vectors = self._models.embedder.embed(np.stack([c.chip for c in chosen]))
+        self._metrics.batch_size.labels(stage="embed").observe(len(chosen))
+        with self._stage("search"):
+            matches = self._models.gallery.search(vectors, people=1)
+        for candidate, vector, found in zip(chosen, vectors, matches, strict=True):
+            best = found[0] if found else None
+            candidate.appearance.evidence.add(View(vector, candidate.quality.score, candidate.at_s, best))
+            self._count_face(self._watches[candidate.camera], "embedded", "")
+
+    def _decide(self, watch: CameraWatch, present: Sequence[Appearance]) -> list[Event]:
+        """Weigh the evidence of the faces of one frame together."""
+        if watch.last is None:
+            return []
+        self._weigh([a for a in present if a.evidence.views])
+        by_track = {a.track.id: a.evidence.decision for a in present}
+        moment = self._moment(watch.last)
+        events: list[Event] = []
+        for track, decision in one_place_each(by_track).items():
+            appearance = watch.appearances[track]
+            appearance.evidence.decision = decision
+            events += self._told(watch, appearance, decision, moment)
+        return events
+
+    def _weigh(self, appearances: Sequence[Appearance]) -> None:
+        if not appearances:
+            return
+        fused: NDArray[np.float32] = np.stack([a.evidence.fused() for a in appearances])
+        with self._stage("search"):
+            matches = self._models.gallery.search(fused, people=2)
+        for appearance, found in zip(appearances, matches, strict=True):
+            appearance.evidence.decide(found)
+
+    def _told(self, watch: CameraWatch, appearance: Appearance, decision: Decision, moment: Moment) -> list[Event]:
+        first = not appearance.decided
+        events = appearance.tell(decision, moment)
+        for event in events:
+            if event.type is EventType.FACE_IDENTIFIED and first:
+                waited_s = moment.decided_at_s - appearance.track.started_at_s
+                self._metrics.time_to_identity.labels(camera=watch.name).observe(max(0.0, waited_s))
+            if event.type is not EventType.FACE_APPEARED:
+                result = event.type.value.partition(".")[2]
+                self._metrics.verdicts.labels(camera=watch.name, result=result).inc()
+        return events
+
+    def _rescore(self, watch: CameraWatch) -> list[Event]:
+        concerned = [a for a in watch.appearances.values() if a.evidence.views]
+        if not concerned or watch.last is None:
+            return []
+        for appearance in concerned:
+            found = self._models.gallery.search(np.stack([v.vector for v in appearance.evidence.views]), people=1)
+            appearance.evidence.rescore([f[0] if f else None for f in found])
+            _forget_vanished(appearance.evidence)
+        return self._decide(watch, concerned)
+
+    def _end(self, watch: CameraWatch, tracks: Sequence[Track]) -> list[Event]:
+        events: list[Event] = []
+        for track in tracks:
+            appearance = watch.appearances.pop(track.id, None)
+            if appearance is None or watch.last is None:
+                continue
+            appearance.track = track
+            if appearance.appeared and not appearance.decided:
+                self._metrics.verdicts.labels(camera=watch.name, result="none").inc()
+            events += appearance.leave(self._moment(watch.last))
+        self._metrics.tracks.labels(camera=watch.name).set(len(watch.appearances))
+        return events
+
+    def _moment(self, frame: Frame) -> Moment:
+        version, model = self._models.gallery.version, self._models.embedder.model_id
+        return Moment(frame, self._monotonic_s(), self._wall_s(), version, model)
+
+    def _count_face(self, watch: CameraWatch, outcome: str, reason: str) -> None:
+        self._metrics.faces.labels(camera=watch.name, outcome=outcome, reason=reason).inc()
+
+    @contextmanager
+    def _stage(self, stage: str) -> Iterator[None]:
+        started_s = time.perf_counter()
+        yield
+        self._metrics.stage.labels(stage=stage).observe(time.perf_counter() - started_s)
+
+
+def _forget_vanished(evidence: Evidence) -> None:
+    """A verdict over a gallery that has changed is weighed afresh: nobody keeps a name by habit."""
+    if evidence.decision.verdict is not Verdict.PENDING:
+        evidence.decision = replace(evidence.decision, identity=None)

@@ -1,0 +1,140 @@
+"""A decoded video frame, converted only where somebody looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from numpy.typing import NDArray
+
+from streamd.domain import Yuv420
+
+Matrix = Literal["bt601", "bt709"]
+
+HD_HEIGHT_PX = 720
+"""Streams that do not name their matrix use BT.709 from this height on, as players assume."""
+
+_MATRIX_OF: dict[int, Matrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601"}
+"""By ITU-T H.273 matrix coefficients; 4 (FCC) differs from BT.601 in the third decimal."""
+_SWSCALE = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709}
+_PLANAR_420 = frozenset({"yuv420p", "yuvj420p"})
+_LUMA_FIRST = _PLANAR_420 | {"yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "nv21", "gray"}
+"""Formats whose first plane is eight-bit luma."""
+_HDR_MATRICES = (9, 10)
+"""BT.2020: converted to BT.709, since a picture names one of two matrices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How the numbers of a YUV picture are meant."""
+
+    matrix: Matrix
+    full_range: bool
+
+    @property
+    def swscale_range(self) -> ColorRange:
+        return ColorRange.JPEG if self.full_range else ColorRange.MPEG
+
+    @property
+    def swscale_matrix(self) -> Colorspace:
+        return _SWSCALE[self.matrix]
+
+
+def colour_of(frame: av.VideoFrame) -> Colour:
+    """Matrix and range of a frame's YUV form; what the stream leaves open is assumed as players do."""
+    name = frame.format.name
+    if frame.format.is_rgb or name.startswith("pal"):
+        return Colour("bt601", False)  # what the conversion below produces
+    if name.startswith("gray"):
+        return Colour("bt601", frame.color_range != ColorRange.MPEG)
+    full = name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+    if frame.colorspace in _HDR_MATRICES:
+        return Colour("bt709", full)
+    matrix = _MATRIX_OF.get(frame.colorspace)
+    return Colour(matrix or ("bt709" if frame.height >= HD_HEIGHT_PX else "bt601"), full)
+
+
+class AvFrame:
+    """Implements ``DecodedFrame`` over a frame of PyAV. One thread at a time."""
+
+    __slots__ = ("_colour", "_frame", "_planar", "captured_at_s", "captured_wall_s")
+
+    def __init__(self, frame: av.VideoFrame, *, captured_at_s: float, captured_wall_s: float) -> None:
+        self.captured_at_s = captured_at_s
+        self.captured_wall_s = captured_wall_s
+        self._frame = frame
+        self._planar: av.VideoFrame | None = None
+        self._colour: Colour | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self._frame.width & ~1, self._frame.height & ~1
+
+    @property
+    def media_s(self) -> float:
+        return media_s(self._frame) or 0.0
+
+    @property
+    def colour(self) -> Colour:
+        if self._colour is None:
+            self._colour = colour_of(self._frame)
+        return self._colour
+
+    def luma(self, step: int) -> NDArray[np.uint8]:
+        """A view into the decoder's memory, which lives as long as the view."""
+        direct = self._frame.format.name in _LUMA_FIRST
+        frame = self._frame if direct else self._as_planar()
+        width, height = self.size
+        return _plane(frame, 0)[:height:step, :width:step]
+
+    def yuv420(self) -> Yuv420:
+        width, height = self.size
+        frame = self._as_planar()
+        packed = np.empty((height * 3 // 2, width), np.uint8)
+        packed[:height] = _plane(frame, 0)[:height, :width]
+        chroma = packed[height:].reshape(2, height // 2, width // 2)
+        chroma[0] = _plane(frame, 1)[: height // 2, : width // 2]
+        chroma[1] = _plane(frame, 2)[: height // 2, : width // 2]
+        return Yuv420(packed, self.colour.matrix, self.colour.full_range)
+
+    def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
+        scaled = self._reformat("bgr24", width, height)
+        return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
+
+    def _as_planar(self) -> av.VideoFrame:
+        if self._frame.format.name in _PLANAR_420:
+            return self._frame
+        if self._planar is None:
+            self._planar = self._reformat("yuv420p", self._frame.width, self._frame.height)
+        return self._planar
+
+    def _reformat(self, pixels: str, width: int, height: int) -> av.VideoFrame:
+        colour = self.colour
+        source = Colorspace.BT2020 if self._frame.colorspace in _HDR_MATRICES else colour.swscale_matrix
+        from_rgb = self._frame.format.is_rgb
+        return self._frame.reformat(
+            width=width,
+            height=height,
+            format=pixels,
+            src_colorspace=source,
+            dst_colorspace=colour.swscale_matrix,
+            src_color_range=ColorRange.JPEG if from_rgb else colour.swscale_range,
+            dst_color_range=ColorRange.JPEG if pixels == "bgr24" else colour.swscale_range,
+            threads=1,  # by default swscale starts a pool of threads for each frame
+        )
+
+
+def media_s(frame: av.VideoFrame) -> float | None:
+    """The frame's own time stamp in seconds; None where it has none."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return float(frame.pts * frame.time_base)
+
+
+def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
+    """All rows of a plane with their padding; a view."""
+    plane = frame.planes[index]
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload,no-any-return]  # PyAV's planes are buffers

@@ -1,0 +1,69 @@
+"""From a URL to a source that can be opened."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import unquote, urlsplit
+
+from streamd.config import CaptureConfig, redacted_url
+from streamd.errors import SourceRejected
+from streamd.interfaces import Source
+
+NETWORK = frozenset({"rtsp", "rtsps", "http", "https"})
+ACCEPTED = "rtsp://, rtsps://, http:// or https:// url, a video file, an image folder, or /dev/videoN"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def open_source(url: str, config: CaptureConfig) -> Source:
+    """The source for ``url``, not yet opened. Nothing is connected to here, and nothing raised.
+
+    What cannot be a source says so when it is opened (SourceRejected), because a file or folder may appear
+    while the camera is being retried.
+    """
+    # Loaded late: the codecs and OpenCV cost tens of megabytes, and never both are needed.
+    scheme = _scheme(url)
+    if scheme not in (*NETWORK, "file", ""):
+        return _Refused(f"{redacted_url(url)}: scheme '{scheme}' is not supported: give a {ACCEPTED}")
+    if scheme in NETWORK:
+        from streamd.sources.av import AvSource
+
+        return AvSource(url, config=config)
+    path = local_path(url)
+    if path.is_dir():
+        from streamd.sources.images import ImageFolder
+
+        return ImageFolder(path, config=config)
+    from streamd.sources.av import AvSource
+
+    return AvSource(str(path), config=config)
+
+
+def local_path(url: str) -> Path:
+    """The path of a ``file://`` URL or a plain path."""
+    if _scheme(url) == "file":
+        return Path(unquote(urlsplit(url).path))
+    return Path(url).expanduser()
+
+
+def _scheme(url: str) -> str:
+    found = _SCHEME.match(url)
+    return found[1].lower() if found else ""
+
+
+class _Refused:
+    """A source that cannot be: says why when it is opened."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def open(self) -> NoReturn:
+        raise SourceRejected(self._message)
+
+    def read(self, timeout_s: float) -> NoReturn:
+        raise SourceRejected(self._message)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""

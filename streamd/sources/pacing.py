@@ -1,0 +1,57 @@
+"""When a frame of a recording is due. Pure: the clock is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MAX_STEP_S = 3.0
+"""Time stamps that jump by more, or backwards, count as one ordinary frame interval."""
+SLACK_S = 0.5
+"""How late a live recording (HLS) may be before its schedule is moved."""
+FALLBACK_FPS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What a source knows of time. Tests give their own."""
+
+    now_s: Callable[[], float] = time.monotonic
+    wall_s: Callable[[], float] = time.time
+    wait: Callable[[float], None] = time.sleep
+
+    def wall_of(self, at_s: float) -> float:
+        """The Unix seconds of a monotonic moment."""
+        return self.wall_s() - (self.now_s() - at_s)
+
+
+class Pacer:
+    """Turns media time stamps into monotonic moments, over loops and jumps.
+
+    A reader that is late gets its frames at once until it has caught up; with ``live`` the schedule moves
+    instead, because what was missed will not come again.
+    """
+
+    def __init__(self, *, fps: float, live: bool = False) -> None:
+        self._interval_s = min(1.0 / (fps if fps > 0 else FALLBACK_FPS), MAX_STEP_S)
+        self._live = live
+        self._media_s: float | None = None
+        self._due_s: float | None = None
+
+    def due_s(self, media_s: float | None, now_s: float) -> float:
+        """When the frame stamped ``media_s`` (None: without a stamp) is due. Call once per frame, in order."""
+        if self._due_s is None:
+            self._due_s = now_s
+        else:
+            self._due_s += self._step_s(media_s)
+        if self._live and now_s - self._due_s > SLACK_S:
+            self._due_s = now_s
+        self._media_s = media_s
+        return self._due_s
+
+    def _step_s(self, media_s: float | None) -> float:
+        if media_s is None or self._media_s is None:
+            return self._interval_s
+        step_s = media_s - self._media_s
+        return step_s if 0 < step_s <= MAX_STEP_S else self._interval_s

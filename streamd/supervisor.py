@@ -1,0 +1,445 @@
+"""Starts the processes, watches them, starts them again, and stops them in order. Imports no codec and no model."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zmq
+
+from streamd.child import Launch
+from streamd.config import CameraConfig, Config
+from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, ChildStatus, SystemStatus
+from streamd.endpoints import control_endpoint
+from streamd.errors import ExitCode, ProtocolError, StreamdError, UnavailableError, UsageError
+from streamd.lifecycle import Action, Lifecycle, Policy, State
+from streamd.metrics import Metrics
+from streamd.notify import notify, watchdog_interval_s
+from streamd.sockets import Socket, Sockets, try_send
+from streamd.wire import decode, encode
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_S = 1.0
+DRAIN_ORDER = ("capture", "worker", "publisher", "gateway", "printer")
+"""Whoever produces is stopped before whoever consumes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a child is to be: compared between two configurations to find what a reload must restart."""
+
+    name: str
+    role: str
+    index: int
+    config: Config
+    live: frozenset[str] = frozenset()
+    """Top-level sections that the running child takes over by RELOAD, without a restart."""
+
+    def same_process(self, other: Spec) -> bool:
+        """Whether a child of ``other`` can go on as this one, perhaps after a RELOAD."""
+        exclude = set(self.live)
+        mine, theirs = self.config.model_dump(exclude=exclude), other.config.model_dump(exclude=exclude)
+        return self.role == other.role and self.index == other.index and mine == theirs
+
+
+def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
+    """Every child that a configuration calls for, each with only the part of it that concerns the child."""
+    shared = {"state_dir", "runtime_dir", "models_dir", "supervision", "log"}
+    found = [Spec("publisher", "publisher", 0, _slice(config, shared | {"events"}))]
+    names = list(config.cameras)
+    for index in range(config.workers.count):
+        mine = {n: _for_worker(config.cameras[n]) for n in names[index :: config.workers.count]}
+        part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection"})
+        part = part.model_copy(update={"cameras": mine})
+        found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
+    if config.gateway.enabled:
+        found.append(Spec("gateway", "gateway", 0, _slice(config, shared | {"gateway"})))
+    for position, name in enumerate(names):
+        camera = config.cameras[name]
+        if not camera.remote:
+            part = _slice(config, shared).model_copy(update={"cameras": {name: _for_capture(camera)}})
+            found.append(Spec(f"capture@{name}", "capture", position % config.workers.count, part))
+    if print_events:
+        found.append(Spec("printer", "printer", 0, _slice(config, shared | {"events"})))
+    return found
+
+
+def _slice(config: Config, sections: set[str]) -> Config:
+    return Config.model_construct(
+        **{name: getattr(config, name) for name in sections},
+        **{
+            name: f.get_default(call_default_factory=True)
+            for name, f in Config.model_fields.items()
+            if name not in sections
+        },
+    )
+
+
+def _for_worker(camera: CameraConfig) -> CameraConfig:
+    """Workers have no business with addresses and passwords, nor with how a camera is read."""
+    return CameraConfig(
+        remote=True, detection=camera.detection, tracking=camera.tracking, recognition=camera.recognition
+    )
+
+
+def _for_capture(camera: CameraConfig) -> CameraConfig:
+    """Captures need only the size of the image that the detector looks at."""
+    size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px)
+    return CameraConfig(url=camera.url, capture=camera.capture, detection=size)
+
+
+@dataclass(slots=True)
+class Child:
+    """A child process and its state machine."""
+
+    spec: Spec
+    lifecycle: Lifecycle
+    process: subprocess.Popen[bytes] | None = None
+    was_ready: bool = False
+    trouble: str | None = None
+    snapshot: bytes = b""
+    retired: bool = field(default=False)
+    """Not in the configuration any more: removed once it has ended."""
+
+    @property
+    def identity(self) -> bytes:
+        return self.spec.name.encode()
+
+
+class Supervisor:
+    """Runs until told to stop, or until a child cannot run as configured."""
+
+    def __init__(
+        self,
+        config: Config,
+        sockets: Sockets,
+        *,
+        reload: Callable[[], Config] | None = None,
+        print_events: bool = False,
+    ) -> None:
+        """``reload`` reads the configuration again; it may raise ConfigError."""
+        self._config = config
+        self._reload = reload
+        self._print_events = print_events
+        self._endpoint = control_endpoint(config.sockets_dir)
+        self._control: Socket = sockets.bind(zmq.ROUTER, self._endpoint)
+        self._children: dict[str, Child] = {}
+        self._metrics = Metrics()
+        self._stopping = False
+        self._announced = False
+        self._exit_code = ExitCode.OK
+        self._signals: list[int] = []
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._watchdog_s = watchdog_interval_s()
+        self._fed_at_s = float("-inf")
+
+    def run(self) -> int:
+        """The loop. Returns the daemon's exit code."""
+        self._catch_signals()
+        self._apply(self._config)
+        poller = zmq.Poller()
+        poller.register(self._control, zmq.POLLIN)
+        poller.register(self._wake_read, zmq.POLLIN)
+        while not self._done():
+            poller.poll(math.ceil(self._wait_s() * 1000))
+            self._heed_signals()
+            self._hear(time.monotonic())
+            self._reap(time.monotonic())
+            self._act(time.monotonic())
+            self._report(time.monotonic())
+        return self._exit_code
+
+    # -- what is wanted ------------------------------------------------------------------------------------------
+
+    def _apply(self, config: Config) -> None:
+        """Make the children what the configuration calls for, touching only what differs."""
+        now_s = time.monotonic()
+        wanted = {spec.name: spec for spec in specs(config, print_events=self._print_events)}
+        for name, child in self._children.items():
+            spec = wanted.get(name)
+            if spec is None:
+                logger.info("%s is not wanted any more", name)
+                child.retired = True
+                self._stop_child(child, now_s)
+            elif not spec.same_process(child.spec):
+                logger.info("%s restarts with its new configuration", name)
+                child.spec = spec
+                self._stop_child(child, now_s)
+            elif spec != child.spec:
+                child.spec = spec
+                self._send(child, encode(RELOAD, config=spec.config.model_dump(mode="json")))
+        self._forget_retired()
+        for name, spec in wanted.items():
+            if name not in self._children:
+                self._children[name] = Child(spec, Lifecycle(_policy(config), jitter=random.random))
+            child = self._children[name]
+            child.retired = False
+            child.lifecycle.begin(now_s)
+        self._config = config
+
+    def _reload_now(self) -> None:
+        if self._reload is None or self._stopping:
+            return
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            config = self._reload()
+            self._refuse_moves(config)
+        except StreamdError as error:
+            for line in str(error).splitlines():
+                logger.error("configuration kept as it was: %s", line)
+        else:
+            self._apply(config)
+            logger.info("configuration reloaded: %d cameras", len(config.cameras))
+        notify("READY=1")
+
+    def _refuse_moves(self, config: Config) -> None:
+        if (config.state_dir, config.sockets_dir) != (self._config.state_dir, self._config.sockets_dir):
+            raise UsageError("state_dir and runtime_dir change only with a restart")
+
+    def _stop_everything(self) -> None:
+        if self._stopping:
+            logger.warning("second signal: children are killed")
+            for child in self._children.values():
+                self._signal(child, signal.SIGKILL)
+            return
+        self._stopping = True
+        notify("STOPPING=1")
+        logger.info("stopping")
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda n, _: self._signals.append(n))
+        signal.signal(signal.SIGCHLD, lambda n, _: None)
+
+    def _heed_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+        while self._signals:
+            if self._signals.pop(0) == signal.SIGHUP:
+                self._reload_now()
+            else:
+                self._stop_everything()
+
+    def _hear(self, now_s: float) -> None:
+        while True:
+            try:
+                parts = self._control.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._heed(parts, now_s)
+            except ProtocolError as error:
+                logger.warning("control message dropped: %s", error)
+
+    def _heed(self, parts: list[bytes], now_s: float) -> None:
+        if len(parts) < 2:
+            raise ProtocolError(f"message of {len(parts)} parts")
+        header = decode(parts[1])
+        if header.kind == STATUS:
+            try_send(self._control, [parts[0], *self._status(now_s).to_parts()])
+            return
+        child = self._children.get(parts[0].decode(errors="replace"))
+        if child is None:
+            return
+        if header.kind == READY:
+            child.was_ready = True
+            child.lifecycle.on_ready(now_s)
+            logger.info("%s is ready", child.spec.name)
+        elif header.kind == HEARTBEAT:
+            child.lifecycle.on_beat(now_s)
+            trouble = header.fields.get("trouble")
+            child.trouble = trouble if isinstance(trouble, str) else None
+            child.snapshot = parts[2] if len(parts) > 2 else b""
+
+    def _reap(self, now_s: float) -> None:
+        for child in self._children.values():
+            code = child.process.poll() if child.process else None
+            if code is not None:
+                self._ended(child, code, now_s)
+        self._forget_retired()
+
+    def _forget_retired(self) -> None:
+        """Children that are not wanted and have no process any more."""
+        gone = [name for name, child in self._children.items() if child.retired and child.process is None]
+        for name in gone:
+            del self._children[name]
+
+    def _ended(self, child: Child, code: int, now_s: float) -> None:
+        process, child.process = child.process, None
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+        expected = child.lifecycle.state is State.STOPPING
+        child.lifecycle.on_exit(code, now_s)
+        child.snapshot = b""
+        if expected:
+            if not (self._stopping or child.retired):
+                child.lifecycle.begin(now_s)
+            return
+        self._metrics.restarts.labels(child=child.spec.name).inc()
+        logger.warning("%s ended: %s", child.spec.name, _cause(code))
+        # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once;
+        # what breaks later is tried again.
+        if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not child.was_ready):
+            logger.error("%s cannot run: see its message above", child.spec.name)
+            self._exit_code = code
+            self._stop_everything()
+
+    # -- what is done --------------------------------------------------------------------------------------------
+
+    def _act(self, now_s: float) -> None:
+        if self._stopping:
+            self._drain_next(now_s)
+        for child in self._children.values():
+            action = child.lifecycle.tick(now_s)
+            if action is Action.START:
+                self._start(child, now_s)
+            elif action is Action.ABORT:
+                logger.error("%s gives no sign of life: stopped the hard way", child.spec.name)
+                self._signal(child, signal.SIGABRT)
+            elif action is Action.KILL:
+                self._signal(child, signal.SIGKILL)
+
+    def _drain_next(self, now_s: float) -> None:
+        """Ask the first role in ``DRAIN_ORDER`` that still runs to drain; the later ones wait for it."""
+        for role in DRAIN_ORDER:
+            group = [c for c in self._children.values() if c.spec.role == role]
+            for child in group:
+                self._stop_child(child, now_s)
+            if any(c.process is not None for c in group):
+                return
+
+    def _start(self, child: Child, now_s: float) -> None:
+        command = [sys.executable, "-m", "streamd", child.spec.role, "--supervised"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=False)
+        child.process = process
+        child.lifecycle.on_started(now_s)
+        launch = Launch(child.spec.name, child.spec.index, self._endpoint, child.spec.config)
+        try:
+            if process.stdin is not None:
+                process.stdin.write(launch.to_line())
+                process.stdin.flush()
+        except BrokenPipeError:
+            logger.warning("%s ended before it was told what to do", child.spec.name)
+
+    def _stop_child(self, child: Child, now_s: float) -> None:
+        if child.lifecycle.stop(now_s):
+            self._send(child, encode(DRAIN))
+            self._signal(child, signal.SIGTERM)
+
+    def _send(self, child: Child, header: bytes) -> None:
+        if not try_send(self._control, [child.identity, header]):
+            logger.debug("%s is not connected", child.spec.name)
+
+    @staticmethod
+    def _signal(child: Child, number: signal.Signals) -> None:
+        if child.process is not None:
+            child.process.send_signal(number)
+
+    # -- what is told --------------------------------------------------------------------------------------------
+
+    def _report(self, now_s: float) -> None:
+        if not self._announced and all(c.lifecycle.state is State.RUNNING for c in self._children.values()):
+            self._announced = True
+            logger.info("ready: %d cameras", len(self._config.cameras))
+            notify("READY=1", f"STATUS=watching {len(self._config.cameras)} cameras")
+        if self._watchdog_s is not None and now_s - self._fed_at_s >= self._watchdog_s / 2:
+            self._fed_at_s = now_s
+            notify("WATCHDOG=1")
+
+    def _status(self, now_s: float) -> SystemStatus:
+        rows: list[ChildStatus] = []
+        for child in self._children.values():
+            life = child.lifecycle
+            up = life.state is State.RUNNING
+            self._metrics.process_up.labels(child=child.spec.name).set(float(up))
+            pid = child.process.pid if child.process else None
+            rows.append(
+                ChildStatus(child.spec.name, life.state.value, pid, life.restarts, now_s - life.since_s, child.trouble)
+            )
+        snapshots = {c.spec.name: c.snapshot for c in self._children.values() if c.snapshot}
+        return SystemStatus(tuple(rows), {**snapshots, "supervisor": self._metrics.snapshot()})
+
+    def _wait_s(self) -> float:
+        now_s = time.monotonic()
+        deadlines = [d for c in self._children.values() if (d := c.lifecycle.deadline_s()) is not None]
+        longest = min(LONGEST_WAIT_S, self._watchdog_s / 4) if self._watchdog_s else LONGEST_WAIT_S
+        return min([longest, *(max(0.0, d - now_s) for d in deadlines)])
+
+    def _done(self) -> bool:
+        return self._stopping and all(c.process is None for c in self._children.values())
+
+
+def _policy(config: Config) -> Policy:
+    supervision = config.supervision
+    return Policy(
+        stall_after_s=supervision.stall_after_s,
+        start_timeout_s=supervision.start_timeout_s,
+        backoff_min_s=supervision.backoff_min_s,
+        backoff_max_s=supervision.backoff_max_s,
+        reset_after_s=supervision.reset_after_s,
+        drain_s=supervision.drain_s,
+    )
+
+
+def _cause(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def prepare_directories(config: Config) -> None:
+    """Make the state and socket directories, private to this user.
+
+    Raises:
+        UnavailableError: one cannot be made or written to.
+    """
+    for path in (config.state_dir, config.sockets_dir):
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            probe = path / f".probe-{os.getpid()}"
+            probe.write_bytes(b"probe")
+            probe.unlink()
+        except OSError as error:
+            raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+    config.sockets_dir.chmod(0o700)
+
+
+def lock_state(state_dir: Path) -> int:
+    """Take the state directory for this process alone; the lock goes with the process.
+
+    Raises:
+        UnavailableError: another daemon has it.
+    """
+    descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise UnavailableError(f"{state_dir}: another streamd runs with this state_dir") from error
+    return descriptor
+
+
+def supervise(config: Config, *, reload: Callable[[], Config] | None = None, print_events: bool = False) -> int:
+    """Run the daemon until it is told to stop."""
+    if not config.cameras:
+        raise UsageError("no cameras: name at least one under 'cameras:' (see config/minimal.yaml)")
+    prepare_directories(config)
+    lock = lock_state(config.state_dir)
+    try:
+        with Sockets() as sockets:
+            return Supervisor(config, sockets, reload=reload, print_events=print_events).run()
+    finally:
+        os.close(lock)

@@ -1,0 +1,26 @@
+"""What a network is fed, made from pictures as its manifest says."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.vision.catalog import ModelInput
+
+
+def to_blob(pictures: NDArray[np.uint8], spec: ModelInput) -> NDArray[np.float32]:
+    """``(pixel - mean) * scale`` in the model's colour order, shape (n, 3, h, w).
+
+    Args:
+        pictures: BGR, shape (n, h, w, 3).
+        spec: Colour order, mean and scale.
+    """
+    channels = pictures.transpose(0, 3, 1, 2)
+    if spec.colour == "rgb":
+        channels = channels[:, ::-1]
+    blob = np.ascontiguousarray(channels, np.float32)
+    if any(spec.mean):
+        blob -= np.array(spec.mean, np.float32).reshape(1, 3, 1, 1)
+    if spec.scale != 1:
+        blob *= np.float32(spec.scale)
+    return blob

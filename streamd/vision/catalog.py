@@ -1,0 +1,172 @@
+"""The models that streamd knows: one YAML manifest each, shipped, or a user's own beside the model files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from streamd.errors import ModelError
+from streamd.vision.fetch import Source, parse_sources
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Triple = tuple[float, float, float]
+Positive = Annotated[int, Field(ge=1)]
+Similarity = Annotated[float, Field(gt=0, lt=1)]
+
+SHIPPED = Path(__file__).parent / "models"
+DEFAULT_MODELS = ("yunet", "sface", "ssd")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class ModelFile(_Part):
+    """One file to fetch."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*$")]
+    """File name in the models folder's ``sources``."""
+    sha256: Sha256
+    sources: tuple[Source, ...]
+    """Where it can be had, best first."""
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _read_sources(cls, raw: object) -> object:
+        if not isinstance(raw, list) or not raw or not all(isinstance(entry, Mapping) for entry in raw):
+            raise ValueError("must be a list of sources, at least one")
+        try:
+            return parse_sources(raw)
+        except ModelError as error:
+            raise ValueError(str(error)) from error
+
+
+class ModelInput(_Part):
+    """What the prepared model is fed: ``(pixel - mean) * scale``, float32."""
+
+    name: str
+    """Name of the graph's input."""
+    size: tuple[Positive, Positive] | None
+    """Width and height; null where the model takes any multiple of ``stride``."""
+    stride: Positive = 1
+    layout: Literal["NCHW"] = "NCHW"
+    colour: Literal["bgr", "rgb"]
+    """Order of the channels."""
+    mean: Triple = (0.0, 0.0, 0.0)
+    """Per channel, in the order of ``colour``, in units of 0..255."""
+    scale: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Manifest(_Part):
+    """One model, as its YAML file describes it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    kind: Literal["detector", "embedder"]
+    summary: str
+    licence: str
+    """SPDX identifier of the weights' licence."""
+    origin: str
+    """Page of the people who made it."""
+    files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
+    """The first one's hash names the weights."""
+    prepared: Literal["yunet", "sface", "ssd", "as_is"] = "as_is"
+    """Recipe by which the fetched files become the ONNX file that runs."""
+    input: ModelInput
+    decoding: Literal["yunet", "ssd", "embedding"]
+    """How the outputs are read."""
+    landmarks: bool = False
+    """Detector: whether it gives five landmarks."""
+    threshold: Similarity
+    """Detector: least score. Embedder: similarity at which one view is believed in a small gallery."""
+    dim: Positive | None = None
+    """Embedder: length of its vectors."""
+    pair_threshold: Similarity | None = None
+    """Embedder: similarity at which two photographs show the same person, with nobody else in question."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Manifest:
+        embedder = self.kind == "embedder"
+        if embedder != (self.decoding == "embedding"):
+            raise ValueError(f"kind '{self.kind}' cannot have decoding '{self.decoding}'")
+        if embedder != (self.dim is not None):
+            raise ValueError("an embedder has a dim, a detector has none")
+        if embedder and self.input.size != (112, 112):
+            raise ValueError("input.size: an embedder takes aligned faces of [112, 112]")
+        if self.decoding == "ssd" and self.input.size is None:
+            raise ValueError("input.size: decoding 'ssd' needs a size")
+        return self
+
+    @property
+    def model_id(self) -> str:
+        """Names the weights, and stays the same when they are only prepared differently."""
+        return f"{self.name}@{self.files[0].sha256[:12]}"
+
+
+def catalogue(own: Path | None = None) -> dict[str, Manifest]:
+    """Every known model by name: the shipped ones, then those of the folder ``own``, where it exists.
+
+    Raises:
+        ModelError: a manifest is wrong; the message has ``file: key: problem`` a line.
+    """
+    found = dict(_shipped())
+    if own is not None and own.is_dir():
+        found.update(_read_folder(own))
+    return found
+
+
+@cache
+def _shipped() -> Mapping[str, Manifest]:
+    return _read_folder(SHIPPED)
+
+
+def _read_folder(folder: Path) -> dict[str, Manifest]:
+    manifests = (read_manifest(path) for path in sorted(folder.glob("*.yaml")))
+    return {manifest.name: manifest for manifest in manifests}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in ``path``.
+
+    Raises:
+        ModelError: it cannot be read, or a key of it is missing, unknown or wrong.
+    """
+    try:
+        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{path}: cannot read this manifest: {error}") from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"{path}: a manifest is a mapping, this is {type(raw).__name__}")
+    try:
+        manifest = Manifest.model_validate(raw)
+    except ValidationError as error:
+        raise ModelError("\n".join(f"{path}: {line}" for line in _problems(error))) from error
+    if manifest.name != path.stem:
+        raise ModelError(f"{path}: name: '{manifest.name}' must be the file's name, '{path.stem}'")
+    return manifest
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(str(key) for key in problem['loc']) or 'manifest'}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    ]
+
+
+def find_manifest(name: str, *, kind: str | None = None, own: Path | None = None) -> Manifest:
+    """The model called ``name``.
+
+    Raises:
+        ModelError: there is none, or it is of another kind.
+    """
+    known = catalogue(own)
+    manifest = known.get(name)
+    if manifest is None:
+        raise ModelError(f"no model is called '{name}'; there are: {', '.join(sorted(known))}")
+    if kind is not None and manifest.kind != kind:
+        raise ModelError(f"model '{name}' is a {manifest.kind}, not a {kind}")
+    return manifest

@@ -1,0 +1,82 @@
+"""Landmarks for detectors that have none: a second detector looks at each box, enlarged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.domain import Box, Detection
+from streamd.interfaces import Detector
+from streamd.vision.geometry import letterbox
+
+_CANVAS_PX = 160
+"""A face fills half of it: the middle of the range of sizes that YuNet sees best."""
+_MARGIN_SHARE = 0.5
+"""Of the box's longer side, added on every side: detectors want to see the whole head."""
+_MIN_SCORE = 0.3
+"""A face is known to be there; the question is only where its points are."""
+_MIN_IOU = 0.2
+"""A face found elsewhere in the enlarged box is the neighbour's."""
+
+
+class WithLandmarks:
+    """A detector whose boxes get five points from another. Boxes that get none keep None."""
+
+    has_landmarks = True
+
+    def __init__(self, boxes: Detector, points: Detector) -> None:
+        self._boxes = boxes
+        self._points = points
+        self.model_id = boxes.model_id
+        self.provider = boxes.provider
+
+    def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
+        """Faces per BGR image, in its pixels, best first."""
+        found = self._boxes.detect(images, min_score=min_score)
+        views = [_view(image, d.box) for image, row in zip(images, found, strict=True) for d in row]
+        if not views:
+            return found
+        seen = self._points.detect([view.canvas for view in views], min_score=_MIN_SCORE)
+        candidates = iter([view.to_image(d) for d in row] for view, row in zip(views, seen, strict=True))
+        return [[_with_points(d, next(candidates)) for d in row] for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """One box, enlarged, fitted into a square."""
+
+    canvas: NDArray[np.uint8]
+    scale: float
+    left: int
+    top: int
+
+    def to_image(self, detection: Detection) -> Detection:
+        """A face in the canvas as a face in the image."""
+        box = detection.box.scaled(1 / self.scale, 1 / self.scale)
+        box = Box(box.x1 + self.left, box.y1 + self.top, box.x2 + self.left, box.y2 + self.top)
+        points = detection.landmarks
+        if points is not None:
+            points = points / np.float32(self.scale) + np.array([self.left, self.top], np.float32)
+        return Detection(box, detection.score, points)
+
+
+def _view(image: NDArray[np.uint8], box: Box) -> _View:
+    height, width = image.shape[:2]
+    margin = max(box.width, box.height) * _MARGIN_SHARE
+    left = min(max(0, int(box.x1 - margin)), width - 1)
+    top = min(max(0, int(box.y1 - margin)), height - 1)
+    right = max(left + 1, min(width, int(box.x2 + margin) + 1))
+    bottom = max(top + 1, min(height, int(box.y2 + margin) + 1))
+    canvas, fit = letterbox(image[top:bottom, left:right], width=_CANVAS_PX, height=_CANVAS_PX)
+    return _View(canvas, fit.scale, left, top)
+
+
+def _with_points(detection: Detection, candidates: list[Detection]) -> Detection:
+    """The detection with the points of the face that overlaps it most."""
+    best = max(candidates, key=lambda candidate: candidate.box.iou(detection.box), default=None)
+    if best is None or best.box.iou(detection.box) < _MIN_IOU:
+        return detection
+    return Detection(detection.box, detection.score, best.landmarks)

@@ -1,0 +1,85 @@
+"""Detectors and embedders by name: a model of the catalogue, or ``package.module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict, Unpack, cast
+
+from streamd.errors import ModelError
+from streamd.interfaces import Detector, Embedder
+from streamd.vision.embedding import OnnxEmbedder
+from streamd.vision.landmarks import WithLandmarks
+from streamd.vision.modelstore import ModelStore
+from streamd.vision.onnx import Session, open_session
+from streamd.vision.ssd import Ssd
+from streamd.vision.yunet import YuNet
+
+LANDMARK_MODEL = "yunet"
+"""Gives points to detectors that have none."""
+
+_DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet, "ssd": Ssd}
+"""By the manifest's ``decoding``."""
+
+
+class Placement(TypedDict, total=False):
+    """Where and how a model runs; the arguments of ``streamd.vision.onnx.open_session``."""
+
+    device: str
+    threads: int
+    allow_cpu: bool
+
+
+def load_detector(name: str, *, models: Path, **placement: Unpack[Placement]) -> Detector:
+    """The detector ``name``, with landmarks: where it has none of its own, YuNet finds them in its boxes.
+
+    Args:
+        name: A detector of the catalogue, or ``package.module:Class``, which is called with ``models`` and
+            the keywords of ``Placement`` that were given.
+        models: The folder of model files.
+        **placement: ``device`` (``auto``, ``cpu``, ``cuda:N``), ``threads``, ``allow_cpu``.
+
+    Raises:
+        ModelError: the model is unknown, missing, damaged, or the device cannot be used.
+    """
+    detector = _detector(name, models, placement)
+    if detector.has_landmarks:
+        return detector
+    return WithLandmarks(detector, _detector(LANDMARK_MODEL, models, placement))
+
+
+def load_embedder(name: str, *, models: Path, **placement: Unpack[Placement]) -> Embedder:
+    """The embedder ``name``; arguments and errors as with ``load_detector``."""
+    if ":" in name:
+        return cast(Embedder, _own_class(name)(models=models, **placement))
+    store = ModelStore(models)
+    manifest = store.manifest(name, kind="embedder")
+    return OnnxEmbedder(manifest, _session(store.ready(manifest), manifest.input.name, placement))
+
+
+def _detector(name: str, models: Path, placement: Placement) -> Detector:
+    if ":" in name:
+        return cast(Detector, _own_class(name)(models=models, **placement))
+    store = ModelStore(models)
+    manifest = store.manifest(name, kind="detector")
+    session = _session(store.ready(manifest), manifest.input.name, placement)
+    return _DETECTORS[manifest.decoding](manifest, session)
+
+
+def _session(path: Path, input_name: str, placement: Placement) -> Session:
+    session = open_session(path, **placement)
+    if list(session.inputs) != [input_name]:
+        raise ModelError(f"{path}: has inputs {', '.join(session.inputs)}, its manifest says '{input_name}'")
+    return session
+
+
+def _own_class(name: str) -> Callable[..., object]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ModelError(f"model '{name}': cannot import it: {error}") from error
+    if not callable(found):
+        raise ModelError(f"model '{name}': is not a class")
+    return cast(Callable[..., object], found)

@@ -1,0 +1,266 @@
+"""The inference process: asks cameras for frames, runs the pipeline, hands events to the publisher."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+import cv2
+import zmq
+
+from streamd.child import ChildContext
+from streamd.config import CameraConfig, Config
+from streamd.curator import Curator
+from streamd.domain import Frame
+from streamd.endpoints import frames_endpoint, remote_frames_endpoint, verdicts_endpoint
+from streamd.errors import UsageError
+from streamd.events import Event
+from streamd.framelink import Bye, Message, Ready, WorkerEnd
+from streamd.gallery.enrolment import Enroller
+from streamd.gallery.folder import FolderSync
+from streamd.gallery.live import LiveGallery
+from streamd.gallery.store import GalleryStore
+from streamd.interfaces import Detector, Embedder
+from streamd.pipeline import Models, Pipeline
+from streamd.presence import Presence
+from streamd.scheduling import Intervals, Scheduler
+from streamd.sockets import CurveServer, Socket, public_key_names
+from streamd.verdicts import VerdictSender
+from streamd.vision.loading import load_detector, load_embedder
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT_S = 0.25
+
+
+class Worker:
+    """The work loop: one thread, which waits in one place."""
+
+    def __init__(
+        self,
+        context: ChildContext,
+        link: WorkerEnd,
+        sender: VerdictSender,
+        models: Models,
+        detectors: DetectorShelf,
+    ) -> None:
+        config = context.config
+        self._context = context
+        self._detectors = detectors
+        self._link = link
+        self._sender = sender
+        on_gpu = models.embedder.provider != "cpu"
+        self._max_batch = config.workers.max_batch or (8 if on_gpu else 1)
+        self._budget_s = config.workers.latency_budget_ms / 1000
+        embeddings = config.workers.embeddings_per_step or (32 if on_gpu else 4)
+        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings)
+        self._scheduler = Scheduler({}, max_batch=self._max_batch)
+        self._presence: dict[str, Presence] = {}
+        self._in_hand: list[Frame] = []
+        self._take_cameras(config.cameras)
+
+    def run(self, poller: zmq.Poller) -> int:
+        self._context.link.ready()
+        while not self._context.draining:
+            poller.poll(math.ceil(self._wait_s() * 1000))
+            self._step(time.monotonic())
+        return self._drain()
+
+    def _step(self, now_s: float) -> None:
+        self._context.turn()
+        if (reloaded := self._context.reloaded) is not None:
+            self._context.reloaded = None
+            self._take_cameras(reloaded.cameras)
+        for message in self._link.receive():
+            self._take(message, now_s)
+        if self._in_hand and self._batch_is_due(now_s):
+            self._look(now_s)
+        self._grant(time.monotonic())
+        self._grow_old(now_s)
+        self._sender.pump(now_s)
+        self._context.metrics.unacknowledged.set(self._sender.unacknowledged)
+
+    def _wait_s(self) -> float:
+        """Until the next thing to do: at once with frames in hand, else the next due camera."""
+        now_s = time.monotonic()
+        if self._in_hand:
+            return 0.0 if self._batch_is_due(now_s) else self._budget_s / 4
+        next_s = self._scheduler.next_s()
+        return LONGEST_WAIT_S if next_s is None else min(LONGEST_WAIT_S, max(0.0, next_s - now_s))
+
+    def _take(self, message: Message, now_s: float) -> None:
+        camera = message.id.camera if isinstance(message, Frame) else message.camera
+        if not self._scheduler.knows(camera):
+            logger.debug("a message of camera %r, which is not configured here", camera)
+            return
+        if isinstance(message, Bye):
+            self._offline(camera, message.reason, message.message)
+            self._scheduler.gone(camera)
+            return
+        self._send(self._presence[camera].heard(now_s))
+        if isinstance(message, Ready):
+            self._scheduler.ready(camera, message.motion)
+        else:
+            self._scheduler.arrived(camera)
+            self._in_hand.append(message)
+
+    def _batch_is_due(self, now_s: float) -> bool:
+        """Full, or nothing else under way, or the oldest has waited for the budget."""
+        if len(self._in_hand) >= self._max_batch or not self._scheduler.under_way:
+            return True
+        return now_s - min(frame.captured_at_s for frame in self._in_hand) >= self._budget_s
+
+    def _look(self, now_s: float) -> None:
+        frames, self._in_hand = self._in_hand, []
+        for frame in frames:
+            age_s = max(0.0, now_s - frame.captured_at_s)
+            self._context.metrics.frame_age.labels(camera=frame.id.camera).observe(age_s)
+            self._context.metrics.frames.labels(camera=frame.id.camera, outcome="looked_at").inc()
+        self._send_all(self._pipeline.process(frames))
+        for frame in frames:
+            self._scheduler.looked(frame.id.camera, self._pipeline.attention(frame.id.camera), now_s)
+
+    def _grant(self, now_s: float) -> None:
+        for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
+            if not self._link.grant(camera):
+                self._scheduler.refused(camera)
+        for camera, count in self._scheduler.lost_grants().items():
+            self._context.metrics.frames.labels(camera=camera, outcome="unanswered").inc(count)
+
+    def _grow_old(self, now_s: float) -> None:
+        """Tracks end and cameras fall silent whether or not frames come."""
+        for camera, presence in self._presence.items():
+            self._send_all(self._pipeline.idle(camera, now_s))
+            if presence.silent(now_s):
+                self._offline(camera, "silent", "no sign of the capture process")
+        self._send_all(self._pipeline.gallery_changed())
+
+    def _offline(self, camera: str, reason: str, message: str) -> None:
+        self._send_all(self._pipeline.end_tracks(camera))
+        self._send(self._presence[camera].gone(reason, message))
+
+    def _take_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
+        self._detectors.require(camera.detection.model for camera in cameras.values())
+        self._send_all(self._pipeline.set_cameras(cameras))
+        self._scheduler.replace({name: _intervals(camera) for name, camera in cameras.items()})
+        self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
+        self._presence = {name: self._presence.get(name) or Presence(name) for name in cameras}
+
+    def _send_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._send(event)
+
+    def _send(self, event: Event | None) -> None:
+        if event is None:
+            return
+        self._sender.send(event)
+
+    def _drain(self) -> int:
+        """End every track, and stay until the publisher has the events, a few seconds at most."""
+        for camera in self._presence:
+            self._send_all(self._pipeline.end_tracks(camera))
+        deadline_s = time.monotonic() + 5.0
+        poller = zmq.Poller()
+        poller.register(self._sender.socket, zmq.POLLIN)
+        while self._sender.unacknowledged and (now_s := time.monotonic()) < deadline_s:
+            self._sender.pump(now_s)
+            self._context.turn()
+            poller.poll(50)
+        if self._sender.unacknowledged:
+            logger.error("%d events were not acknowledged by the publisher", self._sender.unacknowledged)
+        return 0
+
+
+def _intervals(camera: CameraConfig) -> Intervals:
+    detection = camera.detection
+    return Intervals(
+        undecided_s=detection.undecided_interval_s,
+        tracked_s=detection.tracked_interval_s,
+        motion_s=detection.motion_interval_s,
+        still_s=detection.still_interval_s,
+        motion_share=detection.motion_share,
+    )
+
+
+class DetectorShelf(dict[str, Detector]):
+    """Detectors by name; a camera that is added later may ask for one more."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+
+    def require(self, names: Iterable[str]) -> None:
+        """Load what is missing."""
+        workers = self._config.workers
+        for name in set(names) - set(self):
+            self[name] = load_detector(
+                name,
+                models=self._config.models_path,
+                device=workers.device,
+                threads=workers.threads,
+                allow_cpu=workers.allow_cpu,
+            )
+
+
+def _one_embedder(config: Config) -> str:
+    name = config.recognition.embedder
+    for camera, entry in config.cameras.items():
+        if entry.recognition.embedder != name:
+            raise UsageError(
+                f"cameras.{camera}.recognition.embedder: {entry.recognition.embedder!r}: "
+                f"one gallery has one embedder, and recognition.embedder is {name!r}"
+            )
+    return name
+
+
+def _remote_end(context: ChildContext) -> tuple[Socket | None, dict[str, str]]:
+    """The socket for cameras on other hosts, and which key may speak for which camera."""
+    frames = context.config.frames
+    if frames.listen is None:
+        return None, {}
+    endpoint = remote_frames_endpoint(frames.listen, context.index)
+    if frames.server_key is None or frames.clients is None:
+        # Loopback only: `Sockets.bind` refuses anything else without keys.
+        return context.sockets.bind(zmq.ROUTER, endpoint, hwm=64), {}
+    curve = CurveServer(frames.server_key, frames.clients)
+    return context.sockets.bind(zmq.ROUTER, endpoint, hwm=64, curve=curve), public_key_names(frames.clients)
+
+
+def serve(context: ChildContext) -> int:
+    """Load the models, open the gallery, work until told to drain."""
+    config = context.config
+    workers = config.workers
+    local = context.sockets.bind(zmq.ROUTER, frames_endpoint(config.sockets_dir, context.index), hwm=64)
+    remote, trusted = _remote_end(context)
+    link = WorkerEnd(local, remote, trusted=trusted)
+    sender = VerdictSender(context.sockets, verdicts_endpoint(config.sockets_dir), worker=context.name)
+    cv2.setNumThreads(1)
+    detectors = DetectorShelf(config)
+    detectors.require([config.detection.model])
+    embedder = load_embedder(
+        _one_embedder(config),
+        models=config.models_path,
+        device=workers.device,
+        threads=workers.threads,
+        allow_cpu=workers.allow_cpu,
+    )
+    with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
+        curator = Curator(gallery, _folder(context, detectors[config.detection.model], embedder), context.metrics)
+        poller = zmq.Poller()
+        for socket in (*link.sockets, sender.socket):
+            poller.register(socket, zmq.POLLIN)
+        context.register(poller)
+        worker = Worker(context, link, sender, Models(detectors, embedder, gallery), detectors)
+        with curator.running():
+            return worker.run(poller)
+
+
+def _folder(context: ChildContext, detector: Detector, embedder: Embedder) -> FolderSync | None:
+    """The folder of photographs is kept by the first worker alone."""
+    config = context.config
+    if context.index != 0 or not config.gallery.sync:
+        return None
+    store = GalleryStore(config.gallery_file)
+    return FolderSync(config.gallery_folder, store, Enroller(store, detector, embedder))

@@ -1,0 +1,64 @@
+"""The examples of docs/events.md, run against a real publisher."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from publisherprocess import PublisherProcess, an_event, eventually
+
+from streamd.client import PUBLISH, REPLAY
+from streamd.sockets import Sockets
+from streamd.verdicts import VerdictSender
+
+pytestmark = pytest.mark.e2e
+
+MANUAL = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+
+
+def _block(containing: str) -> str:
+    blocks = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)
+    return next(block for block in blocks if containing in block)
+
+
+def _run_example(code: str, publisher: PublisherProcess, *, send_while_running: bool) -> str:
+    """Standard output of an example from the manual, pointed at a test's publisher."""
+    code = code.replace(PUBLISH, publisher.publish).replace(REPLAY, publisher.replay)
+    code = code.replace("subscribe(", f"subscribe(publish={publisher.publish!r}, replay={publisher.replay!r}, ")
+    with Sockets() as sockets:
+        sender = VerdictSender(sockets, publisher.verdicts, worker="w")
+        sender.send(an_event(1))
+        assert sender.flush(20.0)
+        program = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True)
+        assert program.stdout is not None
+        try:
+            if send_while_running:
+                eventually(lambda: _sent_and_exited(sender, program))
+            return program.stdout.readline()
+        finally:
+            program.kill()
+            program.stdout.close()
+            program.wait()
+
+
+def _sent_and_exited(sender: VerdictSender, program: subprocess.Popen[str]) -> bool:
+    sender.send(an_event(2))
+    sender.flush(0.2)
+    return program.poll() is not None
+
+
+@pytest.mark.parametrize("feature", ["from streamd.client import subscribe", "zmq.DEALER"])
+def test_examples_of_the_manual_that_ask_for_the_past_run(tmp_path: Path, feature: str) -> None:
+    with PublisherProcess(tmp_path) as publisher:
+        line = _run_example(_block(feature), publisher, send_while_running=False)
+    assert "Person 1" in line
+
+
+def test_plain_zeromq_example_of_the_manual_runs(tmp_path: Path) -> None:
+    code = _block("zmq.SUB").replace("while True:", "for _ in range(1):")
+    with PublisherProcess(tmp_path) as publisher:
+        line = _run_example(code, publisher, send_while_running=True)
+    assert "event.door.face.identified" in line

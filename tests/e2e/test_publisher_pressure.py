@@ -1,0 +1,168 @@
+"""A publisher beside slow subscribers, a full disk, odd clients and other publishers."""
+
+from __future__ import annotations
+
+import json
+import resource
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from publisherprocess import PublisherProcess, an_event, eventually
+
+from streamd.client import Subscription
+from streamd.sockets import Sockets
+from streamd.verdicts import VerdictSender
+
+pytestmark = pytest.mark.e2e
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Iterator[PublisherProcess]:
+    with PublisherProcess(tmp_path) as process:
+        yield process
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    with Sockets() as made:
+        yield made
+
+
+def _send(
+    sockets: Sockets, publisher: PublisherProcess, count: int, *, worker: str = "worker@0", message: str | None = None
+) -> VerdictSender:
+    sender = VerdictSender(sockets, publisher.verdicts, worker=worker)
+    for i in range(count):
+        sender.send(an_event(i, message=message))
+        if i % 2000 == 1999:
+            assert sender.flush(30.0)
+    assert sender.flush(30.0)
+    return sender
+
+
+def test_subscribers_that_never_read_cost_bounded_memory_and_no_delay(
+    publisher: PublisherProcess, sockets: Sockets
+) -> None:
+    _send(sockets, publisher, 200, worker="warm-up")
+    before = publisher.resident_bytes()
+    for _ in range(3):
+        sleeper = sockets.connect(zmq.SUB, publisher.publish, hwm=1)
+        sleeper.set(zmq.RCVBUF, 4096)
+        sleeper.set(zmq.SUBSCRIBE, b"")
+    with Subscription(publish=publisher.publish, replay=publisher.replay, timeout_s=10.0) as reader:
+        eventually(lambda: reader.next(0.1) is None and reader.connected)
+        _send(sockets, publisher, 8000, message="x" * 4096)
+        delays_s = []
+        sender = VerdictSender(sockets, publisher.verdicts, worker="late")
+        while (event := reader.next(3.0)) is not None:
+            last = event.seq
+        for i in range(50):
+            started_s = time.monotonic()
+            sender.send(an_event(i))
+            assert reader.next(5.0) is not None
+            delays_s.append(time.monotonic() - started_s)
+            sender.pump(time.monotonic())
+    assert last == 8200
+    assert sorted(delays_s)[25] < 0.1
+    assert publisher.resident_bytes() - before < 16 * MIB
+
+
+def test_full_disk_turns_into_waiting_and_loses_nothing(publisher: PublisherProcess, sockets: Sockets) -> None:
+    sender = _send(sockets, publisher, 100)
+    wal = publisher.journal_file.with_name("journal.sqlite-wal")
+    resource.prlimit(publisher.pid, resource.RLIMIT_FSIZE, (wal.stat().st_size, resource.RLIM_INFINITY))
+    for i in range(100, 1500):
+        sender.send(an_event(i))
+    eventually(lambda: not sender.flush(0.0) and "events wait: journal" in publisher.log)
+    with Subscription(publish=publisher.publish, replay=publisher.replay, since=0, timeout_s=3.0) as events:
+        assert len(list(events)) == publisher.last_seq() < 1500
+        assert events.connected
+    resource.prlimit(publisher.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert sender.flush(15.0)
+    assert [row.event().id for row in publisher.stored()] == [f"id-{i}" for i in range(1500)]
+    assert [row.seq for row in publisher.stored()] == list(range(1, 1501))
+    assert "the journal works again" in publisher.log
+
+
+def test_drain_takes_in_what_still_arrives(publisher: PublisherProcess, sockets: Sockets) -> None:
+    sender = _send(sockets, publisher, 1)
+    codes: list[int] = []
+    stopping = threading.Thread(target=lambda: codes.append(publisher.stop()))
+    stopping.start()
+    for i in range(1, 60):
+        sender.send(an_event(i))
+        sender.flush(0.02)
+    stopping.join()
+    assert codes == [0]
+    assert sender.unacknowledged == 0
+    assert [row.event().id for row in publisher.stored()] == [f"id-{i}" for i in range(60)]
+
+
+def test_second_publisher_on_the_same_journal_is_refused(publisher: PublisherProcess, sockets: Sockets) -> None:
+    _send(sockets, publisher, 1)
+    first = publisher.process
+    publisher.start()
+    assert publisher.process is not None
+    assert publisher.process.wait(10) == 69
+    assert "in use" in publisher.log
+    publisher.process = first
+    _send(sockets, publisher, 1, worker="worker@1")
+
+
+def test_port_in_use_is_said_in_plain_words(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    process = PublisherProcess(tmp_path / "a")
+    with Sockets() as sockets:
+        sockets.bind(zmq.XPUB, process.publish)
+        process.start()
+        assert process.process is not None
+        assert process.process.wait(10) == 69
+    assert f"{process.publish}: address in use" in process.log
+
+
+def test_garbage_on_every_socket_changes_nothing(publisher: PublisherProcess, sockets: Sockets) -> None:
+    _send(sockets, publisher, 5)
+    garbage = [[b""], [b"\x00" * 9], [b"", b""], [b"{}"], [b'{"v":1,"kind":"EVENT"}', b"x"], [b"", b"[]"]]
+    asking = sockets.connect(zmq.DEALER, publisher.replay)
+    for kind, endpoint in ((zmq.DEALER, publisher.verdicts), (zmq.XSUB, publisher.publish)):
+        socket = sockets.connect(kind, endpoint)
+        for parts in garbage:
+            socket.send_multipart(parts)
+    for parts in garbage:
+        asking.send_multipart(parts)
+        reply = asking.recv_multipart() if asking.poll(5000) else []
+        assert json.loads(reply[-1])["kind"] == "ERROR"
+    _send(sockets, publisher, 5, worker="worker@1")
+    assert len(publisher.stored()) == 10
+
+
+def test_req_client_gets_its_answer(publisher: PublisherProcess, sockets: Sockets) -> None:
+    _send(sockets, publisher, 5)
+    asking = sockets.connect(zmq.REQ, publisher.replay)
+    asking.send_json({"v": 1, "kind": "REPLAY", "since": 3, "limit": 10})
+    header, *bodies = asking.recv_multipart()
+    assert json.loads(header) == {"v": 1, "kind": "EVENTS", "count": 2, "upto": 5, "first_seq": 1, "last_seq": 5}
+    assert [json.loads(body)["seq"] for body in bodies] == [4, 5]
+
+
+def test_retention_prunes_at_the_start_and_numbers_go_on(tmp_path: Path) -> None:
+    publisher = PublisherProcess(tmp_path, retention_days=1.0)
+    with publisher, Sockets() as sockets:
+        sender = VerdictSender(sockets, publisher.verdicts, worker="worker@0")
+        for i in range(10):
+            sender.send(an_event(i, wall_s=time.time() - (200_000 if i < 7 else 0)))
+        assert sender.flush(10.0)
+        publisher.kill()
+        publisher.start()
+        eventually(lambda: len(publisher.stored()) == 3)
+        sender.send(an_event(10))
+        assert sender.flush(10.0)
+        with Subscription(publish=publisher.publish, replay=publisher.replay, since=2, timeout_s=2.0) as events:
+            assert [event.seq for event in events] == [8, 9, 10, 11]
+            assert events.missed == 5

@@ -1,0 +1,175 @@
+#!/usr/bin/python3
+"""A real RTSP server on loopback whose pictures a test chooses (GStreamer; run with the system's Python).
+
+usage: server.py PORT WIDTH HEIGHT FPS [BASIC|DIGEST]
+
+Mounts /cam1 .. /cam4 (H.264), /h265, /mjpeg, /private (H.264, user:secret), and /audio, which has no picture. What a
+mount shows is set on standard input; each command is answered by one line:
+
+    show MOUNT FILE   raw I420 picture, from the next frame on   -> "shown MOUNT SECONDS" (monotonic, first frame;
+                      at once where nobody watches)
+    freeze | resume   keep connections open, push nothing        -> "did ..."
+    drop              close every client's connection
+    quit
+
+A row of pixels at the bottom edge changes in every frame, so that the encoder always has something to say.
+"""
+
+import os
+import signal
+import sys
+import time
+
+import gi
+
+for name in ("Gst", "GstRtspServer", "GstRtsp", "GstApp"):
+    gi.require_version(name, "1.0")
+from gi.repository import GLib, Gst, GstApp, GstRtsp, GstRtspServer  # noqa: E402,F401
+
+Gst.init(None)
+PORT, WIDTH, HEIGHT, FPS = sys.argv[1], *map(int, sys.argv[2:5])
+AUTH = sys.argv[5] if len(sys.argv) > 5 else "BASIC"
+GREY = bytes([90]) * (WIDTH * HEIGHT) + bytes([128]) * (WIDTH * HEIGHT // 2)
+SOURCE = (
+    "( appsrc name=src is-live=true format=time block=false max-bytes=30000000 "
+    f'caps="video/x-raw,format=I420,width={WIDTH},height={HEIGHT},framerate={FPS}/1" ! '
+)
+H264 = (
+    f"x264enc tune=zerolatency speed-preset=ultrafast bitrate=2500 key-int-max={FPS} threads=1 ! "
+    "video/x-h264,profile=baseline ! h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
+)
+H265 = (
+    f"x265enc tune=zerolatency speed-preset=ultrafast bitrate=2500 key-int-max={FPS} ! "
+    "h265parse config-interval=-1 ! rtph265pay name=pay0 pt=96 config-interval=-1 )"
+)
+MJPEG = "jpegenc quality=85 ! rtpjpegpay name=pay0 pt=26 )"
+AUDIO = "( audiotestsrc is-live=true ! alawenc ! rtppcmapay name=pay0 pt=8 )"
+MOUNTS = {
+    **{f"cam{i}": (H264, ("anon", "user")) for i in range(1, 5)},
+    "h265": (H265, ("anon", "user")),
+    "mjpeg": (MJPEG, ("anon", "user")),
+    "private": (H264, ("user",)),
+    "audio": (AUDIO, ("anon", "user")),
+}
+
+pictures = dict.fromkeys(MOUNTS, GREY)
+pending = set()
+watched = dict.fromkeys(MOUNTS, 0)
+state = {"frozen": False}
+
+
+def on_configure(factory, media, mount):
+    source = media.get_element().get_by_name("src")
+    if source is None:
+        return
+    feed = {"count": 0, "alive": True}
+    watched[mount] += 1
+
+    def push():
+        if not feed["alive"]:
+            return False
+        if state["frozen"]:
+            return True
+        count = feed["count"]
+        feed["count"] += 1
+        picture = bytearray(pictures[mount])
+        row = (HEIGHT - 2) * WIDTH
+        picture[row : row + WIDTH] = bytes([(count * 40) % 256]) * WIDTH
+        buffer = Gst.Buffer.new_wrapped(bytes(picture))
+        clock = source.get_clock()
+        now = max(0, clock.get_time() - source.get_base_time()) if clock else count * Gst.SECOND // FPS
+        buffer.pts = now
+        buffer.duration = Gst.SECOND // FPS
+        flow = source.emit("push-buffer", buffer)
+        if mount in pending:
+            pending.discard(mount)
+            print("shown", mount, time.monotonic(), flush=True)
+        return flow in (Gst.FlowReturn.OK, Gst.FlowReturn.FLUSHING)
+
+    def gone(_):
+        feed["alive"] = False
+        watched[mount] -= 1
+
+    media.connect("unprepared", gone)
+    GLib.timeout_add(1000 // FPS, push)
+
+
+def serve():
+    server = GstRtspServer.RTSPServer()
+    server.set_address(os.environ.get("BIND", "127.0.0.1"))
+    server.set_service(PORT)
+    auth = GstRtspServer.RTSPAuth()
+    auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST if AUTH == "DIGEST" else GstRtsp.RTSPAuthMethod.BASIC)
+    auth.set_realm("streamd-test")
+    token = GstRtspServer.RTSPToken()
+    token.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "user")
+    auth.add_basic(GstRtspServer.RTSPAuth.make_basic("user", "secret"), token)
+    auth.add_digest("user", "secret", token)
+    anonymous = GstRtspServer.RTSPToken()
+    anonymous.set_string(GstRtspServer.RTSP_TOKEN_MEDIA_FACTORY_ROLE, "anon")
+    auth.set_default_token(anonymous)
+    server.set_auth(auth)
+    for mount, (encoding, roles) in MOUNTS.items():
+        server.get_mount_points().add_factory("/" + mount, factory(mount, encoding, roles))
+    if server.attach(None) == 0:
+        sys.exit(f"port {PORT} cannot be listened on")
+    return server
+
+
+def factory(mount, encoding, roles):
+    made = GstRtspServer.RTSPMediaFactory()
+    made.set_launch(encoding if mount == "audio" else SOURCE + "videoconvert ! video/x-raw,format=I420 ! " + encoding)
+    made.set_shared(True)
+    made.set_latency(0)
+    permissions = GstRtspServer.RTSPPermissions()  # filled before it is set: it is copied on write afterwards
+    for role in ("anon", "user"):
+        permissions.add_permission_for_role(role, GstRtspServer.RTSP_PERM_MEDIA_FACTORY_ACCESS, True)
+        permissions.add_permission_for_role(role, GstRtspServer.RTSP_PERM_MEDIA_FACTORY_CONSTRUCT, role in roles)
+    made.set_permissions(permissions)
+    made.connect("media-configure", on_configure, mount)
+    return made
+
+
+def obey(server, loop, words):
+    if words[0] == "show":
+        with open(words[2], "rb") as file:  # noqa: PTH123  # the system's Python
+            data = file.read()
+        if len(data) != len(GREY):
+            print(f"error: {words[2]} has {len(data)} bytes, not {len(GREY)}", flush=True)
+            return
+        pictures[words[1]] = data
+        if watched[words[1]] and not state["frozen"]:
+            pending.add(words[1])
+        else:
+            print("shown", words[1], time.monotonic(), flush=True)
+        return
+    if words[0] in ("freeze", "resume"):
+        state["frozen"] = words[0] == "freeze"
+    elif words[0] == "drop":
+        server.client_filter(lambda s, c: GstRtspServer.RTSPFilterResult.REMOVE)
+    elif words[0] == "quit":
+        loop.quit()
+    print("did", words[0], flush=True)
+
+
+def main():
+    server = serve()
+    loop = GLib.MainLoop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        GLib.unix_signal_add(GLib.PRIORITY_DEFAULT, number, loop.quit)
+
+    def command(fd, condition):
+        line = sys.stdin.readline()
+        if not line:
+            loop.quit()
+            return False
+        if line.split():
+            obey(server, loop, line.split())
+        return True
+
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.IO_IN | GLib.IO_HUP, command)
+    print("READY", PORT, flush=True)
+    loop.run()
+
+
+main()

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from streamd.cli import main
+from streamd.commands import camera_checks, host_checks, library_checks
+from streamd.commands.finding import Finding, Level
+from streamd.config import CaptureConfig, Config
+from streamd.errors import ExitCode, SourceLost, SourceRejected
+from streamd.interfaces import DecodedFrame, Source, SourceInfo
+
+
+@pytest.fixture(autouse=True)
+def own_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STREAMD_CONFIG", raising=False)
+    monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+
+
+def only(findings: Iterable[Finding]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+def versions(**known: str) -> Callable[[str], str | None]:
+    return lambda package: known.get(package.replace("-", "_"))
+
+
+# Libraries
+
+
+@pytest.mark.parametrize(
+    ("known", "has_gpu", "level", "message"),
+    [
+        ({"onnxruntime": "1"}, False, Level.OK, "onnxruntime 1, CPU"),
+        ({"onnxruntime_gpu": "1"}, True, Level.OK, "onnxruntime-gpu 1"),
+        ({"onnxruntime": "1", "onnxruntime_gpu": "1"}, True, Level.FAIL, "overwrite each other"),
+        ({}, False, Level.FAIL, "not installed"),
+        ({"onnxruntime": "1"}, True, Level.WARN, "although there is an NVIDIA GPU"),
+        ({"onnxruntime_gpu": "1"}, False, Level.WARN, "no NVIDIA driver"),
+    ],
+)
+def test_exactly_one_onnxruntime_that_fits_the_machine(
+    known: dict[str, str], has_gpu: bool, level: Level, message: str
+) -> None:
+    finding = only(library_checks.runtimes(versions(**known), has_gpu=has_gpu))
+    assert finding.level == level
+    assert message in finding.message
+    assert bool(finding.advice) == (level != Level.OK)
+
+
+def test_two_opencv_wheels_fail() -> None:
+    found = library_checks.opencvs(versions(opencv_python="4", opencv_python_headless="4"))
+    assert only(found).level == Level.FAIL
+    assert not list(library_checks.opencvs(versions(opencv_python_headless="4")))
+
+
+def test_a_library_that_does_not_load_is_named_with_the_reason() -> None:
+    failure = library_checks.loading_failure(["nowhere_to_be_found"])
+    assert failure == "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+
+
+def test_a_library_that_kills_the_process_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deadly.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert "killed by signal 4" in (library_checks.loading_failure(["deadly"]) or "")
+
+
+# Host
+
+
+def test_a_missing_directory_that_can_be_made_is_ok(tmp_path: Path) -> None:
+    finding = only(host_checks.private_directory("state_dir", tmp_path / "a" / "b"))
+    assert (finding.level, "will be made" in finding.message) == (Level.OK, True)
+
+
+def test_a_directory_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    finding = only(host_checks.private_directory("state_dir", tmp_path))
+    assert (finding.level, finding.advice) == (Level.WARN, f"chmod 700 {tmp_path}")
+
+
+def test_a_file_in_the_directorys_place_fails(tmp_path: Path) -> None:
+    (tmp_path / "f").touch()
+    assert only(host_checks.private_directory("state_dir", tmp_path / "f")).level == Level.FAIL
+
+
+def test_a_directory_that_cannot_be_written_fails() -> None:
+    assert only(host_checks.private_directory("state_dir", Path("/proc/streamd"))).level == Level.FAIL
+
+
+def test_a_clock_before_the_installation_fails() -> None:
+    assert host_checks.clock_finding(0.0, 1.7e9).level == Level.FAIL
+    assert host_checks.clock_finding(1.7e9 + 1, 1.7e9).level == Level.OK
+
+
+def test_a_port_that_another_program_has_fails_with_its_key() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        finding = host_checks.port_finding("events.publish", "127.0.0.1", port, ours=False)
+        assert (finding.level, finding.topic) == (Level.FAIL, "events.publish")
+        assert "address already in use" in finding.message
+        assert host_checks.port_finding("events.publish", "127.0.0.1", port, ours=True).level == Level.OK
+    assert host_checks.port_finding("events.publish", "127.0.0.1", port, ours=False).level == Level.OK
+
+
+def test_a_listening_control_socket_is_the_daemon(tmp_path: Path) -> None:
+    config = Config(state_dir=tmp_path, runtime_dir=tmp_path)
+    assert not host_checks.daemon_answers(config)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "control.sock"))
+        server.listen()
+        assert host_checks.daemon_answers(config)
+
+
+def test_a_secret_key_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    key = tmp_path / "k"
+    key.touch(mode=0o644)
+    frames = {"listen": "tcp://127.0.0.1:5570", "server_key": key, "clients": tmp_path}
+    config = Config.model_validate({"frames": frames})
+    assert only(host_checks.keys(config)).level == Level.WARN
+    key.unlink()
+    assert only(host_checks.keys(config)).level == Level.FAIL
+
+
+# Cameras
+
+
+class FakeSource(Source):
+    def __init__(self, failure: Exception | None = None, wait: threading.Event | None = None) -> None:
+        self._failure = failure
+        self._wait = wait
+        self.closed = False
+
+    def open(self) -> SourceInfo:
+        if self._wait is not None:
+            self._wait.wait(30)
+        if self._failure is not None:
+            raise self._failure
+        return SourceInfo(1280, 720, 15.0, "h264")
+
+    def read(self, timeout_s: float) -> DecodedFrame:
+        return SimpleNamespace()  # nobody looks at the picture
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def camera_findings(**sources: FakeSource) -> list[Finding]:
+    cameras = {name: {"url": f"rtsp://bob:geheim@{name}/s"} for name in sources}
+    config = Config.model_validate({"cameras": cameras})
+
+    def opener(url: str, capture: CaptureConfig) -> Source:
+        return sources[url.split("@")[1].split("/")[0]]
+
+    return list(camera_checks.camera_findings(config, opener))
+
+
+def test_a_good_camera_is_described_and_closed() -> None:
+    source = FakeSource()
+    finding = only(camera_findings(door=source))
+    assert finding.level == Level.OK
+    assert finding.message.startswith("h264 1280x720, 15 fps, first picture after ")
+    assert source.closed
+
+
+@pytest.mark.parametrize(
+    ("failure", "advice"), [(SourceLost("no answer"), "power, network"), (SourceRejected("401"), "url and password")]
+)
+def test_a_bad_camera_fails_with_advice_and_is_closed(failure: Exception, advice: str) -> None:
+    source = FakeSource(failure)
+    finding = only(camera_findings(door=source))
+    assert finding.level == Level.FAIL
+    assert advice in finding.advice
+    assert "geheim" not in finding.message
+    assert source.closed
+
+
+def test_a_camera_that_hangs_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPEN_S", "PICTURE_S", "GRACE_S"):
+        monkeypatch.setattr(camera_checks, name, 0.1)
+    forever = threading.Event()
+    findings = camera_findings(stuck=FakeSource(wait=forever), door=FakeSource())
+    forever.set()
+    assert [(f.topic, f.level) for f in findings] == [("camera stuck", Level.FAIL), ("camera door", Level.OK)]
+
+
+def test_a_remote_camera_is_not_tried() -> None:
+    config = Config.model_validate({"cameras": {"gate": {"remote": True}}})
+    assert only(camera_checks.camera_findings(config, lambda url, capture: FakeSource())).level == Level.OK
+
+
+# The command
+
+
+def test_a_broken_configuration_fails_and_the_rest_is_examined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("stat_dir: x")
+    assert main(["doctor", "--json", "--no-cameras", "-c", str(path)]) == ExitCode.UNAVAILABLE
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is False
+    assert report["findings"][0]["message"] == f"{path}:1:1: stat_dir: unknown key; did you mean 'state_dir'?"
+    assert {"python", "disk", "clock"} <= {finding["topic"] for finding in report["findings"]}
+
+
+def test_missing_models_fail_with_the_command_that_fetches_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--no-cameras"]) == ExitCode.UNAVAILABLE
+    out = capsys.readouterr().out
+    assert "fail  model yunet: " in out
+    assert "-> streamd models pull" in out
+
+
+@pytest.mark.models
+def test_present_models_are_timed_on_the_provider_in_use(models_dir: Path) -> None:
+    from streamd.commands.model_checks import models
+
+    findings = list(models(Config(models_dir=models_dir)))
+    assert [f.topic for f in findings] == ["model yunet", "model sface"]
+    assert all(f.level == Level.OK for f in findings)
+    assert all(re.search(r", [0-9.]+ ms .* on (cpu|cuda)$", f.message) for f in findings)

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from publisherprocess import an_event, free_port
+
+from streamd.client import Subscription, subscribe
+from streamd.events import Event, EventType
+from streamd.journal import Entry, Journal
+from streamd.replay import ReplayServer
+from streamd.sinks.zeromq import ZeromqSink
+from streamd.sockets import Sockets
+
+
+class Server:
+    """The publishing half of a publisher, in a thread; ``lossy`` events reach the journal and no subscriber."""
+
+    def __init__(self, folder: Path) -> None:
+        self.publish, self.replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+        self._path = folder / "journal.sqlite"
+        self._orders: list[tuple[str, list[int]]] = []
+        self._obeyed = threading.Condition()
+        self._stop = threading.Event()
+        self.start()
+
+    def start(self) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def emit(self, *numbers: int) -> None:
+        self._order("emit", list(numbers))
+
+    def lose(self, *numbers: int) -> None:
+        self._order("lose", list(numbers))
+
+    def prune(self) -> None:
+        self._order("prune", [])
+
+    def replace_journal(self) -> None:
+        self.stop()
+        self._path.unlink()
+        self.start()
+
+    def _order(self, what: str, numbers: list[int]) -> None:
+        with self._obeyed:
+            self._orders.append((what, numbers))
+            assert self._obeyed.wait_for(lambda: not self._orders, 10.0)
+
+    def _run(self) -> None:
+        with Sockets() as sockets, Journal(self._path) as journal:
+            sink = ZeromqSink(sockets, self.publish)
+            replay = ReplayServer(sockets, self.replay, journal)
+            beats = 0
+            while not self._stop.is_set():
+                replay.socket.poll(5)
+                replay.answer_waiting()
+                with self._obeyed:
+                    for what, numbers in self._orders:
+                        self._obey(journal, sink, what, numbers)
+                    self._orders.clear()
+                    self._obeyed.notify_all()
+                beats += 1
+                if sink.newcomers() or beats % 10 == 0:
+                    sink.heartbeat(first_seq=journal.first_seq, last_seq=journal.last_seq)
+
+    def _obey(self, journal: Journal, sink: ZeromqSink, what: str, numbers: list[int]) -> None:
+        if what == "prune":
+            journal.prune(4e9)
+        run = "e"
+        events = journal.append([Entry("w", run, n, _event(n)) for n in numbers])
+        for event in events if what == "emit" else []:
+            if event:
+                sink.emit(event)
+
+
+def _event(n: int) -> Event:
+    kind = EventType.FACE_LEFT if n % 2 else EventType.FACE_IDENTIFIED
+    return an_event(n, kind=kind, camera="yard" if n % 3 == 0 else "door", wall_s=1e9)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    made = Server(tmp_path)
+    yield made
+    made.stop()
+
+
+def _open(server: Server, **kwargs: object) -> Subscription:
+    return Subscription(publish=server.publish, replay=server.replay, timeout_s=5.0, **kwargs)  # type: ignore[arg-type]  # test's own
+
+
+def _take(subscription: Subscription, count: int) -> list[int]:
+    events = [subscription.next(10.0) for _ in range(count)]
+    return [event.seq for event in events if event]
+
+
+def _listening(subscription: Subscription) -> None:
+    assert subscription.next(0.3) is None
+    assert subscription.connected
+
+
+def test_only_new_events_without_since(server: Server) -> None:
+    server.emit(1, 2, 3)
+    with _open(server) as subscription:
+        _listening(subscription)
+        server.emit(4, 5)
+        assert _take(subscription, 2) == [4, 5]
+
+
+def test_everything_from_since_on(server: Server) -> None:
+    server.emit(*range(1, 2501))
+    with _open(server, since=10) as subscription:
+        assert _take(subscription, 2490) == list(range(11, 2501))
+        server.emit(2501)
+        assert _take(subscription, 1) == [2501]
+
+
+def test_a_gap_is_closed_by_the_next_event(server: Server) -> None:
+    with _open(server) as subscription:
+        _listening(subscription)
+        server.emit(1)
+        server.lose(2, 3, 4)
+        server.emit(5)
+        assert _take(subscription, 5) == [1, 2, 3, 4, 5]
+
+
+def test_a_gap_is_closed_by_a_heartbeat_while_idle(server: Server) -> None:
+    with _open(server) as subscription:
+        _listening(subscription)
+        server.lose(1, 2)
+        assert _take(subscription, 2) == [1, 2]
+
+
+def test_nothing_is_given_twice(server: Server) -> None:
+    server.emit(1, 2, 3)
+    with _open(server, since=0) as subscription:
+        server.emit(4, 5)
+        assert _take(subscription, 5) == [1, 2, 3, 4, 5]
+        assert subscription.next(0.5) is None
+
+
+def test_filters_drop_events_and_not_numbers(server: Server) -> None:
+    server.emit(*range(1, 7))
+    with _open(server, since=0, cameras=["yard"]) as subscription:
+        assert _take(subscription, 2) == [3, 6]
+    with _open(server, since=0, types=["face.left"]) as subscription:
+        assert _take(subscription, 3) == [1, 3, 5]
+        server.emit(7, 8, 9)
+        assert _take(subscription, 2) == [7, 9]
+
+
+def test_an_unknown_type_is_refused(server: Server) -> None:
+    with pytest.raises(ValueError, match=r"face\.seen"):
+        _open(server, types=["face.seen"])
+
+
+def test_deleted_events_are_counted_and_passed_over(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.emit(*range(1, 11))
+    server.prune()
+    server.emit(11, 12)
+    with _open(server, since=4) as subscription, caplog.at_level(logging.WARNING):
+        assert _take(subscription, 2) == [11, 12]
+        assert subscription.missed == 6
+    assert "events 5 to 10 were deleted" in caplog.text
+
+
+def test_a_restarted_publisher_is_found_again(server: Server) -> None:
+    with _open(server) as subscription:
+        _listening(subscription)
+        server.emit(1)
+        assert _take(subscription, 1) == [1]
+        server.stop()
+        assert subscription.next(0.2) is None
+        server.start()
+        server.lose(2)
+        server.emit(3)
+        assert _take(subscription, 2) == [2, 3]
+
+
+def test_a_journal_started_anew_is_read_from_its_start(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.emit(1, 2, 3)
+    with _open(server, since=0) as subscription, caplog.at_level(logging.WARNING):
+        assert _take(subscription, 3) == [1, 2, 3]
+        server.replace_journal()
+        server.emit(1)
+        assert _take(subscription, 1) == [1]
+    assert "the journal was started anew" in caplog.text
+
+
+def test_a_silent_replay_is_asked_again(tmp_path: Path) -> None:
+    publish, replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    with Sockets() as sockets, Subscription(publish=publish, replay=replay, since=0) as subscription:
+        router = sockets.bind(zmq.ROUTER, replay)
+        assert subscription.next(2.5) is None
+        ids = [json.loads(router.recv_multipart()[1])["id"] for _ in range(2)]
+        assert ids == ["1", "2"]
+
+
+def test_iteration_ends_after_the_time_out(server: Server) -> None:
+    server.emit(1, 2)
+    with Subscription(publish=server.publish, replay=server.replay, since=0, timeout_s=0.5) as subscription:
+        assert [event.seq for event in subscription] == [1, 2]
+
+
+def test_subscribe_is_an_iterator_of_events(server: Server) -> None:
+    server.emit(1, 2)
+    events = subscribe(publish=server.publish, replay=server.replay, since=0)
+    assert [next(events).seq, next(events).seq] == [1, 2]
+    events.close()  # type: ignore[attr-defined]  # a generator
+
+
+def test_garbage_from_the_publisher_is_ignored(tmp_path: Path) -> None:
+    publish, replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    with Sockets() as sockets:
+        xpub = sockets.bind(zmq.XPUB, publish)
+        with Subscription(publish=publish, replay=replay) as subscription:
+            xpub.recv()
+            xpub.recv()
+            for parts in ([b"event."], [b"event.x", b"{"], [b"heartbeat", b"[]"], [b"heartbeat", b"\xff", b""]):
+                xpub.send_multipart(parts)
+            xpub.send_multipart([b"event.door", an_event(1).numbered(1).to_json()])
+            assert _take(subscription, 1) == [1]

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from publisherprocess import an_event
+
+from streamd.errors import JournalError
+from streamd.events import Event, EventType
+from streamd.journal import PRUNE_ROWS, Entry, Filter, Journal
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with Journal(path) as opened:
+        yield opened
+
+
+def entries(first: int, last: int, *, worker: str = "w", wall_s: float = 1e9) -> list[Entry]:
+    return [Entry(worker, "e", n, an_event(n, wall_s=wall_s)) for n in range(first, last + 1)]
+
+
+def seqs(journal: Journal, **only: object) -> list[int]:
+    return [row.seq for row in journal.since(0, 10_000, only=Filter(**only))]  # type: ignore[arg-type]  # test's own
+
+
+def test_numbers_are_contiguous_from_one(journal: Journal) -> None:
+    assert [e.seq for e in journal.append(entries(1, 3)) if e] == [1, 2, 3]
+    assert [e.seq for e in journal.append(entries(4, 5)) if e] == [4, 5]
+    assert (journal.first_seq, journal.last_seq) == (1, 5)
+
+
+def test_what_is_already_there_takes_no_number(journal: Journal) -> None:
+    journal.append(entries(1, 2))
+    again = journal.append([*entries(1, 3), *entries(3, 3), *entries(4, 4)])
+    assert [e and e.seq for e in again] == [None, None, 3, None, 4]
+    assert seqs(journal) == [1, 2, 3, 4]
+
+
+def test_stored_events_read_back_as_they_were_numbered(journal: Journal) -> None:
+    numbered = journal.append(entries(1, 3))
+    assert [row.event() for row in journal.since(0, 10)] == numbered
+
+
+def test_a_new_process_goes_on_where_the_last_one_ended(path: Path) -> None:
+    with Journal(path) as first:
+        first.append(entries(1, 3))
+    with Journal(path) as second:
+        assert [e and e.seq for e in second.append(entries(3, 4))] == [None, 4]
+        assert second.last_n("w", "e") == 4
+        assert second.last_n("w", "another run") == 0
+
+
+def test_pruned_numbers_are_never_given_again(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(entries(1, 5))
+        assert journal.prune(2e9) == 5
+        assert (journal.first_seq, journal.last_seq) == (6, 5)
+    with Journal(path) as journal:
+        assert [e and e.seq for e in journal.append(entries(6, 6))] == [6]
+        assert journal.first_seq == 6
+
+
+def test_pruning_takes_only_the_front(journal: Journal) -> None:
+    journal.append([*entries(1, 2), *entries(3, 3, wall_s=3e9), *entries(4, 4), *entries(5, 5, wall_s=3e9)])
+    assert journal.prune(2e9) == 2
+    assert seqs(journal) == [3, 4, 5]
+
+
+def test_pruning_goes_in_bounded_steps(journal: Journal) -> None:
+    journal.append(entries(1, PRUNE_ROWS + 10))
+    assert [journal.prune(2e9) for _ in range(3)] == [PRUNE_ROWS, 10, 0]
+
+
+def test_since_gives_the_oldest_and_last_the_newest(journal: Journal) -> None:
+    journal.append(entries(1, 9))
+    assert [row.seq for row in journal.since(3, 2)] == [4, 5]
+    assert [row.seq for row in journal.last(2)] == [8, 9]
+
+
+def test_the_event_that_reaches_the_size_is_the_last(journal: Journal) -> None:
+    journal.append(entries(1, 9))
+    one = len(journal.since(0, 1)[0].body)
+    assert [row.seq for row in journal.since(0, 9, max_bytes=one + 1)] == [1, 2]
+    assert [row.seq for row in journal.since(0, 9, max_bytes=one)] == [1]
+
+
+def test_filters_select_by_camera_type_person_and_time(journal: Journal) -> None:
+    def event(n: int, kind: EventType, camera: str, name: str | None) -> Entry:
+        identity = {"id": f"id-{name}", "name": name} if name else None
+        return Entry("w", "e", n, Event(kind, camera, f"2026-01-0{n}T00:00:00.000Z", str(n), identity=identity))
+
+    journal.append(
+        [
+            event(1, EventType.FACE_IDENTIFIED, "door", "Änne"),
+            event(2, EventType.FACE_LEFT, "door", None),
+            event(3, EventType.FACE_IDENTIFIED, "yard", "Bob"),
+        ]
+    )
+    assert seqs(journal, cameras=("yard", "none")) == [3]
+    assert seqs(journal, types=("face.identified",)) == [1, 3]
+    assert seqs(journal, person="äNNE") == [1]
+    assert seqs(journal, person="id-Bob") == [3]
+    assert seqs(journal, from_at="2026-01-02T00:00:00.000Z", until_at="2026-01-03T00:00:00.000Z") == [2]
+    assert seqs(journal, until_seq=2) == [1, 2]
+
+
+def test_an_identity_of_any_shape_is_stored(journal: Journal) -> None:
+    odd = Event(EventType.FACE_IDENTIFIED, "door", "now", "x", identity={"id": [1], "name": {"a": 2}})
+    journal.append([Entry("w", "e", 1, odd)])
+    assert journal.since(0, 1)[0].event().identity == {"id": [1], "name": {"a": 2}}
+
+
+def test_a_full_disk_refuses_whole_commits_and_later_ones_work(journal: Journal) -> None:
+    journal.append(entries(1, 10))
+    pages = journal._db.execute("PRAGMA page_count").fetchone()[0]
+    journal._db.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(JournalError, match=r"journal\.sqlite: the disk is full: free some space"):
+        journal.append(entries(11, 500))
+    assert (journal.last_seq, len(seqs(journal)), journal.last_n("w", "e")) == (10, 10, 10)
+    journal._db.execute("PRAGMA max_page_count=100000")
+    assert [e and e.seq for e in journal.append(entries(11, 500))] == list(range(11, 501))
+
+
+def test_a_second_writer_is_refused_and_a_reader_is_not(journal: Journal, path: Path) -> None:
+    journal.append(entries(1, 2))
+    with pytest.raises(JournalError, match="in use by another publisher"):
+        Journal(path)
+    with Journal(path, read_only=True) as reader:
+        assert seqs(reader) == [1, 2]
+        with pytest.raises(JournalError, match="may not be written"):
+            reader.append(entries(3, 3))
+
+
+def test_a_refused_open_leaves_the_lock_free(path: Path) -> None:
+    path.write_bytes(b"not a database, by far " * 100)
+    with pytest.raises(JournalError, match="damaged, or is not a journal: move it away"):
+        Journal(path)
+    path.unlink()
+    Journal(path).close()
+
+
+def test_a_missing_journal_is_not_made_by_reading(path: Path) -> None:
+    with pytest.raises(JournalError, match="nothing was recorded yet"):
+        Journal(path, read_only=True)
+    assert not path.exists()
+
+
+def test_another_programs_database_is_left_alone(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE mine(x)")
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="is not a journal of streamd"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_left_empty_by_a_crash_becomes_a_journal(path: Path) -> None:
+    path.touch()
+    with pytest.raises(JournalError, match=r"no journal at .* yet"):
+        Journal(path, read_only=True)
+    with Journal(path) as journal:
+        assert journal.append(entries(1, 1))
+
+
+def test_a_journal_of_a_newer_version_is_left_alone(path: Path) -> None:
+    with Journal(path) as journal:
+        journal._db.execute("PRAGMA user_version=2")
+    with pytest.raises(JournalError, match="has format 2, this program knows 1: upgrade streamd"):
+        Journal(path)
+
+
+def test_lost_counter_shows_as_damage(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(entries(1, 3))
+        journal._db.execute("UPDATE meta SET value = 1 WHERE name = 'last_seq'")
+    with pytest.raises(JournalError, match="is damaged"):
+        Journal(path)
+
+
+def test_damaged_pages_show_as_damage(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(entries(1, 500))
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * 100_000)
+    with pytest.raises(JournalError, match="the file is damaged: move it away"), Journal(path) as journal:
+        journal.since(0, 1000)
+
+
+@pytest.mark.parametrize("place", ["file/journal.sqlite", "folder"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(JournalError, match=rf"{tmp_path}/{place}"):
+        Journal(tmp_path / place)
+
+
+def test_the_file_is_for_its_owner_only(journal: Journal, path: Path) -> None:
+    journal.append(entries(1, 1))
+    files = [path, path.with_name("journal.sqlite-wal"), path.with_name("journal.sqlite.lock")]
+    assert [oct(file.stat().st_mode & 0o777) for file in files] == ["0o600"] * 3
+
+
+def test_a_commit_is_on_the_disk_when_append_returns(journal: Journal) -> None:
+    assert journal._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2

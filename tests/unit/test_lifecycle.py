@@ -1,0 +1,81 @@
+import pytest
+
+from streamd.errors import ExitCode
+from streamd.lifecycle import Action, Lifecycle, Policy, State
+
+POLICY = Policy()
+
+
+def running(at_s: float = 0.0) -> Lifecycle:
+    life = Lifecycle(POLICY, jitter=lambda: 0.0)
+    life.begin(at_s)
+    assert life.tick(at_s) is Action.START
+    life.on_started(at_s)
+    life.on_ready(at_s)
+    return life
+
+
+def test_a_wanted_child_starts_at_once() -> None:
+    assert running().state is State.RUNNING
+
+
+def test_a_crash_waits_half_a_second_then_twice_as_long() -> None:
+    life = running()
+    pauses = []
+    now_s = 0.0
+    for _ in range(5):
+        life.on_exit(-9, now_s)
+        pauses.append(round(life.deadline_s() - now_s, 3))  # type: ignore[operator]  # in backoff there is one
+        now_s = life.deadline_s() or 0.0
+        assert life.tick(now_s) is Action.START
+        life.on_started(now_s)
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0]
+
+
+def test_a_long_run_makes_the_next_pause_short_again() -> None:
+    life = running()
+    for _ in range(4):
+        life.on_exit(70, 0.0)
+        life.on_started(0.0)
+    life.on_ready(10.0)
+    life.on_exit(70, 10.0 + POLICY.reset_after_s)
+    assert life.deadline_s() == pytest.approx(10.0 + POLICY.reset_after_s + 0.5)
+
+
+@pytest.mark.parametrize("code", [ExitCode.USAGE, ExitCode.CONFIG])
+def test_a_child_that_cannot_run_as_configured_is_not_started_again(code: int) -> None:
+    life = running()
+    life.on_exit(code, 1.0)
+    assert life.state is State.FATAL
+    assert life.tick(1e6) is None
+
+
+def test_a_child_that_never_becomes_ready_is_aborted() -> None:
+    life = Lifecycle(POLICY, jitter=lambda: 0.0)
+    life.begin(0.0)
+    life.on_started(0.0)
+    assert life.tick(POLICY.stall_after_s + 1) is None
+    assert life.tick(POLICY.start_timeout_s) is Action.ABORT
+
+
+def test_a_drain_that_takes_too_long_ends_in_a_kill_once() -> None:
+    life = running()
+    assert life.stop(5.0)
+    assert life.tick(5.0 + POLICY.drain_s - 0.1) is None
+    assert life.tick(5.0 + POLICY.drain_s) is Action.KILL
+    assert life.tick(5.0 + POLICY.drain_s + 1) is None
+    life.on_exit(-9, 30.0)
+    assert life.state is State.STOPPED
+
+
+def test_a_child_in_backoff_stops_without_being_asked() -> None:
+    life = running()
+    life.on_exit(1, 0.0)
+    assert not life.stop(0.1)
+    assert life.state is State.STOPPED
+    assert life.tick(100.0) is None
+
+
+def test_jitter_stretches_a_pause_by_at_most_a_quarter() -> None:
+    life = Lifecycle(POLICY, jitter=lambda: 1.0)
+    assert life.pause_s() == pytest.approx(POLICY.backoff_min_s * 1.25)

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+from publisherprocess import an_event, eventually, free_port
+
+from streamd.child import ChildContext, Launch
+from streamd.config import Config
+from streamd.control import ControlLink
+from streamd.endpoints import verdicts_endpoint
+from streamd.errors import JournalError
+from streamd.events import Event
+from streamd.inbox import VerdictReceiver
+from streamd.journal import Entry, Journal
+from streamd.publisher import Intake, serve
+from streamd.replay import MAX_ANSWER_BYTES, SCAN, ReplayServer
+from streamd.sockets import Sockets
+from streamd.verdicts import VerdictSender
+
+
+class Collected:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        pass
+
+
+class FailingJournal(Journal):
+    """A journal whose disk can be full."""
+
+    full = False
+
+    def append(self, entries: list[Entry]) -> list[Event | None]:  # type: ignore[override]  # narrower, for a test
+        if self.full:
+            raise JournalError("journal: the disk is full")
+        return super().append(entries)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Iterator[ChildContext]:
+    ports = {name: f"tcp://127.0.0.1:{free_port()}" for name in ("publish", "replay")}
+    config = Config.model_validate({"state_dir": tmp_path, "runtime_dir": tmp_path, "events": ports})
+    with Sockets() as sockets:
+        yield ChildContext(Launch("publisher", 0, "", config), sockets, ControlLink.unattended())
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[FailingJournal]:
+    with FailingJournal(tmp_path / "journal.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def sender(context: ChildContext) -> VerdictSender:
+    return VerdictSender(context.sockets, verdicts_endpoint(context.config.sockets_dir), worker="w")
+
+
+Ask = Callable[..., list[bytes]]
+
+
+@pytest.fixture
+def ask(context: ChildContext, journal: FailingJournal) -> Ask:
+    server = ReplayServer(context.sockets, "inproc://replay", journal)
+    socket = context.sockets.connect(zmq.DEALER, "inproc://replay")
+
+    def send(*parts: bytes, **fields: object) -> list[bytes]:
+        socket.send_multipart(parts or [json.dumps({"v": 1, "kind": "REPLAY", **fields}).encode()])
+        assert server.answer_waiting() == 1
+        return socket.recv_multipart()
+
+    return send
+
+
+def _intake(context: ChildContext, journal: Journal) -> tuple[Intake, Collected]:
+    sink = Collected()
+    endpoint = verdicts_endpoint(context.config.sockets_dir)
+    inbox = VerdictReceiver(context.sockets, endpoint, committed=journal.last_n)
+    return Intake(context, journal, inbox=inbox, sink=sink), sink
+
+
+def _filled(journal: Journal, count: int, *, camera: str = "door", message: str | None = None) -> None:
+    first = journal.last_seq + 1
+    journal.append(
+        [Entry("w", "e", n, an_event(n, camera=camera, message=message)) for n in range(first, first + count)]
+    )
+
+
+def test_committed_events_are_published_with_their_numbers(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    intake, sink = _intake(context, journal)
+    for n in range(5):
+        sender.send(an_event(n))
+    eventually(lambda: bool(intake.step(0.0) or len(sink.events) == 5))
+    assert [(event.seq, event.id) for event in sink.events] == [(n + 1, f"id-{n}") for n in range(5)]
+    assert sender.flush(5.0)
+
+
+def test_a_full_disk_is_trouble_and_nothing_is_published_or_acknowledged(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    intake, sink = _intake(context, journal)
+    journal.full = True
+    sender.send(an_event(1))
+    eventually(lambda: bool(intake.step(0.0) or intake.stuck))
+    assert context.link.trouble == "journal: the disk is full"
+    assert not sender.flush(0.1)
+    assert sink.events == []
+    assert b"journal_errors_total" in context.metrics.snapshot()
+
+
+def test_a_failed_commit_is_tried_again_each_second_and_takes_nothing_in_meanwhile(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    intake, sink = _intake(context, journal)
+    journal.full = True
+    sender.send(an_event(1))
+    eventually(lambda: bool(intake.step(10.0) or intake.stuck))
+    sender.send(an_event(2))
+    journal.full = False
+    intake.step(10.9)
+    assert (sink.events, len(intake.pending)) == ([], 1)
+    intake.step(11.0)
+    assert [event.id for event in sink.events] == ["id-1"]
+    assert context.link.trouble is None
+    eventually(lambda: bool(intake.step(11.1) or len(sink.events) == 2))
+    assert sender.flush(5.0)
+
+
+def test_a_repeated_event_is_acknowledged_and_not_published_again(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    intake, sink = _intake(context, journal)
+    journal.append([Entry("w", sender.epoch, 1, an_event(1))])
+    sender.send(an_event(1))
+    eventually(lambda: bool(intake.step(0.0)) or sender.flush(0.05), timeout_s=5.0)
+    assert sink.events == []
+
+
+def test_serve_ends_after_draining_with_everything_committed(context: ChildContext, sender: VerdictSender) -> None:
+    sender.send(an_event(1))
+    context.draining = True
+    done: list[int] = []
+    thread = threading.Thread(target=lambda: done.append(serve(context)))
+    thread.start()
+    assert sender.flush(10.0)
+    thread.join(10.0)
+    assert done == [0]
+    with Journal(context.config.journal_file, read_only=True) as journal:
+        assert [row.event().id for row in journal.since(0, 9)] == ["id-1"]
+
+
+def test_replay_gives_events_after_since_with_the_journals_bounds(journal: FailingJournal, ask: Ask) -> None:
+    _filled(journal, 5)
+    header, *bodies = ask(since=2, limit=2, id="7")
+    bounds = {"count": 2, "upto": 4, "first_seq": 1, "last_seq": 5, "id": "7"}
+    assert json.loads(header) == {"v": 1, "kind": "EVENTS", **bounds}
+    assert [json.loads(body)["seq"] for body in bodies] == [3, 4]
+
+
+def test_replay_filters_by_camera_and_type_and_says_how_far_it_looked(journal: FailingJournal, ask: Ask) -> None:
+    _filled(journal, 3)
+    _filled(journal, 2, camera="yard")
+    _filled(journal, SCAN)
+    header, *bodies = ask(since=0, camera="yard", type="face.identified")
+    assert [json.loads(body)["seq"] for body in bodies] == [4, 5]
+    assert json.loads(header)["upto"] == SCAN
+    assert json.loads(ask(since=SCAN, camera="yard")[0])["upto"] == SCAN + 5
+
+
+def test_replay_bounds_an_answers_size(journal: FailingJournal, ask: Ask) -> None:
+    _filled(journal, 50, message="x" * 100_000)
+    header, *bodies = ask(since=0)
+    assert len(bodies) < 12
+    assert json.loads(header)["upto"] == len(bodies)
+    assert sum(map(len, bodies)) < MAX_ANSWER_BYTES + 101_000
+
+
+def test_replay_beyond_the_end_is_empty(journal: FailingJournal, ask: Ask) -> None:
+    _filled(journal, 3)
+    assert json.loads(ask(since=100)[0])["upto"] == 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (b"[", "not JSON"),
+        (b'{"v":2,"kind":"REPLAY","since":0}', "version 2"),
+        (b'{"v":1,"kind":"GIVE"}', "only REPLAY is known"),
+        (b'{"v":1,"kind":"REPLAY"}', "REPLAY.since: None has the wrong type"),
+        (b'{"v":1,"kind":"REPLAY","since":-1}', "REPLAY.since: -1 is not within 0 and"),
+        (b'{"v":1,"kind":"REPLAY","since":0,"limit":1001}', "REPLAY.limit: 1001 is not within 1 and 1000"),
+        (b'{"v":1,"kind":"REPLAY","since":0,"type":"face.seen"}', "is none of camera.online"),
+        (b'{"v":1,"kind":"REPLAY","since":0,"camera":"\\ud800"}', "REPLAY.camera: not valid text"),
+        (b'{"v":1,"kind":"REPLAY","since":0,"id":"' + b"x" * 65 + b'"}', "REPLAY.id: longer than 64"),
+    ],
+)
+def test_replay_answers_a_malformed_request_with_the_reason(ask: Ask, request_: bytes, reason: str) -> None:
+    answer = json.loads(ask(request_)[0])
+    assert answer["kind"] == "ERROR"
+    assert reason in answer["reason"]
+
+
+def test_replay_refuses_a_request_of_many_parts(ask: Ask) -> None:
+    assert "request of 2 parts" in json.loads(ask(b"{}", b"{}")[0])["reason"]

@@ -1,0 +1,175 @@
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamd.config import CaptureConfig
+from streamd.domain import Yuv420
+from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
+from streamd.interfaces import SourceInfo
+from streamd.reading import Reader
+
+CONFIG = CaptureConfig(retry_min_s=0.01, retry_max_s=0.02)
+
+
+class Still:
+    """A grey frame."""
+
+    def __init__(self, level: int = 100, *, size: tuple[int, int] = (160, 90)) -> None:
+        self.size = size
+        self.level = level
+        self.captured_at_s = time.monotonic()
+        self.captured_wall_s = time.time()
+        self.media_s = 0.0
+
+    def luma(self, step: int) -> NDArray[np.uint8]:
+        width, height = self.size
+        return np.full((height, width), self.level, np.uint8)[::step, ::step]
+
+    def yuv420(self) -> Yuv420:
+        raise NotImplementedError
+
+    def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
+        raise NotImplementedError
+
+
+class Scripted:
+    """A source that gives frames and errors as told, one at a time."""
+
+    def __init__(self, *script: Still | SourceError) -> None:
+        self.script = list(script)
+        self.opened = self.closed = 0
+        self.gate = threading.Semaphore(0)
+
+    def open(self) -> SourceInfo:
+        self.opened += 1
+        return SourceInfo(160, 90, 15, "h264")
+
+    def read(self, timeout_s: float) -> Still:
+        self.gate.acquire(timeout=timeout_s)
+        step = self.script.pop(0) if self.script else SourceLost("nothing left")
+        if isinstance(step, SourceError):
+            raise step
+        return step
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def release(self, count: int = 1) -> None:
+        self.gate.release(count)
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[Scripted], Reader]]:
+    readers: list[Reader] = []
+
+    def start(source: Scripted) -> Reader:
+        reader = Reader(lambda: source, CONFIG, name="door")
+        readers.append(reader)
+        reader.start()
+        return reader
+
+    yield start
+    for reader in readers:
+        reader.close(timeout_s=0.1)
+
+
+def until(done: Callable[[], bool]) -> None:
+    tick, end_s = threading.Event(), time.monotonic() + 5
+    while not done():
+        assert time.monotonic() < end_s
+        tick.wait(0.005)
+
+
+Start = Callable[[Scripted], Reader]
+
+
+def test_the_newest_frame_replaces_the_unread_one(running: Start) -> None:
+    source = Scripted(Still(), Still(), Still())
+    reader = running(source)
+    source.release(3)
+    until(lambda: reader.decoded == 3)
+    taken = reader.take()
+    assert taken is not None
+    assert taken.seq == 3
+    assert reader.take() is None
+
+
+def test_motion_is_the_share_that_changed_since_the_frame_last_taken(running: Start) -> None:
+    source = Scripted(Still(100), Still(105), Still(160))
+    reader = running(source)
+    source.release()
+    until(lambda: reader.decoded == 1)
+    first = reader.take()
+    assert first is not None
+    assert first.motion == 1.0
+    source.release()
+    until(lambda: reader.decoded == 2)
+    assert reader.newest is not None
+    assert reader.newest.motion == 0.0
+    source.release()
+    until(lambda: reader.decoded == 3)
+    assert reader.newest is not None
+    assert reader.newest.motion == 1.0
+
+
+def test_a_change_of_resolution_counts_as_motion(running: Start) -> None:
+    source = Scripted(Still(), Still(size=(320, 200)))
+    reader = running(source)
+    source.release()
+    until(lambda: reader.decoded == 1)
+    reader.take()
+    source.release()
+    until(lambda: reader.decoded == 2)
+    assert reader.newest is not None
+    assert reader.newest.motion == 1.0
+
+
+def test_a_lost_camera_is_opened_again(running: Start) -> None:
+    source = Scripted(Still(), SourceLost("cable"), Still())
+    reader = running(source)
+    source.release(3)
+    until(lambda: reader.decoded == 2 and reader.state.online)
+    assert source.opened >= 2
+    assert source.closed >= 1
+    assert reader.reconnects >= 1
+
+
+def test_the_state_says_why_in_words(running: Start) -> None:
+    source = Scripted(SourceRejected("wrong password"))
+    reader = running(source)
+    assert reader.state.reason == "connecting"
+    source.release()
+    until(lambda: reader.state.reason == "rejected")
+    assert not reader.state.online
+    assert reader.state.message == "wrong password"
+
+
+def test_the_frame_of_a_lost_camera_is_not_kept(running: Start) -> None:
+    source = Scripted(Still(), SourceLost("cable"))
+    reader = running(source)
+    source.release(2)
+    until(lambda: reader.state.reason == "lost")
+    assert reader.take() is None
+
+
+def test_a_file_played_once_is_not_opened_again(running: Start) -> None:
+    source = Scripted(Still(), SourceEnded("end of file"))
+    reader = running(source)
+    source.release(2)
+    until(lambda: reader.state.reason == "ended")
+    until(lambda: source.closed == 1)
+    assert source.opened == 1
+
+
+def test_a_decoder_that_does_not_return_counts_as_hung(running: Start) -> None:
+    source = Scripted(Still())
+    reader = running(source)
+    source.release()
+    until(lambda: reader.decoded == 1)
+    now_s = time.monotonic()
+    assert not reader.hung(now_s)
+    assert reader.hung(now_s + 2 * CONFIG.read_timeout_s + 1.5)

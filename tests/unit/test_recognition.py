@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from streamd.config import RecognitionConfig
+from streamd.domain import Decision, Identity, Match, Verdict
+from streamd.recognition import Evidence, Policy, View, one_place_each
+
+POLICY = Policy.of(RecognitionConfig(min_views=2, unknown_after_views=4, max_views=5), 0.45)
+
+
+def match(person: str, similarity: float) -> Match:
+    return Match(person, person.title(), similarity, 1)
+
+
+def view(best: Match | None, *, quality: float = 0.8, at_s: float = 0.0) -> View:
+    vector = np.zeros(4, np.float32)
+    vector[0] = 1
+    return View(vector, quality, at_s, best)
+
+
+def evidence(*bests: Match | None) -> Evidence:
+    found = Evidence(POLICY)
+    for best in bests:
+        found.add(view(best))
+    return found
+
+
+def test_one_view_is_not_enough_for_a_name() -> None:
+    assert evidence(match("ann", 0.9)).decide([match("ann", 0.9)]).verdict is Verdict.PENDING
+
+
+def test_two_agreeing_views_above_the_threshold_give_a_name() -> None:
+    decision = evidence(match("ann", 0.6), match("ann", 0.5)).decide([match("ann", 0.6), match("bob", 0.2)])
+    assert decision.verdict is Verdict.KNOWN
+    assert decision.identity == Identity("ann", "Ann", 0.6, 0.45, pytest.approx(0.4))
+
+
+def test_views_that_disagree_give_no_name() -> None:
+    decision = evidence(match("ann", 0.6), match("bob", 0.6)).decide([match("ann", 0.6), match("bob", 0.3)])
+    assert decision.verdict is Verdict.PENDING
+
+
+def test_a_second_person_who_is_nearly_as_similar_prevents_a_name() -> None:
+    decision = evidence(match("ann", 0.6), match("ann", 0.6)).decide([match("ann", 0.6), match("bob", 0.55)])
+    assert decision.verdict is Verdict.PENDING
+    assert decision.runner_up == match("bob", 0.55)
+
+
+def test_enough_views_below_the_threshold_make_an_unknown() -> None:
+    stranger = evidence(*[match("ann", 0.3)] * 4)
+    decision = stranger.decide([match("ann", 0.3)])
+    assert decision.verdict is Verdict.UNKNOWN
+    assert decision.best == match("ann", 0.3)
+
+
+def test_an_empty_gallery_makes_everyone_unknown() -> None:
+    assert evidence(None, None, None, None).decide([]).verdict is Verdict.UNKNOWN
+
+
+def test_an_unknown_whose_evidence_grows_gets_a_name() -> None:
+    found = evidence(*[match("ann", 0.3)] * 4)
+    found.decide([match("ann", 0.3)])
+    found.rescore([match("ann", 0.6)] * 4)
+    assert found.decide([match("ann", 0.6)]).verdict is Verdict.KNOWN
+
+
+def test_a_name_is_held_through_a_small_dip_and_lost_in_a_large_one() -> None:
+    found = evidence(match("ann", 0.6), match("ann", 0.6))
+    found.decide([match("ann", 0.6)])
+    assert found.decide([match("ann", 0.42)]).verdict is Verdict.KNOWN
+    assert found.decide([match("ann", 0.30)]).verdict is Verdict.UNKNOWN
+
+
+def test_somebody_else_who_wins_clearly_takes_the_name_over() -> None:
+    found = evidence(match("ann", 0.6), match("ann", 0.6))
+    found.decide([match("ann", 0.6)])
+    found.rescore([match("bob", 0.7), match("bob", 0.7)])
+    decision = found.decide([match("bob", 0.7), match("ann", 0.4)])
+    assert decision.identity is not None
+    assert decision.identity.person_id == "bob"
+
+
+def test_poor_views_are_not_wanted() -> None:
+    assert not Evidence(POLICY).wants(POLICY.min_quality - 0.01, 0.0)
+
+
+def test_a_decided_face_is_wanted_again_only_after_a_while() -> None:
+    found = evidence(match("ann", 0.6), match("ann", 0.6))
+    found.decide([match("ann", 0.6)])
+    assert not found.wants(0.9, POLICY.recheck_s - 0.1)
+    assert found.wants(0.9, POLICY.recheck_s)
+
+
+def test_a_full_undecided_track_wants_only_better_views_until_a_recheck() -> None:
+    found = evidence(*[match("ann", 0.44)] * 5)
+    assert not found.wants(0.8, 0.5)
+    assert found.wants(0.95, 0.5)
+    assert found.wants(0.8, POLICY.recheck_s)
+
+
+def test_the_worst_view_makes_room_for_a_new_one() -> None:
+    found = Evidence(POLICY)
+    for quality in (0.9, 0.3, 0.8, 0.7, 0.6, 0.5):
+        found.add(view(None, quality=quality))
+    assert sorted(v.quality for v in found.views) == [0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def test_the_fused_vector_is_the_unit_mean_weighted_by_quality() -> None:
+    found = Evidence(POLICY)
+    a, b = np.eye(2, dtype=np.float32)
+    found.add(View(a, 0.9, 0.0))
+    found.add(View(b, 0.3, 0.0))
+    expected = np.array([0.9, 0.3]) / np.hypot(0.9, 0.3)
+    np.testing.assert_allclose(found.fused(), expected, atol=1e-6)
+
+
+def known(person: str, similarity: float) -> Decision:
+    return Decision(Verdict.KNOWN, Identity(person, person, similarity, 0.45, 0.2))
+
+
+def test_a_person_is_not_in_two_places_of_one_frame() -> None:
+    settled = one_place_each({1: known("ann", 0.6), 2: known("ann", 0.7), 3: known("bob", 0.5)})
+    assert settled[1].verdict is Verdict.UNKNOWN
+    assert settled[1].identity is None
+    assert settled[2].identity is not None
+    assert settled[3].identity is not None

@@ -1,0 +1,104 @@
+"""What a configuration makes of children, and what a new one changes. The processes themselves: tests/e2e."""
+
+from pathlib import Path
+
+import pytest
+
+from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
+from streamd.errors import UnavailableError, UsageError
+from streamd.supervisor import Spec, lock_state, prepare_directories, specs, supervise
+
+
+def config(state: Path = Path("/nonexistent"), **changes: object) -> Config:
+    cameras = {
+        "door": CameraConfig(url="rtsp://user:secret@host/door"),
+        "yard": CameraConfig(url="rtsp://user:secret@host/yard"),
+        "far": CameraConfig(remote=True),
+    }
+    return Config(state_dir=state, cameras=cameras).model_copy(update=changes)
+
+
+def by_name(wanted: Config) -> dict[str, Spec]:
+    return {spec.name: spec for spec in specs(wanted)}
+
+
+def changed(before: Config, after: Config) -> set[str]:
+    """Children that a reload restarts, starts or stops."""
+    old, new = by_name(before), by_name(after)
+    common = old.keys() & new.keys()
+    return {n for n in common if not new[n].same_process(old[n])} | (old.keys() ^ new.keys())
+
+
+def test_every_local_camera_has_a_process_and_a_remote_one_has_none() -> None:
+    assert set(by_name(config())) == {"publisher", "worker@0", "gateway", "capture@door", "capture@yard"}
+
+
+def test_cameras_are_spread_over_workers_and_meet_the_same_one() -> None:
+    spread = by_name(config(workers=WorkersConfig(count=2)))
+    assert set(spread["worker@0"].config.cameras) == {"door", "far"}
+    assert set(spread["worker@1"].config.cameras) == {"yard"}
+    assert spread["capture@door"].index == 0
+    assert spread["capture@yard"].index == 1
+
+
+@pytest.mark.parametrize("name", ["worker@0", "publisher", "gateway"])
+def test_passwords_go_to_the_capture_that_needs_them_alone(name: str) -> None:
+    assert "secret" not in by_name(config())[name].config.model_dump_json()
+    door = by_name(config())["capture@door"].config.model_dump_json()
+    assert "secret@host/door" in door
+    assert "yard" not in door
+
+
+def test_a_new_url_restarts_that_camera_alone() -> None:
+    before = config()
+    cameras = {**before.cameras, "door": CameraConfig(url="rtsp://host/other")}
+    assert changed(before, before.model_copy(update={"cameras": cameras})) == {"capture@door"}
+
+
+def test_a_new_camera_starts_and_nobody_restarts() -> None:
+    before = config()
+    cameras = {**before.cameras, "new": CameraConfig(url="rtsp://host/new")}
+    assert changed(before, before.model_copy(update={"cameras": cameras})) == {"capture@new"}
+
+
+def test_a_camera_that_went_is_stopped_and_nobody_restarts() -> None:
+    before = config()
+    cameras = {n: c for n, c in before.cameras.items() if n != "yard"}
+    assert changed(before, before.model_copy(update={"cameras": cameras})) == {"capture@yard"}
+
+
+def test_how_a_face_is_decided_reaches_the_worker_without_any_restart() -> None:
+    before = config()
+    detection = DetectionConfig(min_face_px=80)
+    cameras = {**before.cameras, "door": CameraConfig(url="rtsp://user:secret@host/door", detection=detection)}
+    after = before.model_copy(update={"cameras": cameras})
+    assert changed(before, after) == set()
+    assert by_name(after)["worker@0"] != by_name(before)["worker@0"]
+
+
+def test_a_new_log_level_restarts_everyone() -> None:
+    before = config()
+    assert changed(before, before.model_copy(update={"log": LogConfig(level="debug")})) == set(by_name(before))
+
+
+def test_a_second_daemon_with_the_same_state_is_refused(tmp_path: Path) -> None:
+    lock_state(tmp_path)
+    with pytest.raises(UnavailableError, match="another streamd runs"):
+        lock_state(tmp_path)
+
+
+def test_directories_are_private(tmp_path: Path) -> None:
+    prepare_directories(config(tmp_path / "state"))
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "state" / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnavailableError, match="file/state: cannot be written: Not a directory"):
+        prepare_directories(config(tmp_path / "file" / "state"))
+
+
+def test_a_configuration_without_cameras_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no cameras"):
+        supervise(Config(state_dir=tmp_path))
