@@ -61,9 +61,9 @@ def _examine(name: str, camera: CameraConfig, opener: Opener) -> Finding:
     try:
         return Finding(Level.OK, topic, _first_picture(camera.url, camera.capture.model_copy(update=limits), opener))
     except SourceRejected as error:
-        return Finding(Level.FAIL, topic, f"{redacted_url(camera.url)}: {error}", "check its url and password")
+        return Finding(Level.FAIL, topic, str(error), "check its url, and the password in it")
     except SourceError as error:
-        return Finding(Level.FAIL, topic, f"{redacted_url(camera.url)}: {error}", "check its power, network and url")
+        return Finding(Level.FAIL, topic, str(error), "check its power, network and url")
     except (OSError, ValueError, RuntimeError) as error:
         return Finding(Level.FAIL, topic, f"{redacted_url(camera.url)}: {type(error).__name__}: {error}")
 

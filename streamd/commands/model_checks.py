@@ -26,7 +26,7 @@ def _examined(name: str, examine: Callable[[str], str]) -> Finding:
     try:
         return Finding(Level.OK, f"model {name}", examine(name))
     except ModelError as error:
-        return Finding(Level.FAIL, f"model {name}", str(error), "streamd models pull, then streamd models verify")
+        return Finding(Level.FAIL, f"model {name}", str(error))  # which says what to run
 
 
 def _detect(config: Config, name: str) -> str:

@@ -36,7 +36,7 @@ _LEAST_INSIDE = 0.85
 """Share of the face's box that must lie in the picture: detectors draw boxes a little beyond the edge."""
 _GOOD_SIZE_PX = 112.0
 """A face as large as the chip gains nothing from more pixels."""
-_YAW_AT_PROFILE = 0.55
+_YAW_AT_PROFILE = 0.75
 """The nose's shift along the eyes' line, in eye distances; 0 when frontal."""
 _PITCH_FRONTAL, _PITCH_SPAN = 0.49, 0.35
 """The nose's place between the eyes' line (0) and the mouth's (1), and how far it goes when turned."""
@@ -87,9 +87,13 @@ def sharpness(luma: NDArray[np.uint8]) -> float:
     directions counts, so that motion shows.
     """
     smooth = cv2.GaussianBlur(luma, (0, 0), _SMOOTHING_PX).astype(np.float32)
-    across = _lost_share(smooth, cv2.blur(smooth, (_REBLUR_PX, 1)))
-    down = _lost_share(smooth.T, cv2.blur(smooth, (1, _REBLUR_PX)).T)
+    across = _lost_share(smooth, _blurred(smooth, (_REBLUR_PX, 1)))
+    down = _lost_share(smooth.T, _blurred(smooth, (1, _REBLUR_PX)).T)
     return _ramp(min(across, down), _NO_DETAIL, _FULL_DETAIL)
+
+
+def _blurred(picture: NDArray[np.float32], window: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(cv2.blur(picture, window), np.float32)
 
 
 def _lost_share(picture: NDArray[np.float32], blurred: NDArray[np.float32]) -> float:
@@ -97,7 +101,8 @@ def _lost_share(picture: NDArray[np.float32], blurred: NDArray[np.float32]) -> f
     after = np.abs(blurred[:, 2:] - blurred[:, :-2])
     total = float(before.sum())
     # Half a grey level per pixel is the rounding of the smoothed picture, not detail.
-    return float(np.maximum(before - after, 0).sum()) / max(total, 0.5 * before.size)
+    lost = float(np.maximum(before - after, 0).sum())
+    return float(lost / max(total, 0.5 * before.size))
 
 
 def frontality(landmarks: Landmarks | None) -> float:
@@ -156,7 +161,8 @@ def _combine(size_px: float, sharp: float, front: float, lit: float, detector: f
     size = min(1.0, max(0.0, size_px) / _GOOD_SIZE_PX)
     weighted = ((size, 1.0), (sharp, 1.0), (front, 1.0), (lit, 0.7), (detector, 0.5))
     total = sum(weight for _, weight in weighted)
-    return math.prod(min(1.0, max(0.0, part)) ** (weight / total) for part, weight in weighted)
+    powers = [math.pow(min(1.0, max(0.0, part)), weight / total) for part, weight in weighted]
+    return math.prod(powers)
 
 
 def _ramp(value: float, nothing: float, full: float) -> float:

@@ -171,8 +171,8 @@ class Daemon:
             return []
         with Journal(path, read_only=True) as journal:
             found: list[Event] = []
-            while batch := journal.since(found[-1].seq if found else 0, 1000):
-                found += batch
+            while rows := journal.since(found[-1].seq if found else 0, 1000):
+                found += [row.event() for row in rows]
             return found
 
     def events(self, kind: str, *, camera: str | None = None, name: str | None = None) -> list[Event]:

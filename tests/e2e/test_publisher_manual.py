@@ -27,7 +27,7 @@ def _block(containing: str) -> str:
 def _run_example(code: str, publisher: PublisherProcess, *, send_while_running: bool) -> str:
     """Standard output of an example from the manual, pointed at a test's publisher."""
     code = code.replace(PUBLISH, publisher.publish).replace(REPLAY, publisher.replay)
-    code = code.replace("subscribe(", f"subscribe(publish={publisher.publish!r}, replay={publisher.replay!r}, ")
+    code = code.replace("in subscribe(", f"in subscribe(publish={publisher.publish!r}, replay={publisher.replay!r}, ")
     with Sockets() as sockets:
         sender = VerdictSender(sockets, publisher.verdicts, worker="w")
         sender.send(an_event(1))

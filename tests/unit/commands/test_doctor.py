@@ -173,7 +173,7 @@ def test_a_good_camera_is_described_and_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "advice"), [(SourceLost("no answer"), "power, network"), (SourceRejected("401"), "url and password")]
+    ("failure", "advice"), [(SourceLost("no answer"), "power, network"), (SourceRejected("401"), "the password in it")]
 )
 def test_a_bad_camera_fails_with_advice_and_is_closed(failure: Exception, advice: str) -> None:
     source = FakeSource(failure)
@@ -217,7 +217,7 @@ def test_missing_models_fail_with_the_command_that_fetches_them(capsys: pytest.C
     assert main(["doctor", "--no-cameras"]) == ExitCode.UNAVAILABLE
     out = capsys.readouterr().out
     assert "fail  model yunet: " in out
-    assert "-> streamd models pull" in out
+    assert "run 'streamd models pull yunet'" in out
 
 
 @pytest.mark.models

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date
 from pathlib import Path
 
@@ -136,19 +138,16 @@ def test_follow_waits_for_a_publisher_prints_what_comes_and_ends_well_on_ctrl_c(
     command_line = [sys.executable, "-m", "streamd", "events", "--config", str(publisher.config), "--follow", "--json"]
     with (
         subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower,
-        publisher_later(publisher, follower),
+        _started_when_missed(publisher, follower),
         Sockets() as sockets,
     ):
         assert follower.stdout is not None
         sender = VerdictSender(sockets, publisher.verdicts, worker="w")
-        follower_heard = False
 
         def heard() -> bool:
-            nonlocal follower_heard
             sender.send(an_event(1))
             sender.flush(0.5)
-            follower_heard = follower_heard or _readable(follower)
-            return follower_heard
+            return bool(select.select([follower.stdout], [], [], 0)[0])
 
         eventually(heard)
         assert json.loads(follower.stdout.readline())["type"] == "face.identified"
@@ -156,24 +155,14 @@ def test_follow_waits_for_a_publisher_prints_what_comes_and_ends_well_on_ctrl_c(
         assert follower.wait(10) == 0
 
 
-def _readable(process: subprocess.Popen[str]) -> bool:
-    import select
-
-    return bool(select.select([process.stdout], [], [], 0)[0])
-
-
-class publisher_later:  # noqa: N801  # reads as a step of the test
-    """Starts the publisher when the follower has said that it waits for one."""
-
-    def __init__(self, publisher: PublisherProcess, follower: subprocess.Popen[str]) -> None:
-        self._publisher = publisher
-        self._follower = follower
-
-    def __enter__(self) -> None:
-        assert self._follower.stderr is not None
-        assert "no publisher answers yet" in self._follower.stderr.readline()
-        self._publisher.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._publisher.kill()
-        self._follower.kill()
+@contextmanager
+def _started_when_missed(publisher: PublisherProcess, follower: subprocess.Popen[str]) -> Iterator[None]:
+    """Start the publisher when the follower has said that it waits for one."""
+    assert follower.stderr is not None
+    try:
+        assert "no publisher answers yet" in follower.stderr.readline()
+        publisher.start()
+        yield
+        publisher.kill()
+    finally:
+        follower.kill()

@@ -66,7 +66,7 @@ def test_a_stream_that_names_no_matrix_gets_its_sizes_own(
 
 @pytest.mark.parametrize("pixels", PIXELS)
 def test_every_pixel_format_ends_as_420(tmp_path: Path, pixels: str) -> None:
-    path = write_video(tmp_path / "a.mkv", [patches(320, 240)] * 3, codec=PIXELS[pixels], pixels=pixels)
+    path = write_video(tmp_path / "a.avi", [patches(320, 240)] * 3, codec=PIXELS[pixels], pixels=pixels)
     frame = first_frame(path)
     assert frame.yuv420().planes.shape == (360, 320)
     assert_right_colours(frame, tolerance=8)
@@ -109,7 +109,6 @@ def test_a_converted_picture_belongs_to_the_caller(tmp_path: Path) -> None:
     frame = first_frame(path)
     taken = frame.bgr(320, 240)
     taken[:] = 0
-    assert taken.flags.owndata or taken.base is not None
     assert frame.bgr(320, 240).max() > 100
 
 

@@ -1,0 +1,41 @@
+"""What tests share: pulled models, and freely usable photographs of real people."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from streamd.config import Config
+
+
+def unavailable(message: str) -> None:
+    """Skip, or fail where everything has to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def models_dir() -> Path:
+    """Folder of the pulled and prepared models."""
+    folder = Path(os.environ.get("STREAMD_TEST_MODELS") or Config().models_path)
+    missing = [name for name in ("yunet", "sface", "ssd") if not (folder / f"{name}.onnx").exists()]
+    if missing:
+        unavailable(f"no model {', '.join(missing)} in {folder}: run 'streamd models pull'")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with obama.jpg obama2.jpg obama3.jpg biden.jpg astronaut.png carphone_pristine.mp4."""
+    from streamd.demo.faces import pull_faces
+    from streamd.errors import ModelError
+
+    folder = Path(os.environ.get("STREAMD_TEST_FACES") or Config().state_dir / "demo" / "faces")
+    try:
+        pull_faces(folder)
+    except ModelError as error:
+        unavailable(f"no photographs: {error}")
+    return folder
