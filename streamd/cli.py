@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamd
 from streamd.errors import ExitCode, StreamdError
@@ -85,17 +84,3 @@ def _in_words(error: StreamdError, command: str) -> str:
     if isinstance(error, ConfigError):
         return redact(str(error))
     return f"streamd {command}: {redact(str(error))}"
-
-
-def add_config_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-c",
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="configuration (default: $STREAMD_CONFIG, ./streamd.yaml, /etc/streamd/streamd.yaml)",
-    )
-
-
-def add_json_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")

@@ -42,21 +42,27 @@ def write_video(
     fps: int = 10,
     matrix: int | None = None,
     full_range: bool | None = None,
-    options: dict[str, str] | None = None,
+    damaged: frozenset[int] = frozenset(),
 ) -> Path:
-    """Encode BGR pictures of one size. ``matrix`` None leaves it out of the stream (1: BT.709, 5: BT.601)."""
+    """Encode BGR pictures of one size. ``matrix`` None leaves it out of the stream (1: BT.709, 5: BT.601).
+
+    The packets whose numbers are in ``damaged`` are written as zeros.
+    """
+    packets = 0
     with av.open(str(path), "w") as container:
         stream = None
         for index, picture in enumerate(pictures):
             if stream is None:
-                stream = container.add_stream(codec, rate=fps, options=options or _options(codec))
+                stream = container.add_stream(codec, rate=fps, options=_options(codec))
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = pixels
                 if matrix is not None:
                     stream.codec_context.colorspace = matrix
                 if full_range is not None:
                     stream.codec_context.color_range = ColorRange.JPEG if full_range else ColorRange.MPEG
-            container.mux(stream.encode(_converted(picture, pixels, matrix, full_range, Fraction(index, fps))))
+            for packet in stream.encode(_converted(picture, pixels, matrix, full_range, Fraction(index, fps))):
+                container.mux(_zeroed(packet) if packets in damaged else packet)
+                packets += 1
         if stream is not None:
             container.mux(stream.encode())
     return path
@@ -66,6 +72,12 @@ def _options(codec: str) -> dict[str, str]:
     if codec == "libx264":
         return {"preset": "ultrafast", "crf": "12", "g": "10", "x264-params": "log-level=none"}
     return {}
+
+
+def _zeroed(packet: av.Packet) -> av.Packet:
+    empty = av.Packet(bytes(packet.size))
+    empty.pts, empty.dts, empty.time_base, empty.stream = packet.pts, packet.dts, packet.time_base, packet.stream
+    return empty
 
 
 def _converted(

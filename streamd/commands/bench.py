@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from streamd.child import ChildContext, Launch, run_alone, run_supervised
-from streamd.cli import add_config_argument
+from streamd.commands.arguments import add_config_argument
 from streamd.config import CameraConfig, Config
 from streamd.errors import UsageError
 

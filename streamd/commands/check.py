@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ConfigError, ExitCode
 
 

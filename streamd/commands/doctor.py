@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.commands.finding import Finding, Level
 from streamd.config import Config, redact
 from streamd.errors import ConfigError, ExitCode, StreamdError

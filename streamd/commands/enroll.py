@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

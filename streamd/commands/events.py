@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from streamd.cli import add_config_argument, add_json_argument
 from streamd.client import Subscription
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.config import Config
 from streamd.eventlines import EventLines
 from streamd.events import Event, EventType

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
 from streamd.vision.catalog import DEFAULT_MODELS, Manifest, catalogue
 from streamd.vision.modelstore import ModelState, ModelStore, pull, verify

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:

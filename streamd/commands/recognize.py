@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamd.cli import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, PhotoRefused
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from streamd.child import Launch, Serve, run_alone, run_supervised
-from streamd.cli import add_config_argument
+from streamd.commands.arguments import add_config_argument
 
 
 def add_role_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from streamd.cli import add_config_argument
+from streamd.commands.arguments import add_config_argument
 from streamd.errors import UsageError
 
 

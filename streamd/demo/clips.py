@@ -1,7 +1,7 @@
 """Made-up cameras: real photographs that walk through a plain view, encoded as real H.264.
 
-Each clip is 1280 x 720 at 15 frames a second. People come and go, so that faces appear, are decided, and leave; about half
-of the time nobody is there. A photograph is scaled and moved, never stretched.
+Each clip is 1280 x 720 at 15 frames a second. People come and go, so that faces appear, are decided, and leave; about
+half of the time nobody is there. A photograph is scaled and moved, never stretched.
 """
 
 from __future__ import annotations

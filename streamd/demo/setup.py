@@ -13,8 +13,8 @@ from streamd.demo.faces import pull_faces
 from streamd.vision.progress import Progress
 
 ENROLLED = {"Barack Obama": "obama.jpg", "Eileen Collins": "astronaut.png"}
-"""Barack Obama is enrolled by a photograph that no clip shows. Of Eileen Collins one free photograph exists, so the clips
-show the one that she is enrolled by, scaled, moved and encoded. The others stay unknown."""
+"""Barack Obama is enrolled by a photograph that no clip shows. Of Eileen Collins there is one free photograph, so the
+clips show the one that she is enrolled by, scaled, moved and encoded. The others stay unknown."""
 GATEWAY = "127.0.0.1:8470"
 
 

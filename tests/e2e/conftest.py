@@ -10,10 +10,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from e2e.daemon import Daemon
 from numpy.typing import NDArray
 from rtsp_fixtures import RtspServer, placed
-
-from e2e.daemon import Daemon
 
 SIZE = (640, 360)
 OBAMA = "Barack Obama"

@@ -21,7 +21,7 @@ MANUAL = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
 
 def _block(containing: str) -> str:
     blocks = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)
-    return next(block for block in blocks if containing in block)
+    return str(next(block for block in blocks if containing in block))
 
 
 def _run_example(code: str, publisher: PublisherProcess, *, send_while_running: bool) -> str:

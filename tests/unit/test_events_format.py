@@ -25,7 +25,7 @@ def _table(heading: str) -> list[str]:
 
 def _block(language: str, containing: str) -> str:
     blocks = re.findall(rf"```{language}\n(.*?)```", MANUAL, re.DOTALL)
-    return next(block for block in blocks if containing in block)
+    return str(next(block for block in blocks if containing in block))
 
 
 @pytest.mark.parametrize("kind", [kind.value for kind in EventType])

@@ -57,8 +57,9 @@ def context(tmp_path: Path) -> Iterator[ChildContext]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[FailingJournal]:
-    with FailingJournal(tmp_path / "journal.sqlite") as opened:
-        yield opened
+    opened = FailingJournal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -89,6 +90,16 @@ def _intake(context: ChildContext, journal: Journal) -> tuple[Intake, Collected]
     return Intake(context, journal, inbox=inbox, sink=sink), sink
 
 
+def _until(intake: Intake, condition: Callable[[], bool], *, at_s: float = 0.0) -> None:
+    """Work until a condition holds, at a clock that stands still."""
+
+    def turn() -> bool:
+        intake.step(at_s)
+        return condition()
+
+    eventually(turn)
+
+
 def _filled(journal: Journal, count: int, *, camera: str = "door", message: str | None = None) -> None:
     first = journal.last_seq + 1
     journal.append(
@@ -102,7 +113,7 @@ def test_committed_events_are_published_with_their_numbers(
     intake, sink = _intake(context, journal)
     for n in range(5):
         sender.send(an_event(n))
-    eventually(lambda: bool(intake.step(0.0) or len(sink.events) == 5))
+    _until(intake, lambda: len(sink.events) == 5)
     assert [(event.seq, event.id) for event in sink.events] == [(n + 1, f"id-{n}") for n in range(5)]
     assert sender.flush(5.0)
 
@@ -113,7 +124,7 @@ def test_a_full_disk_is_trouble_and_nothing_is_published_or_acknowledged(
     intake, sink = _intake(context, journal)
     journal.full = True
     sender.send(an_event(1))
-    eventually(lambda: bool(intake.step(0.0) or intake.stuck))
+    _until(intake, lambda: intake.stuck)
     assert context.link.trouble == "journal: the disk is full"
     assert not sender.flush(0.1)
     assert sink.events == []
@@ -126,7 +137,7 @@ def test_a_failed_commit_is_tried_again_each_second_and_takes_nothing_in_meanwhi
     intake, sink = _intake(context, journal)
     journal.full = True
     sender.send(an_event(1))
-    eventually(lambda: bool(intake.step(10.0) or intake.stuck))
+    _until(intake, lambda: intake.stuck, at_s=10.0)
     sender.send(an_event(2))
     journal.full = False
     intake.step(10.9)
@@ -134,7 +145,7 @@ def test_a_failed_commit_is_tried_again_each_second_and_takes_nothing_in_meanwhi
     intake.step(11.0)
     assert [event.id for event in sink.events] == ["id-1"]
     assert context.link.trouble is None
-    eventually(lambda: bool(intake.step(11.1) or len(sink.events) == 2))
+    _until(intake, lambda: len(sink.events) == 2, at_s=11.1)
     assert sender.flush(5.0)
 
 
@@ -144,7 +155,7 @@ def test_a_repeated_event_is_acknowledged_and_not_published_again(
     intake, sink = _intake(context, journal)
     journal.append([Entry("w", sender.epoch, 1, an_event(1))])
     sender.send(an_event(1))
-    eventually(lambda: bool(intake.step(0.0)) or sender.flush(0.05), timeout_s=5.0)
+    _until(intake, lambda: sender.flush(0.05))
     assert sink.events == []
 
 

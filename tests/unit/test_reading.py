@@ -64,17 +64,19 @@ class Scripted:
 
 @pytest.fixture
 def running() -> Iterator[Callable[[Scripted], Reader]]:
-    readers: list[Reader] = []
+    readers: list[tuple[Reader, Scripted]] = []
 
     def start(source: Scripted) -> Reader:
         reader = Reader(lambda: source, CONFIG, name="door")
-        readers.append(reader)
+        readers.append((reader, source))
         reader.start()
         return reader
 
     yield start
-    for reader in readers:
-        reader.close(timeout_s=0.1)
+    for reader, source in readers:
+        reader.close(timeout_s=0)
+        source.release(100)
+        reader.close(timeout_s=5)
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -108,7 +108,7 @@ def test_restarted_publisher_gets_what_the_killed_one_had_not_committed(
             sender.send(an_event(sent))
             sender.pump(time.monotonic())
         for _ in range(taken_before_death):
-            eventually(lambda publisher=publisher: bool(publisher.take()))
+            eventually(lambda publisher=publisher: bool(publisher.take()))  # type: ignore[misc]  # a default binds
         publisher.inbox.receive(50)  # read, never committed: gone with the process
         publisher.kill()
     publisher = Publisher(endpoint, journal)
@@ -139,7 +139,12 @@ def test_messages_lost_on_the_way_are_asked_for_at_once(sockets: Sockets, endpoi
             header = encode("EVENT", worker="w", epoch="e", n=n, base=0)
             raw.send_multipart([header, an_event(n).to_json()])
         found: list[Entry] = []
-        eventually(lambda: bool(found.extend(inbox.receive(10)) or raw.poll(10)))
+
+        def told() -> bool:
+            found.extend(inbox.receive(10))
+            return bool(raw.poll(10))
+
+        eventually(told)
         assert [entry.n for entry in found] == [1, 2]
         state = decode(raw.recv())
         assert (state.kind, state.integer("received"), state.integer("committed")) == ("STATE", 2, 0)

@@ -18,7 +18,7 @@ from streamd.cli import main
 from streamd.commands import events as command
 from streamd.eventlines import EventLines
 from streamd.events import Event, EventType
-from streamd.journal import Entry, Journal
+from streamd.journal import Entry, Filter, Journal
 from streamd.sockets import Sockets
 from streamd.verdicts import VerdictSender
 
@@ -129,9 +129,9 @@ def test_following_begins_where_last_says(recorded: PublisherProcess) -> None:
 
     config = load_config(recorded.config)
     args = argparse.Namespace(last=3, since=None)
-    assert command._first(config, args, command.Filter()) == 27
-    assert command._first(config, args, command.Filter(cameras=("yard",))) == 24
-    assert command._first(config, args, command.Filter(cameras=("none",))) == 30
+    assert command._first(config, args, Filter()) == 27
+    assert command._first(config, args, Filter(cameras=("yard",))) == 24
+    assert command._first(config, args, Filter(cameras=("none",))) == 30
 
 
 def test_follow_waits_for_a_publisher_prints_what_comes_and_ends_well_on_ctrl_c(publisher: PublisherProcess) -> None:
@@ -141,16 +141,17 @@ def test_follow_waits_for_a_publisher_prints_what_comes_and_ends_well_on_ctrl_c(
         _started_when_missed(publisher, follower),
         Sockets() as sockets,
     ):
-        assert follower.stdout is not None
+        stdout = follower.stdout
+        assert stdout is not None
         sender = VerdictSender(sockets, publisher.verdicts, worker="w")
 
         def heard() -> bool:
             sender.send(an_event(1))
             sender.flush(0.5)
-            return bool(select.select([follower.stdout], [], [], 0)[0])
+            return bool(select.select([stdout], [], [], 0)[0])
 
         eventually(heard)
-        assert json.loads(follower.stdout.readline())["type"] == "face.identified"
+        assert json.loads(stdout.readline())["type"] == "face.identified"
         follower.send_signal(signal.SIGINT)
         assert follower.wait(10) == 0
 

@@ -57,9 +57,7 @@ def test_matrix_and_range_of_the_stream_are_believed(tmp_path: Path, form: str) 
 
 
 @pytest.mark.parametrize(("size", "matrix"), [((640, 480), "bt601"), ((1280, 720), "bt709")])
-def test_a_stream_that_names_no_matrix_gets_its_sizes_own(
-    tmp_path: Path, size: tuple[int, int], matrix: str
-) -> None:
+def test_a_stream_that_names_no_matrix_gets_its_sizes_own(tmp_path: Path, size: tuple[int, int], matrix: str) -> None:
     path = write_video(tmp_path / "a.mp4", [patches(*size)] * 2)
     assert first_frame(path).yuv420().matrix == matrix
 
