@@ -31,11 +31,11 @@ check: install
 	$(BIN)/lint-imports
 
 test: check models
-	$(BIN)/pytest -q -n 2 tests/unit tests/property
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/golden
 	$(BIN)/pytest -q tests/e2e
 
 unit: install
-	$(BIN)/pytest -q -n 2 tests/unit tests/property
+	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/golden
 
 e2e: models
 	$(BIN)/pytest -q tests/e2e

@@ -7,14 +7,18 @@ frozen objects; children receive theirs as one JSON line on standard input.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LONGEST_SOCKETS_DIR = 80
+"""Bytes. The path of a Unix socket has room for 107, name of the socket included."""
 SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition")
 
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
@@ -33,7 +37,9 @@ def default_state_dir() -> Path:
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class CaptureConfig(Section):
@@ -234,7 +240,7 @@ class Config(Section):
     """Gallery, journal and models. Default: ``$STATE_DIRECTORY``, else ``~/.local/state/streamd``."""
     runtime_dir: Path | None = None
     """Sockets between the processes, mode 0700. Default: ``$RUNTIME_DIRECTORY``, else ``run`` in
-    ``state_dir``."""
+    ``state_dir``, or a folder in ``/tmp`` where that path is too long for a socket."""
     models_dir: Path | None = None
     """Model files. Default: ``models`` in ``state_dir``."""
     cameras: dict[CameraName, CameraConfig] = Field(default_factory=dict)
@@ -255,8 +261,13 @@ class Config(Section):
     def sockets_dir(self) -> Path:
         if self.runtime_dir is not None:
             return self.runtime_dir
-        given = os.environ.get("RUNTIME_DIRECTORY")
-        return Path(given.split(":")[0]) if given else self.state_dir / "run"
+        if given := os.environ.get("RUNTIME_DIRECTORY"):
+            return Path(given.split(":")[0])
+        beside = self.state_dir.absolute() / "run"
+        if len(os.fsencode(beside)) <= LONGEST_SOCKETS_DIR:
+            return beside
+        digest = hashlib.sha256(os.fsencode(beside)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"streamd-{os.getuid()}-{digest}"
 
     @property
     def models_path(self) -> Path:

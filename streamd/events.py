@@ -102,7 +102,7 @@ class Event:
         if len(data) > MAX_BYTES:
             raise ProtocolError(f"event of {len(data)} bytes: more than {MAX_BYTES}")
         try:
-            body = json.loads(data)
+            body = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ProtocolError(f"event is not JSON: {error}") from error
         if not isinstance(body, dict):
@@ -137,6 +137,10 @@ _OPTIONAL_TYPES: dict[str, type | tuple[type, ...]] = {
     "message": str,
 }
 _OPTIONAL = tuple(_OPTIONAL_TYPES)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _typed(body: dict[str, Any], name: str, kind: type) -> Any:

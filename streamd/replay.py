@@ -37,7 +37,7 @@ class ReplayServer:
     """A ROUTER socket over the journal; REQ and DEALER clients are served. Never blocks, takes any bytes."""
 
     def __init__(self, sockets: Sockets, endpoint: str, journal: Journal) -> None:
-        self.socket = sockets.bind(zmq.ROUTER, endpoint, hwm=_QUEUE_BOUND)
+        self.socket = sockets.bind(zmq.ROUTER, endpoint, hwm=_QUEUE_BOUND, max_message_bytes=64 * 1024)
         self._journal = journal
 
     def answer_waiting(self) -> int:

@@ -65,8 +65,16 @@ class Sockets:
             self._authenticator = None
         self._context.term()
 
-    def bind(self, kind: int, endpoint: str, *, hwm: int = 1000, curve: CurveServer | None = None) -> Socket:
-        """A listening socket.
+    def bind(
+        self,
+        kind: int,
+        endpoint: str,
+        *,
+        hwm: int = 1000,
+        curve: CurveServer | None = None,
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> Socket:
+        """A listening socket; whoever sends it a larger part than ``max_message_bytes`` is disconnected.
 
         Raises:
             UnavailableError: the address is taken, or cannot be listened on.
@@ -75,6 +83,7 @@ class Sockets:
         if curve is None and not is_private(endpoint):
             raise UsageError(f"{endpoint}: an address that other hosts can reach needs CURVE keys")
         socket = self._make(kind, hwm)
+        socket.set(zmq.MAXMSGSIZE, max_message_bytes)
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)
             socket.set(zmq.ROUTER_HANDOVER, 1)

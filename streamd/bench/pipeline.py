@@ -55,6 +55,8 @@ class Report:
     cpu_seconds_per_camera_second: float
     cpu_cores_by_process: dict[str, float] = field(default_factory=dict)
     memory_mb_by_process: dict[str, float] = field(default_factory=dict)
+    memory_growth_mb: float = 0.0
+    """Of all processes together, from the end of the warm-up."""
     restarts: int = 0
 
     def to_json(self) -> dict[str, object]:
@@ -151,6 +153,9 @@ def _report(load: Load, before: Scrape, after: Scrape, seconds: float) -> Report
         memory_mb_by_process={
             k: round(v / 1e6, 1) for k, v in sorted(after.by("streamd_process_resident_bytes", "process").items())
         },
+        memory_growth_mb=round(
+            (after.total("streamd_process_resident_bytes") - before.total("streamd_process_resident_bytes")) / 1e6, 1
+        ),
         restarts=round(added.total("streamd_restarts_total")),
     )
 

@@ -57,10 +57,11 @@ def _list(folder: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps([_as_json(state) for state in states], indent=2))
         return ExitCode.OK
+    width = max(len(state.manifest.name) for state in states) + 2
     for state in states:
         manifest = state.manifest
         there = "ready" if state.problem is None else "-"
-        print(f"{manifest.name:<12}{manifest.kind:<10}{there:<7}{manifest.licence:<14}{manifest.summary}")
+        print(f"{manifest.name:<{width}}{manifest.kind:<10}{there:<7}{manifest.licence:<14}{manifest.summary}")
     return ExitCode.OK
 
 

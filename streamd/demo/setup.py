@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -33,10 +35,10 @@ def prepare_demo(
     faces = pull_faces(folder / "faces", progress=fetched)
     clips = folder / f"clips-{fingerprint()}"
     clips.mkdir(parents=True, exist_ok=True)
-    for name in CLIPS:
-        target = clips / f"{name}.mp4"
-        if not target.exists():
-            render(name, faces, target, progress=rendered)
+    missing = [name for name in CLIPS if not (clips / f"{name}.mp4").exists()]
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="film") as pool:
+        for done in [pool.submit(render, n, faces, clips / f"{n}.mp4", progress=rendered) for n in missing]:
+            done.result()
     for person, photo in ENROLLED.items():
         target = folder / "gallery" / person / photo
         if not target.exists():

@@ -77,7 +77,8 @@ class FolderSync:
         known, reloaded = self._load()
         try:
             changed = self._listing.look(self._wall_clock())
-            if known.photos and self._is_another_folder():
+            if self._is_another_folder() and known.photos:
+                self._warn(f"the gallery folder {self._listing.folder} is not the one it was, and empty")
                 return report
         except OSError as error:
             self._absent(error, known)
@@ -104,7 +105,6 @@ class FolderSync:
         identity = self._listing.identity()
         known = self._records.setting(_IDENTITY)
         if self._listing.is_empty() and not self._listing.unreadable and identity != known:
-            self._warn(f"the gallery folder {self._listing.folder} is not the one it was, and empty")
             return True
         self._warned = False
         if identity != known and not self._listing.is_empty():
@@ -167,12 +167,13 @@ class FolderSync:
             if self._is_unfinished(record, refusal):
                 return False
             self._refuse(record, refusal)
+            self._remember(replace(record, reason=refusal.reason), report)
             report.refused.append((path, refusal.reason))
             return True
         if self._listing.restamp(path) != stamp:
             return False
         self._records.keep_face(record, name, face)
-        self._remember(record)
+        self._remember(record, report)
         report.enrolled.append(path)
         logger.info("gallery folder: %s enrolled, quality %.2f", path, face.quality)
         return True
@@ -182,14 +183,15 @@ class FolderSync:
         return young or self._listing.restamp(record.path) != record.stamp
 
     def _refuse(self, record: PhotoRecord, refusal: PhotoRefused) -> None:
-        record = replace(record, reason=refusal.reason)
-        self._records.refuse(record)
-        self._remember(record)
+        self._records.refuse(replace(record, reason=refusal.reason))
         logger.warning("gallery folder: refused (%s): %s", refusal.reason, refusal)
 
-    def _remember(self, record: PhotoRecord) -> None:
-        """Spare the next step reading all records again after a change of our own."""
-        if self._known is not None:
+    def _remember(self, record: PhotoRecord, report: SyncReport) -> None:
+        """Spare the next step reading all records again after something new of our own."""
+        if self._known is None or record.path in self._known.photos:
+            self._known = None  # what the photo gave before is gone, and others may take its place
+            report.busy = True
+        else:
             photos = dict(self._known.photos)
             photos[record.path] = record
             self._known = replace(self._known, photos=photos)

@@ -56,8 +56,7 @@ class FolderRecords:
     def keep_face(self, record: PhotoRecord, name: str, face: rows.NewFace) -> int:
         """The photo was accepted: its face replaces what the photo gave before. Returns the face's id."""
         with self._database.write() as connection:
-            owners = _owners(connection, [record.path])
-            rows.delete_faces_of_source(connection, FOLDER + record.path)
+            owners = _replaced(connection, record.path)
             person_id = rows.ensure_person(connection, name, "folder")
             face_id = rows.insert_faces(connection, person_id, [face])[0]
             _drop_empty(connection, owners)
@@ -67,8 +66,7 @@ class FolderRecords:
     def refuse(self, record: PhotoRecord) -> None:
         """The photo was refused: whatever it gave before goes."""
         with self._database.write() as connection:
-            owners = _owners(connection, [record.path])
-            rows.delete_faces_of_source(connection, FOLDER + record.path)
+            owners = _replaced(connection, record.path)
             _drop_empty(connection, owners)
             _write(connection, record)
 
@@ -80,8 +78,7 @@ class FolderRecords:
                 rows.delete_faces_of_source(connection, FOLDER + path)
                 connection.execute("DELETE FROM photos WHERE path = ?", (path,))
             _drop_empty(connection, owners)
-            # What was refused because the same photo was there already may be welcome now.
-            connection.execute("DELETE FROM photos WHERE reason IN ('duplicate', 'other_person')")
+            welcome_duplicates(connection)
 
     def undismiss(self, path_hashes: Iterable[str]) -> None:
         """The forgotten people's photos are gone from the folder."""
@@ -137,6 +134,19 @@ def dismiss_photos(connection: sqlite3.Connection, person_id: str, name: str) ->
         )
         connection.execute("DELETE FROM photos WHERE path = ?", (path,))
     return tuple(sorted(paths))
+
+
+def welcome_duplicates(connection: sqlite3.Connection) -> None:
+    """Try again what was refused because the same photo was there already: that one is gone."""
+    connection.execute("DELETE FROM photos WHERE reason IN ('duplicate', 'other_person')")
+
+
+def _replaced(connection: sqlite3.Connection, path: str) -> set[str]:
+    """Remove what the photo gave before; returns whose it was."""
+    owners = _owners(connection, [path])
+    if rows.delete_faces_of_source(connection, FOLDER + path):
+        welcome_duplicates(connection)
+    return owners
 
 
 def _folder_paths(connection: sqlite3.Connection, person_id: str) -> list[str]:

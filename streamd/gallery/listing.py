@@ -146,11 +146,10 @@ class FolderListing:
     def _look_again(self) -> bool:
         """Look at some files of directories that seem unchanged; over several looks at all of them."""
         changed, left = False, _FILES_PER_LOOK
-        for _ in range(len(self._turn) or 1):
-            if not self._turn:
-                self._turn.extend(sorted(self._directories))
-            if not self._turn or left <= 0:
+        for _ in range(len(self._directories)):
+            if left <= 0:
                 break
+            self._turn = self._turn or deque(sorted(self._directories))
             name = self._turn.popleft()
             if directory := self._directories.get(name):
                 left -= len(directory.files)

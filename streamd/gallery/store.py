@@ -18,7 +18,7 @@ import numpy as np
 from streamd.errors import GalleryError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
-from streamd.gallery.folderrecords import dismiss_photos
+from streamd.gallery.folderrecords import dismiss_photos, welcome_duplicates
 from streamd.gallery.names import person_name
 
 if TYPE_CHECKING:
@@ -163,6 +163,7 @@ class GalleryStore:
             person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
             photos = dismiss_photos(connection, person_id, person_name(name))
             faces = rows.delete_person(connection, person_id)
+            welcome_duplicates(connection)
         return Forgotten(faces, photos, erased=self.database.erase_free_space())
 
     def changes(self, *, after: int = 0, limit: int = 1000) -> list[rows.Change]:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from streamd.config import CaptureConfig, redacted_url
 from streamd.errors import SourceEnded, SourceLost, SourceRejected
 from streamd.interfaces import SourceInfo
-from streamd.sources.avframe import AvFrame, media_s
+from streamd.sources.avframe import AvFrame, media_s, owned
 from streamd.sources.failures import FAILURES, in_words
 from streamd.sources.pacing import Clock, Pacer
 
@@ -44,7 +44,8 @@ class AvSource:
         self._where = redacted_url(url)
         self._config = config
         self._clock = clock or Clock()
-        self._is_file = "://" not in url and not _WEBCAM.match(url)
+        self._is_webcam = _WEBCAM.match(url) is not None
+        self._is_file = "://" not in url and not self._is_webcam
         self._live = not self._is_file
         self._container: InputContainer | None = None
         self._stream: VideoStream | None = None
@@ -180,7 +181,7 @@ class AvSource:
             if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
                 self.corrupt_packets += 1
             else:
-                self._decoded.append(frame)
+                self._decoded.append(owned(frame) if self._is_webcam else frame)
 
     def _damaged(self) -> None:
         self.corrupt_packets += 1

@@ -57,17 +57,27 @@ def colour_of(frame: av.VideoFrame) -> Colour:
     return Colour(matrix or ("bt709" if frame.height >= HD_HEIGHT_PX else "bt601"), full)
 
 
+def owned(frame: av.VideoFrame) -> av.VideoFrame:
+    """A copy of ``frame`` as eight-bit YUV, in memory of its own.
+
+    V4L2's raw frames lie in the device's memory, which goes with the device: touched after that, even freed
+    after that, they end the process.
+    """
+    # Asked for the format that it has, swscale would give back the same frame.
+    pixels = "yuv444p" if frame.format.name == "yuv420p" else "yuv420p"
+    return _reformatted(frame, pixels, (frame.width, frame.height))
+
+
 class AvFrame:
     """Implements ``DecodedFrame`` over a frame of PyAV. One thread at a time."""
 
-    __slots__ = ("_colour", "_frame", "_planar", "captured_at_s", "captured_wall_s")
+    __slots__ = ("_frame", "_planar", "captured_at_s", "captured_wall_s")
 
     def __init__(self, frame: av.VideoFrame, *, captured_at_s: float, captured_wall_s: float) -> None:
         self.captured_at_s = captured_at_s
         self.captured_wall_s = captured_wall_s
         self._frame = frame
         self._planar: av.VideoFrame | None = None
-        self._colour: Colour | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -76,12 +86,6 @@ class AvFrame:
     @property
     def media_s(self) -> float:
         return media_s(self._frame) or 0.0
-
-    @property
-    def colour(self) -> Colour:
-        if self._colour is None:
-            self._colour = colour_of(self._frame)
-        return self._colour
 
     def luma(self, step: int) -> NDArray[np.uint8]:
         """A view into the decoder's memory, which lives as long as the view."""
@@ -98,33 +102,34 @@ class AvFrame:
         chroma = packed[height:].reshape(2, height // 2, width // 2)
         chroma[0] = _plane(frame, 1)[: height // 2, : width // 2]
         chroma[1] = _plane(frame, 2)[: height // 2, : width // 2]
-        return Yuv420(packed, self.colour.matrix, self.colour.full_range)
+        colour = colour_of(self._frame)
+        return Yuv420(packed, colour.matrix, colour.full_range)
 
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
-        scaled = self._reformat("bgr24", width, height)
+        scaled = _reformatted(self._frame, "bgr24", (width, height))
         return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
 
     def _as_planar(self) -> av.VideoFrame:
         if self._frame.format.name in _PLANAR_420:
             return self._frame
         if self._planar is None:
-            self._planar = self._reformat("yuv420p", self._frame.width, self._frame.height)
+            self._planar = _reformatted(self._frame, "yuv420p", (self._frame.width, self._frame.height))
         return self._planar
 
-    def _reformat(self, pixels: str, width: int, height: int) -> av.VideoFrame:
-        colour = self.colour
-        source = Colorspace.BT2020 if self._frame.colorspace in _HDR_MATRICES else colour.swscale_matrix
-        from_rgb = self._frame.format.is_rgb
-        return self._frame.reformat(
-            width=width,
-            height=height,
-            format=pixels,
-            src_colorspace=source,
-            dst_colorspace=colour.swscale_matrix,
-            src_color_range=ColorRange.JPEG if from_rgb else colour.swscale_range,
-            dst_color_range=ColorRange.JPEG if pixels == "bgr24" else colour.swscale_range,
-            threads=1,  # by default swscale starts a pool of threads for each frame
-        )
+
+def _reformatted(frame: av.VideoFrame, pixels: str, size: tuple[int, int]) -> av.VideoFrame:
+    """Scaled and converted in one step; BGR in full range, YUV in the frame's own matrix and range."""
+    colour = colour_of(frame)
+    return frame.reformat(
+        width=size[0],
+        height=size[1],
+        format=pixels,
+        src_colorspace=Colorspace.BT2020 if frame.colorspace in _HDR_MATRICES else colour.swscale_matrix,
+        dst_colorspace=colour.swscale_matrix,
+        src_color_range=ColorRange.JPEG if frame.format.is_rgb else colour.swscale_range,
+        dst_color_range=ColorRange.JPEG if pixels == "bgr24" else colour.swscale_range,
+        threads=1,  # by default swscale starts a pool of threads for each frame
+    )
 
 
 def media_s(frame: av.VideoFrame) -> float | None:

@@ -29,7 +29,7 @@ _REJECTED: tuple[tuple[type[Exception], str], ...] = (
 )
 _LOST: tuple[tuple[type[Exception], str], ...] = (
     (av.error.HTTPTooManyRequestsError, "the server asks for fewer requests (429)"),
-    (av.error.HTTPOtherClientError, "the server refuses for now (4xx)"),
+    (av.error.HTTPOtherClientError, "the server refuses (4xx): too many viewers, or try the other transport"),
     (av.error.HTTPServerError, "the server reports an error of its own (5xx)"),
     (ConnectionRefusedError, "connection refused: is the camera on, and the port right?"),
     (ConnectionResetError, "the connection was reset"),
@@ -57,7 +57,7 @@ def in_words(error: Exception, *, where: str, live: bool, waited_s: float | None
         if isinstance(error, kind):
             return SourceLost(f"{where}: {words}")
     if live:
-        return SourceLost(f"{where}: cannot be read ({_reason(error)}): check host name, port and network")
+        return SourceLost(f"{where}: broke off or cannot be reached ({_reason(error)})")
     return SourceRejected(f"{where}: not a video that can be read ({_reason(error)})")
 
 

@@ -168,5 +168,5 @@ def find_manifest(name: str, *, kind: str | None = None, own: Path | None = None
     if manifest is None:
         raise ModelError(f"no model is called '{name}'; there are: {', '.join(sorted(known))}")
     if kind is not None and manifest.kind != kind:
-        raise ModelError(f"model '{name}' is a {manifest.kind}, not a {kind}")
+        raise ModelError(f"model '{name}' has the kind '{manifest.kind}', where '{kind}' is needed")
     return manifest

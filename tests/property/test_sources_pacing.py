@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +20,7 @@ def test_frames_are_due_in_order_and_never_far_apart_whatever_their_stamps(
     pacer = Pacer(fps=fps)
     due = [pacer.due_s(stamp, start_s) for stamp in stamps]
     assert due[0] == start_s
-    for earlier, later in zip(due, due[1:], strict=False):
+    for earlier, later in pairwise(due):
         assert earlier <= later <= earlier + MAX_STEP_S + 1e-6
 
 

@@ -119,7 +119,7 @@ def serve():
 def factory(mount, encoding, roles):
     made = GstRtspServer.RTSPMediaFactory()
     made.set_launch(encoding if mount == "audio" else SOURCE + "videoconvert ! video/x-raw,format=I420 ! " + encoding)
-    made.set_shared(True)
+    made.set_shared(mount != "audio")
     made.set_latency(0)
     permissions = GstRtspServer.RTSPPermissions()  # filled before it is set: it is copied on write afterwards
     for role in ("anon", "user"):

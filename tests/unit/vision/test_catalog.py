@@ -98,5 +98,5 @@ def test_unknown_name_lists_the_known_ones() -> None:
 
 
 def test_a_detector_is_no_embedder() -> None:
-    with pytest.raises(ModelError, match="'yunet' is a detector, not a embedder"):
+    with pytest.raises(ModelError, match="'yunet' has the kind 'detector', where 'embedder' is needed"):
         find_manifest("yunet", kind="embedder")

@@ -1,0 +1,407 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from galleryparts import BLUE, GREEN, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
+
+from streamd.gallery.enrolment import Enroller
+from streamd.gallery.folder import FolderSync, SyncReport
+from streamd.gallery.folderrecords import FolderRecords
+from streamd.gallery.store import GalleryStore
+
+
+class Clock:
+    """Wall time, moved on by hand, ahead of every file."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 60.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+class Bench:
+    """A folder, a gallery, and one way to keep them in step."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "gallery"
+        self.folder.mkdir()
+        self.store = GalleryStore(root / "state" / "gallery.sqlite")
+        self.clock = Clock()
+        self.sync = self.restarted()
+
+    def restarted(self, model_id: str = "colours@0123456789ab") -> FolderSync:
+        enroller = Enroller(self.store, SquareDetector(), ColourEmbedder(model_id))
+        self.sync = FolderSync(self.folder, self.store, enroller, wall_clock=self.clock)
+        return self.sync
+
+    def settle(self) -> SyncReport:
+        """Step until there is nothing to do at once; everything that was done."""
+        whole = SyncReport()
+        for _ in range(200):
+            step = self.sync.step()
+            for name in ("enrolled", "refused", "removed", "moved"):
+                getattr(whole, name).extend(getattr(step, name))
+            whole.waiting = step.waiting
+            if not step.busy:
+                return whole
+        raise AssertionError("never idle")
+
+    def photo(self, path: str, colour: tuple[int, int, int] = RED, *, seed: int = 0) -> Path:
+        return write_photo(self.folder / path, colour, seed=seed)
+
+    def people(self) -> dict[str, int]:
+        return {p.name: p.faces for p in self.store.people()}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_a_new_photo_becomes_a_person(bench: Bench) -> None:
+    bench.photo("Anna/1.png")
+    report = bench.settle()
+    assert report.enrolled == ["Anna/1.png"]
+    assert bench.people() == {"Anna": 1}
+    assert not bench.settle().enrolled
+
+
+def test_one_step_enrols_one_photo(bench: Bench) -> None:
+    for i, colour in enumerate((RED, GREEN, BLUE)):
+        bench.photo(f"Anna/{i}.png", colour)
+    step = bench.sync.step()
+    assert len(step.enrolled) == 1
+    assert step.busy
+    bench.settle()
+    assert bench.people() == {"Anna": 3}
+
+
+@pytest.mark.parametrize("name", ["Zoë", "李小龍", "محمد", "O'Neil, Anna-Marie"])
+def test_people_may_be_called_anything(bench: Bench, name: str) -> None:
+    bench.photo(f"{name}/portrait.png")
+    bench.settle()
+    assert bench.people() == {name: 1}
+
+
+def test_a_deleted_photo_takes_its_face_along(bench: Bench) -> None:
+    first = bench.photo("Anna/1.png", RED)
+    bench.photo("Anna/2.png", GREEN)
+    bench.settle()
+    first.unlink()
+    assert bench.settle().removed == ["Anna/1.png"]
+    assert bench.people() == {"Anna": 1}
+
+
+def test_a_person_goes_with_their_last_photo(bench: Bench) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    shutil.rmtree(bench.folder / "Anna")
+    bench.settle()
+    assert bench.people() == {"Bert": 1}
+
+
+def test_the_last_person_may_be_deleted_too(bench: Bench) -> None:
+    bench.photo("Anna/1.png")
+    bench.settle()
+    shutil.rmtree(bench.folder / "Anna")
+    bench.settle()
+    assert bench.people() == {}
+
+
+def test_a_person_of_the_command_line_stays_without_photos(bench: Bench, tmp_path: Path) -> None:
+    enroller = Enroller(bench.store, SquareDetector(), ColourEmbedder())
+    list(enroller.enroll("Anna", [write_photo(tmp_path / "x.png", BLUE)]))
+    bench.photo("Anna/1.png")
+    bench.settle()
+    assert bench.people() == {"Anna": 2}
+    shutil.rmtree(bench.folder / "Anna")
+    bench.settle()
+    assert bench.people() == {"Anna": 1}
+
+
+def test_a_changed_photo_replaces_its_face(bench: Bench) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.settle()
+    before = bench.store.person("Anna")
+    old_face = bench.store.faces_of(before.id)[0]
+    bench.photo("Anna/1.png", GREEN)
+    assert bench.settle().enrolled == ["Anna/1.png"]
+    assert bench.store.person("Anna").id == before.id
+    (face,) = bench.store.faces_of(before.id)
+    assert face.source_sha256 != old_face.source_sha256
+
+
+def test_a_touched_photo_is_still_one_face(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png")
+    bench.settle()
+    os.utime(path, ns=(1, 1))
+    bench.settle()
+    assert bench.people() == {"Anna": 1}
+
+
+def test_a_photo_replaced_by_a_bad_one_teaches_nothing_any_more(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png")
+    bench.settle()
+    path.write_bytes(photo_bytes(RED, sides_px=(100, 100)))
+    assert bench.settle().refused == [("Anna/1.png", "several_faces")]
+    assert bench.people() == {}
+
+
+def test_a_renamed_directory_renames_the_person(bench: Bench) -> None:
+    for i, colour in enumerate((RED, GREEN)):
+        bench.photo(f"Ana/{i}.png", colour)
+    bench.settle()
+    before = bench.store.person("Ana")
+    faces = [f.id for f in bench.store.faces_of(before.id)]
+    (bench.folder / "Ana").rename(bench.folder / "Anna")
+    report = bench.settle()
+    assert report.moved == [("Ana", "Anna")]
+    assert not report.enrolled
+    after = bench.store.person("Anna")
+    assert after.id == before.id
+    assert [f.id for f in bench.store.faces_of(after.id)] == faces
+    (bench.folder / "Anna" / "0.png").unlink()
+    bench.settle()
+    assert bench.people() == {"Anna": 1}
+
+
+def test_a_renamed_photo_stays_the_same_face(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png")
+    bench.settle()
+    before = bench.store.person("Anna")
+    version = bench.store.version()
+    path.rename(path.with_name("portrait.png"))
+    report = bench.settle()
+    assert not report.enrolled
+    assert not report.removed
+    assert bench.store.person("Anna") == before
+    assert bench.store.version() == version
+
+
+def test_a_directory_renamed_to_somebody_who_is_there_joins_them(bench: Bench) -> None:
+    bench.photo("Ana/1.png", RED)
+    bench.photo("Anna/2.png", GREEN)
+    bench.settle()
+    shutil.move(bench.folder / "Ana" / "1.png", bench.folder / "Anna" / "1.png")
+    (bench.folder / "Ana").rmdir()
+    bench.settle()
+    assert bench.people() == {"Anna": 2}
+
+
+def test_a_refused_photo_is_said_once_and_not_tried_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    (bench.folder / "Anna").mkdir()
+    (bench.folder / "Anna" / "crowd.png").write_bytes(photo_bytes(RED, sides_px=(100, 100)))
+    assert bench.settle().refused == [("Anna/crowd.png", "several_faces")]
+    bench.restarted()
+    assert bench.settle() == SyncReport()
+    assert caplog.text.count("2 faces of similar size") == 1
+    assert bench.people() == {}
+
+
+def test_a_refused_photo_that_was_mended_is_tried_again(bench: Bench) -> None:
+    (bench.folder / "Anna").mkdir()
+    (bench.folder / "Anna" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert bench.settle().refused == [("Anna/1.png", "unreadable")]
+    bench.photo("Anna/1.png")
+    assert bench.settle().enrolled == ["Anna/1.png"]
+
+
+def test_a_photo_still_being_written_is_left_alone(bench: Bench) -> None:
+    bench.clock.ahead_s = 0.0
+    path = bench.photo("Anna/1.png")
+    os.utime(path)
+    report = bench.sync.step()
+    assert (report.enrolled, report.waiting, report.busy) == ([], 1, False)
+    bench.clock.ahead_s = 0.5
+    assert bench.sync.step().enrolled == ["Anna/1.png"]
+
+
+def test_half_a_photo_is_waited_for_and_then_refused(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:500])
+    bench.clock.ahead_s = 1.0
+    report = bench.sync.step()
+    assert (report.refused, report.waiting) == ([], 1)
+    bench.clock.ahead_s = 3.0
+    assert bench.sync.step().refused == [("Anna/1.png", "unreadable")]
+    path.write_bytes(whole)
+    bench.clock.ahead_s = 4.0
+    assert bench.settle().enrolled == ["Anna/1.png"]
+
+
+def test_a_waiting_photo_does_not_hold_up_the_others(bench: Bench) -> None:
+    bench.photo("Anna/old.png", RED)
+    young = bench.photo("Anna/a-young.png", GREEN)
+    now = time.time() + bench.clock.ahead_s
+    os.utime(young, (now, now))
+    report = bench.sync.step()
+    assert report.enrolled == ["Anna/old.png"]
+    assert report.waiting == 1
+
+
+def test_a_photo_from_the_future_is_enrolled(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png")
+    os.utime(path, (time.time() + 1e6,) * 2)
+    assert bench.settle().enrolled == ["Anna/1.png"]
+
+
+@pytest.mark.parametrize("vanish", ["deleted", "empty mount point"])
+def test_a_vanished_folder_forgets_nobody(bench: Bench, caplog: pytest.LogCaptureFixture, vanish: str) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    aside = bench.folder.with_name("aside")
+    bench.folder.rename(aside)
+    if vanish == "empty mount point":
+        bench.folder.mkdir()
+    for _ in range(3):
+        assert bench.settle() == SyncReport()
+    bench.restarted()
+    assert bench.settle() == SyncReport()
+    assert bench.people() == {"Anna": 1, "Bert": 1}
+    assert "its people stay in the gallery" in caplog.text
+    if bench.folder.exists():
+        bench.folder.rmdir()
+    aside.rename(bench.folder)
+    assert bench.settle() == SyncReport()
+    assert bench.people() == {"Anna": 1, "Bert": 1}
+
+
+def test_a_folder_that_cannot_be_listed_loses_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    scandir = os.scandir
+
+    def failing(path: Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path).name == "Anna":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
+    bench.restarted()
+    bench.settle()
+    assert bench.people() == {"Anna": 1, "Bert": 1}
+
+
+def test_a_missing_folder_is_made(bench: Bench) -> None:
+    bench.folder.rmdir()
+    bench.settle()
+    assert bench.folder.is_dir()
+    bench.photo("Anna/1.png")
+    bench.settle()
+    assert bench.people() == {"Anna": 1}
+
+
+def test_a_link_out_of_the_folder_is_not_followed(bench: Bench, tmp_path: Path) -> None:
+    outside = write_photo(tmp_path / "outside" / "1.png")
+    (bench.folder / "Anna").mkdir()
+    (bench.folder / "Anna" / "1.png").symlink_to(outside)
+    (bench.folder / "Bert").symlink_to(outside.parent)
+    assert bench.settle() == SyncReport()
+    assert bench.people() == {}
+
+
+def test_a_link_within_the_folder_is_followed(bench: Bench) -> None:
+    (bench.folder / ".originals").mkdir()
+    original = write_photo(bench.folder / ".originals" / "1.png")
+    (bench.folder / "Anna").mkdir()
+    (bench.folder / "Anna" / "1.png").symlink_to(original)
+    bench.settle()
+    assert bench.people() == {"Anna": 1}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda folder: folder / "loose.png",
+        lambda folder: folder / ".hidden" / "1.png",
+        lambda folder: folder / "Anna" / ".1.png.part",
+        lambda folder: folder / "Anna" / "deeper" / "1.png",
+        lambda folder: folder / "Anna" / "notes.txt",
+        lambda folder: folder / ("x" * 81) / "1.png",
+        lambda folder: Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9")) / "1.png",
+    ],
+)
+def test_other_files_are_ignored(bench: Bench, place: Callable[[Path], Path]) -> None:
+    write_photo(place(bench.folder))
+    assert bench.settle() == SyncReport()
+
+
+def test_a_kind_of_photo_that_cannot_be_read_is_refused_not_ignored(bench: Bench) -> None:
+    (bench.folder / "Anna").mkdir()
+    (bench.folder / "Anna" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    assert bench.settle().refused == [("Anna/IMG_1.HEIC", "unreadable")]
+
+
+def test_the_same_photo_twice_is_one_face_until_the_first_goes(bench: Bench) -> None:
+    first = bench.photo("Anna/1.png")
+    bench.photo("Anna/2.png")
+    report = bench.settle()
+    assert report.refused == [("Anna/2.png", "duplicate")]
+    first.unlink()
+    assert bench.settle().enrolled == ["Anna/2.png"]
+    assert bench.people() == {"Anna": 1}
+
+
+def test_photos_of_somebody_forgotten_are_not_enrolled_again(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png")
+    bench.settle()
+    forgotten = bench.store.forget("Anna")
+    assert forgotten.photos == ("Anna/1.png",)
+    assert bench.settle() == SyncReport()
+    bench.restarted()
+    assert bench.settle() == SyncReport()
+    database = b"".join(f.read_bytes() for f in bench.store.path.parent.iterdir())
+    assert b"Anna" not in database
+    path.unlink()
+    bench.settle()
+    assert FolderRecords(bench.store.database).dismissed() == {}
+    bench.photo("Anna/1.png", GREEN)
+    assert bench.settle().enrolled == ["Anna/1.png"]
+
+
+def test_another_embedder_reads_every_photo_again(bench: Bench) -> None:
+    bench.photo("Anna/1.png")
+    bench.settle()
+    bench.restarted("other@000000000000")
+    assert bench.settle().enrolled == ["Anna/1.png"]
+    assert bench.store.faces_by_model() == {"other@000000000000": 1}
+
+
+def test_photos_removed_while_nobody_watched_are_removed_after_a_restart(bench: Bench) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    shutil.rmtree(bench.folder / "Bert")
+    bench.restarted()
+    assert bench.settle().removed == ["Bert/1.png"]
+    assert bench.people() == {"Anna": 1}
+
+
+def test_an_idle_step_lists_no_directory_twice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("Anna", "Bert", "Cleo"):
+        (bench.folder / name).mkdir()
+    bench.settle()
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def counting(path: Path) -> Iterator[os.DirEntry[str]]:
+        listed.append(Path(path).name)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counting)
+    bench.settle()
+    assert listed == [bench.folder.name]

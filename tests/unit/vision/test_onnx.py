@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinymodel import write_mean_model
+
+from streamd.errors import ModelError
+from streamd.vision import onnx
+from streamd.vision.onnx import batches, open_session
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_mean_model(tmp_path / "tiny.onnx")
+
+
+def rows(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.random.default_rng(1).uniform(0, 255, (count, 3, 112, 112)).astype(np.float32)
+
+
+@pytest.fixture
+def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an onnxruntime without CUDA says, also where the tests run with another."""
+    monkeypatch.setattr(onnx._onnxruntime(), "get_available_providers", lambda: ["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 11, 40])
+def test_any_number_of_rows_gives_as_many_answers_in_order(model: Path, count: int) -> None:
+    session = open_session(model, device="cpu")
+    fed = rows(count)
+    got = session.run_rows("data", fed)["vector"]
+    np.testing.assert_allclose(got, fed.mean(axis=(2, 3)), rtol=1e-4)
+
+
+def test_a_cpu_gets_no_padding_and_no_more_than_eight_rows() -> None:
+    assert [size for _, _, size in batches(13, 8, pad=False)] == [8, 4, 1]
+
+
+def test_a_gpu_gets_the_next_larger_bucket() -> None:
+    assert list(batches(45, 32, pad=True)) == [(0, 32, 32), (32, 45, 16)]
+
+
+def test_a_model_with_a_fixed_batch_is_run_with_that_batch(tmp_path: Path) -> None:
+    session = open_session(write_mean_model(tmp_path / "one.onnx", batch=1), device="cpu")
+    assert session.largest_batch == 1
+    assert session.run_rows("data", rows(3))["vector"].shape == (3, 3)
+
+
+def test_the_provider_in_use_is_told(model: Path) -> None:
+    session = open_session(model, device="cpu")
+    assert (session.provider, session.on_gpu) == ("cpu", False)
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_a_gpu_that_cannot_be_used_is_refused(model: Path) -> None:
+    with pytest.raises(ModelError, match=r"cuda:0 cannot be used: .*workers\.allow_cpu"):
+        open_session(model, device="cuda:0")
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_allow_cpu_goes_on_without_the_gpu_and_says_so(model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert open_session(model, device="cuda:0", allow_cpu=True).provider == "cpu"
+    assert "cuda:0 cannot be used" in caplog.text
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_auto_takes_the_cpu_where_there_is_nothing_else(model: Path) -> None:
+    assert open_session(model, device="auto").provider == "cpu"
+
+
+def test_a_silent_fall_back_to_the_cpu_is_noticed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = onnx._onnxruntime()
+    opened = runtime.InferenceSession
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [onnx.CUDA, onnx.CPU])
+    monkeypatch.setattr(onnx, "_preload_cuda", lambda: None)
+    monkeypatch.setattr(runtime, "InferenceSession", lambda path, options, providers: opened(path, options, [onnx.CPU]))
+    with pytest.raises(ModelError, match="fell back to the CPU"):
+        open_session(model, device="cuda:0")
+    assert open_session(model, device="auto").provider == "cpu"
+
+
+def test_an_unknown_device_is_refused(model: Path) -> None:
+    with pytest.raises(ModelError, match="'gpu' is none of"):
+        open_session(model, device="gpu")
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"\x00\x01\x02")
+    with pytest.raises(ModelError, match=str(tmp_path / "bad.onnx")):
+        open_session(tmp_path / "bad.onnx", device="cpu")
+
+
+def test_shapes_that_do_not_fit_are_an_error_of_the_model(model: Path) -> None:
+    with pytest.raises(ModelError, match=r"tiny\.onnx"):
+        open_session(model, device="cpu").run({"data": np.zeros((1, 3, 10, 10), np.float32)})
