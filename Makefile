@@ -18,7 +18,7 @@ $(VENV)/.installed-$(ACCEL): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	rm -f $(VENV)/.installed-*
 	$(BIN)/python -m pip uninstall --quiet --yes onnxruntime onnxruntime-gpu 2>/dev/null || true
-	$(BIN)/python -m pip install --quiet --editable '.[$(ACCEL),dev]'
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[$(ACCEL),dev]'
 	touch $@
 
 models: install

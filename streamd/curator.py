@@ -10,27 +10,42 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamd.errors import GalleryError
+from streamd.events import Event, EventType, new_id, timestamp
 from streamd.gallery.folder import FolderSync
 from streamd.gallery.live import LiveGallery
+from streamd.gallery.rows import Change
+from streamd.gallery.store import GalleryStore
 from streamd.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.3
 """Between looks at the store and the folder."""
+EVENTS_BOUND = 1000
+"""Changes that wait for the work loop, which takes them a few times a second; the oldest go first."""
+TOLD = frozenset({"person.enrolled", "person.forgotten"})
 
 
 class Curator:
     """Owns the thread that refreshes the gallery and, where there is one, the folder's sync."""
 
-    def __init__(self, gallery: LiveGallery, folder: FolderSync | None, metrics: Metrics) -> None:
+    def __init__(
+        self, store: GalleryStore, gallery: LiveGallery, folder: FolderSync | None, *, metrics: Metrics, tells: bool
+    ) -> None:
+        """``tells``: whether this worker tells of people enrolled and forgotten (one of several does)."""
+        self._store = store
         self._gallery = gallery
         self._folder = folder
         self._metrics = metrics
+        self._tells = tells
+        self._told_version = store.version()
+        self._events: deque[Event] = deque(maxlen=EVENTS_BOUND)
+        self._trouble = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="curator", daemon=True)
 
@@ -42,6 +57,13 @@ class Curator:
         finally:
             self._stop.set()
             self._thread.join(5.0)
+
+    def events(self) -> list[Event]:
+        """What happened to the gallery since the last call; for the work loop to send."""
+        found: list[Event] = []
+        while self._events:
+            found.append(self._events.popleft())
+        return found
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -58,13 +80,33 @@ class Curator:
             if self._folder is not None:
                 busy = self._folder.step().busy
             self._gallery.refresh()
+            if self._tells:
+                self._tell()
         except GalleryError as error:
-            logger.error("gallery: %s", error)
+            if str(error) != self._trouble:
+                logger.error("gallery: %s", error)
+            self._trouble = str(error)
             return False
-        self._count()
-        return busy
-
-    def _count(self) -> None:
+        self._trouble = ""
         self._metrics.gallery_people.set(self._gallery.people_count)
         self._metrics.gallery_faces.set(self._gallery.faces_count)
         self._metrics.gallery_version.set(self._gallery.version)
+        return busy
+
+    def _tell(self) -> None:
+        for change in self._store.changes(after=self._told_version):
+            self._told_version = change.version
+            if change.what in TOLD:
+                self._events.append(_event(change))
+
+
+def _event(change: Change) -> Event:
+    identity = {"id": change.person_id} | ({"name": change.name} if change.name else {})
+    return Event(
+        type=EventType(change.what),
+        camera="-",
+        at=timestamp(change.at_wall_s),
+        id=new_id(),
+        identity=identity,
+        gallery_version=change.version,
+    )

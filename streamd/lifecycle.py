@@ -93,6 +93,7 @@ class Lifecycle:
     def on_exit(self, code: int, now_s: float) -> None:
         """The process is gone; ``code`` is its exit status, negative for a signal."""
         self.exit_code = code
+        self._aborted_at_s = None
         if self.state is State.STOPPING:
             self._enter(State.STOPPED, now_s)
             return

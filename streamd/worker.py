@@ -44,11 +44,14 @@ class Worker:
         link: WorkerEnd,
         sender: VerdictSender,
         models: Models,
+        *,
         detectors: DetectorShelf,
+        curator: Curator,
     ) -> None:
         config = context.config
         self._context = context
         self._detectors = detectors
+        self._curator = curator
         self._link = link
         self._sender = sender
         on_gpu = models.embedder.provider != "cpu"
@@ -136,6 +139,7 @@ class Worker:
             if presence.silent(now_s):
                 self._offline(camera, "silent", "no sign of the capture process")
         self._send_all(self._pipeline.gallery_changed())
+        self._send_all(self._curator.events())
 
     def _offline(self, camera: str, reason: str, message: str) -> None:
         self._send_all(self._pipeline.end_tracks(camera))
@@ -247,20 +251,22 @@ def serve(context: ChildContext) -> int:
         allow_cpu=workers.allow_cpu,
     )
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
-        curator = Curator(gallery, _folder(context, detectors[config.detection.model], embedder), context.metrics)
+        store = GalleryStore(config.gallery_file)
+        folder = _folder(context, store, detectors[config.detection.model], embedder)
+        curator = Curator(store, gallery, folder, metrics=context.metrics, tells=context.index == 0)
         poller = zmq.Poller()
         for socket in (*link.sockets, sender.socket):
             poller.register(socket, zmq.POLLIN)
         context.register(poller)
-        worker = Worker(context, link, sender, Models(detectors, embedder, gallery), detectors)
+        models = Models(detectors, embedder, gallery)
+        worker = Worker(context, link, sender, models, detectors=detectors, curator=curator)
         with curator.running():
             return worker.run(poller)
 
 
-def _folder(context: ChildContext, detector: Detector, embedder: Embedder) -> FolderSync | None:
+def _folder(context: ChildContext, store: GalleryStore, detector: Detector, embedder: Embedder) -> FolderSync | None:
     """The folder of photographs is kept by the first worker alone."""
     config = context.config
     if context.index != 0 or not config.gallery.sync:
         return None
-    store = GalleryStore(config.gallery_file)
     return FolderSync(config.gallery_folder, store, Enroller(store, detector, embedder))

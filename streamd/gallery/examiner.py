@@ -27,9 +27,10 @@ MIN_FACE_PX = 40
 MIN_SCORE = 0.6
 SECOND_FACE_SHARE = 0.4
 """A second face from this share of the largest one's size makes a photo ambiguous; smaller ones are bystanders."""
-_SIDES_PX = (1920, 640)
-"""Faces are looked for at both sizes: detectors miss faces that fill a large picture."""
-_SAME_FACE_IOU = 0.3
+_SIDES_PX = (1920, 640, 320)
+"""Faces are looked for at all these sizes: in a face of over 500 pixels a detector sees parts as faces."""
+_SAME_FACE_SHARE = 0.5
+"""Overlap, as a share of the smaller box, from which two detections are the same face, or part of it."""
 
 
 class PhotoExaminer:
@@ -63,14 +64,10 @@ class PhotoExaminer:
 
     def _detect(self, photo: Image) -> list[Detection]:
         """Faces in the photo's own pixels, largest first."""
-        found: list[Detection] = []
-        for side_px in _SIDES_PX:
-            if side_px != _SIDES_PX[0] and max(photo.shape[:2]) <= side_px:
-                continue
-            for detection in self._detect_at(photo, side_px):
-                if all(detection.box.iou(other.box) < _SAME_FACE_IOU for other in found):
-                    found.append(detection)
-        found = found or self._detect_bordered(photo)
+        longer_px = max(photo.shape[:2])
+        sides_px = {min(longer_px, side_px) for side_px in _SIDES_PX}
+        pooled = [detection for side_px in sides_px for detection in self._detect_at(photo, side_px)]
+        found = _distinct(pooled) or _distinct(self._detect_bordered(photo))
         return sorted(found, key=lambda d: -_size_px(d.box))
 
     def _detect_at(self, photo: Image, side_px: int) -> list[Detection]:
@@ -82,7 +79,7 @@ class PhotoExaminer:
         """A face that fills the picture to its edges is found once there is something around it."""
         small, scale = shrink_for_detection(photo, 320)
         border = max(small.shape[:2]) // 2
-        padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT, value=(127,) * 3)
+        padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT)
         found = self._detector.detect([np.asarray(padded, dtype=np.uint8)], min_score=MIN_SCORE)[0]
         return [_moved(d, -border).scaled(1 / scale, 1 / scale) for d in found]
 
@@ -96,6 +93,24 @@ class PhotoExaminer:
             quality = assess(detection, chip, size, MIN_FACE_PX)
             faces.append(Face(detection, chip, quality, self._embedder.embed(chip[np.newaxis])[0]))
         return faces
+
+
+def _distinct(detections: Sequence[Detection]) -> list[Detection]:
+    """Of detections that overlap, the surest."""
+    kept: list[Detection] = []
+    for detection in sorted(detections, key=lambda d: -d.score):
+        if all(_overlap(detection.box, other.box) < _SAME_FACE_SHARE for other in kept):
+            kept.append(detection)
+    return kept
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection as a share of the smaller box, 0..1."""
+    width = min(a.x2, b.x2) - max(a.x1, b.x1)
+    height = min(a.y2, b.y2) - max(a.y1, b.y1)
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / min(a.width * a.height, b.width * b.height)
 
 
 def _only(detections: Sequence[Detection], origin: str) -> Detection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class FolderListing:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._root = str(folder)  # joining paths as text: this runs for every photo several times a second
         self.unreadable: set[str] = set()
         """Directories that could not be listed at the last look; nothing is known of what lies in them."""
         self._directories: dict[str, _Directory] = {}
@@ -78,7 +80,7 @@ class FolderListing:
 
     def restamp(self, path: str) -> Stamp | None:
         """The photo as it is at this moment, which the listing takes over; None where it is gone."""
-        stamp = self._stamp(self.folder / path)
+        stamp = self._stamp(f"{self._root}/{path}")
         name, _, file = path.partition("/")
         if stamp is not None and name in self._directories:
             self._directories[name].files[file] = stamp
@@ -93,6 +95,8 @@ class FolderListing:
                     yield entry.name
 
     def _is_name(self, directory: str) -> bool:
+        if directory in self._directories:
+            return True
         try:
             directory.encode()
             person_name(directory)
@@ -102,10 +106,10 @@ class FolderListing:
         return True
 
     def _look_into(self, name: str, now_wall_s: float) -> bool:
-        path = self.folder / name
+        path = f"{self._root}/{name}"
         known = self._directories.get(name)
         try:
-            mtime_ns = path.stat().st_mtime_ns
+            mtime_ns = os.lstat(path).st_mtime_ns
             if known and known.trusted and known.mtime_ns == mtime_ns:
                 return False
             files = dict(self._list(path))
@@ -117,10 +121,10 @@ class FolderListing:
         self._directories[name] = _Directory(mtime_ns, trusted, files)
         return known is None or known.files != files
 
-    def _list(self, path: Path) -> Iterator[tuple[str, Stamp]]:
+    def _list(self, path: str) -> Iterator[tuple[str, Stamp]]:
         with os.scandir(path) as entries:
             for entry in entries:
-                if self._is_photo(entry.name) and (stamp := self._stamp(Path(entry.path))):
+                if self._is_photo(entry.name) and (stamp := self._stamp(entry.path)):
                     yield entry.name, stamp
 
     def _is_photo(self, name: str) -> bool:
@@ -133,15 +137,17 @@ class FolderListing:
             return False
         return True
 
-    def _stamp(self, path: Path) -> Stamp | None:
+    def _stamp(self, path: str) -> Stamp | None:
         try:
-            if path.is_symlink() and not path.resolve().is_relative_to(self.folder.resolve()):
-                self._complain(str(path), f"{path} is ignored: it links to a place outside the folder")
-                return None
-            status = path.stat()
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                if not Path(path).resolve().is_relative_to(self.folder.resolve()):
+                    self._complain(path, f"{path} is ignored: it links to a place outside the folder")
+                    return None
+                status = Path(path).stat()
         except OSError:
             return None
-        return Stamp(status.st_size, status.st_mtime_ns) if path.is_file() else None
+        return Stamp(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
     def _look_again(self) -> bool:
         """Look at some files of directories that seem unchanged; over several looks at all of them."""
@@ -159,7 +165,7 @@ class FolderListing:
     def _restamp_all(self, name: str, directory: _Directory) -> bool:
         changed = False
         for file, known in list(directory.files.items()):
-            stamp = self._stamp(self.folder / name / file)
+            stamp = self._stamp(f"{self._root}/{name}/{file}")
             if stamp is not None and stamp != known:
                 directory.files[file] = stamp
                 changed = True

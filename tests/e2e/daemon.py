@@ -148,9 +148,11 @@ class Daemon:
     def child(self, name: str) -> ChildStatus:
         return next(c for c in self.status().children if c.name == name)
 
-    def running(self, name: str) -> bool:
+    def running(self, name: str, *, instead_of: int | None = None) -> bool:
+        """Whether a child runs, as another process than ``instead_of``."""
         try:
-            return any(c.name == name and c.state == "running" for c in self.status().children)
+            children = self.status().children
+            return any(c.name == name and c.state == "running" and c.pid != instead_of for c in children)
         except UnavailableError:
             return False
 

@@ -36,7 +36,7 @@ def test_a_killed_child_runs_again_and_the_daemon_goes_on(
         daemon.await_event("face.left", camera="yard")
         last = daemon.journal()[-1].seq
         killed = daemon.kill(victim)
-        eventually(lambda: daemon.running(victim) and daemon.child(victim).pid != killed, what=f"{victim} again")
+        eventually(lambda: daemon.running(victim, instead_of=killed), what=f"{victim} again")
         for mount, camera in (("cam1", "door"), ("cam2", "yard")):
             rtsp.show(mount, obama)
             daemon.await_event("face.identified", camera=camera, after=last)
@@ -63,11 +63,12 @@ def test_an_rtsp_server_that_dies_and_returns_costs_one_camera_for_a_while(
         assert daemon.child("capture@door").pid == pid
 
 
-def test_a_worker_that_hangs_is_replaced(rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture) -> None:
+@pytest.mark.parametrize("victim", ["worker@0", "capture@door"])
+def test_a_child_that_hangs_is_replaced(victim: str, rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture) -> None:
     with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra={"supervision": {"stall_after_s": 2}}) as daemon:
         daemon.await_event("camera.online")
-        hung = daemon.kill("worker@0", signal.SIGSTOP)
-        eventually(lambda: daemon.running("worker@0") and daemon.child("worker@0").pid != hung, timeout_s=30)
+        hung = daemon.kill(victim, signal.SIGSTOP)
+        eventually(lambda: daemon.running(victim, instead_of=hung), timeout_s=30)
         last = daemon.journal()[-1].seq
         rtsp.show("cam1", obama)
         daemon.await_event("face.identified", after=last)

@@ -45,10 +45,14 @@ def test_a_new_photo_in_the_folder_counts_while_the_person_stands_there(
         named = daemon.await_event("face.identified", name="Joe Biden", timeout_s=10)
         assert named.track == unknown.track
         assert named.revises == unknown.id
+        enrolled = daemon.await_event("person.enrolled", name="Joe Biden")
+        assert enrolled.camera == "-"
         shutil.rmtree(gallery / "Joe Biden")
         revised = daemon.await_event("face.revised", timeout_s=10)
         assert revised.revises == named.id
         assert revised.identity is None
+        forgotten = daemon.await_event("person.forgotten")
+        assert forgotten.identity == {"id": (enrolled.identity or {})["id"]}
 
 
 def test_a_camera_with_the_wrong_password_says_so_and_shows_it_nowhere(

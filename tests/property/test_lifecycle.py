@@ -96,5 +96,5 @@ def test_a_silent_child_is_aborted_then_killed(silence_s: float) -> None:
     assert (action is Action.ABORT) == (silence_s >= POLICY.stall_after_s)
     if action is Action.ABORT:
         assert life.tick(silence_s + 0.5) is None
-        assert life.tick(silence_s + POLICY.abort_grace_s) is Action.KILL
+        assert life.tick(silence_s + POLICY.abort_grace_s + 0.001) is Action.KILL
         assert life.tick(silence_s + 60) is None

@@ -58,6 +58,11 @@ watched = dict.fromkeys(MOUNTS, 0)
 state = {"frozen": False}
 
 
+def answer_shown(mount):
+    pending.discard(mount)
+    print("shown", mount, time.monotonic(), flush=True)
+
+
 def on_configure(factory, media, mount):
     source = media.get_element().get_by_name("src")
     if source is None:
@@ -82,15 +87,18 @@ def on_configure(factory, media, mount):
         buffer.duration = Gst.SECOND // FPS
         flow = source.emit("push-buffer", buffer)
         if mount in pending:
-            pending.discard(mount)
-            print("shown", mount, time.monotonic(), flush=True)
+            answer_shown(mount)
         return flow in (Gst.FlowReturn.OK, Gst.FlowReturn.FLUSHING)
 
-    def gone(_):
+    def gone():
         feed["alive"] = False
         watched[mount] -= 1
+        if not watched[mount] and mount in pending:  # the last viewer left between "show" and the next frame
+            answer_shown(mount)
+        return False
 
-    media.connect("unprepared", gone)
+    # The signal comes from another thread, in which it could slip between obey()'s question and its answer.
+    media.connect("unprepared", lambda _: GLib.idle_add(gone))
     GLib.timeout_add(1000 // FPS, push)
 
 
@@ -138,10 +146,9 @@ def obey(server, loop, words):
             print(f"error: {words[2]} has {len(data)} bytes, not {len(GREY)}", flush=True)
             return
         pictures[words[1]] = data
-        if watched[words[1]] and not state["frozen"]:
-            pending.add(words[1])
-        else:
-            print("shown", words[1], time.monotonic(), flush=True)
+        pending.add(words[1])
+        if not watched[words[1]] or state["frozen"]:
+            answer_shown(words[1])
         return
     if words[0] in ("freeze", "resume"):
         state["frozen"] = words[0] == "freeze"

@@ -79,3 +79,11 @@ def test_a_child_in_backoff_stops_without_being_asked() -> None:
 def test_jitter_stretches_a_pause_by_at_most_a_quarter() -> None:
     life = Lifecycle(POLICY, jitter=lambda: 1.0)
     assert life.pause_s() == pytest.approx(POLICY.backoff_min_s * 1.25)
+
+
+def test_a_child_that_was_aborted_and_ended_is_not_killed() -> None:
+    life = running()
+    assert life.tick(POLICY.stall_after_s) is Action.ABORT
+    life.stop(POLICY.stall_after_s)
+    life.on_exit(-6, POLICY.stall_after_s)
+    assert life.tick(POLICY.stall_after_s + 10) is None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from mediafiles import PATCHES, bar_centres, patches, write_video, yuv_to_bgr
 
 from streamd.config import CaptureConfig
 from streamd.sources.av import AvSource
-from streamd.sources.avframe import AvFrame
+from streamd.sources.avframe import AvFrame, owned
 
 FAST = CaptureConfig(pace="fast", loop=False)
 FORMS = {
@@ -115,3 +116,19 @@ def test_the_view_is_scaled_whole_and_in_order(tmp_path: Path) -> None:
     small = first_frame(path).bgr(80, 60)
     assert small.shape == (60, 80, 3)
     np.testing.assert_allclose(bar_centres(small), PATCHES, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "codec"), [("yuv420p", "libx264"), ("yuyv422", "rawvideo"), ("yuvj422p", "mjpeg"), ("bgr24", "rawvideo")]
+)
+def test_a_webcams_frame_is_copied_out_of_the_devices_memory_in_its_colours(
+    tmp_path: Path, pixels: str, codec: str
+) -> None:
+    path = write_video(tmp_path / "a.avi", [patches(320, 240)] * 2, codec=codec, pixels=pixels)
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        copy = owned(frame)
+        memory = [np.frombuffer(plane, np.uint8) for plane in (*frame.planes, *copy.planes)]
+        own, theirs = memory[len(frame.planes) :], memory[: len(frame.planes)]
+        assert not any(np.shares_memory(a, b) for a in own for b in theirs)
+    assert_right_colours(AvFrame(copy, captured_at_s=0, captured_wall_s=0), tolerance=8)
