@@ -105,13 +105,15 @@ class _CameraMetrics:
         self.sent = 0
         self._metrics = metrics
         self._camera = camera
-        self._seen = {"decoded": 0, "skipped": 0, "reconnects": 0}
+        self._seen = {"decoded": 0, "skipped": 0, "reconnects": 0, "corrupt": 0}
 
     def update(self, reader: Reader, state: CameraState) -> None:
         camera = self._camera
         decoded, waiting = reader.decoded, reader.newest is not None
         self._metrics.source_up.labels(camera=camera).set(float(state.online))
         self._metrics.decoded_frames.labels(camera=camera).inc(self._grown("decoded", decoded))
+        corrupt = self._grown("corrupt", reader.corrupt_packets)
+        self._metrics.corrupt_packets.labels(camera=camera).inc(corrupt)
         skipped = self._grown("skipped", max(decoded - self.sent - waiting, 0))
         self._metrics.frames_skipped.labels(camera=camera, reason="not_asked").inc(skipped)
         reconnects = self._grown("reconnects", reader.reconnects)

@@ -286,7 +286,8 @@ class Config(Section):
         return self.state_dir / "journal.sqlite"
 
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+# As far as the last @: a password may hold a slash. What is hidden too much is better than too little.
+_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
 
 
 def redact(text: str) -> str:

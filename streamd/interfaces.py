@@ -58,6 +58,9 @@ class DecodedFrame(Protocol):
 class Source(Protocol):
     """A stream of pictures. Not thread-safe: one thread opens, reads and closes."""
 
+    corrupt_packets: int
+    """Packets that could not be decoded so far."""
+
     def open(self) -> SourceInfo:
         """Connect. Raises SourceLost (not there: try again) or SourceRejected (it said no)."""
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from streamd.domain import Image
 
 
+IDLE_AFTER_S = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
     """The models in use and the people known to them."""
@@ -141,7 +144,8 @@ class Pipeline:
     def idle(self, camera: str, at_s: float) -> list[Event]:
         """No frame of a camera was looked at for a while: tracks grow old and end."""
         watch = self._watches[camera]
-        if not watch.appearances or watch.last is None:
+        # The next frame shows a moment a little before now: a tracker that was taken ahead of it could not go back.
+        if not watch.appearances or watch.last is None or at_s - watch.last.captured_at_s < IDLE_AFTER_S:
             return []
         return self._end(watch, watch.tracker.predict(at_s).ended)
 

@@ -58,6 +58,7 @@ class Reader:
         """Readable when a frame or a new state is there; see ``acknowledge``."""
         self.decoded = 0
         self.reconnects = 0
+        self.corrupt_packets = 0
         self.progress_s = time.monotonic()
         """When the thread last returned from the decoder or the network."""
         self._make = make
@@ -129,6 +130,7 @@ class Reader:
     def _read_all(self, source: Source) -> None:
         self.progress_s = time.monotonic()
         info = source.open()
+        corrupt_before = self.corrupt_packets
         while not self._stop.is_set():
             self.progress_s = time.monotonic()
             frame = source.read(self._config.read_timeout_s)
@@ -136,6 +138,7 @@ class Reader:
                 message = f"{info.codec} {info.width}x{info.height}"
                 self._enter(CameraState(True, "online", message, info))
             self._offer(frame)
+            self.corrupt_packets = corrupt_before + source.corrupt_packets
 
     def _offer(self, frame: DecodedFrame) -> None:
         self.decoded += 1

@@ -59,6 +59,7 @@ class ImageFolder:
 
     def __init__(self, folder: Path, *, config: CaptureConfig, clock: Clock | None = None) -> None:
         self._folder = folder
+        self.corrupt_packets = 0
         self._config = config
         self._clock = clock or Clock()
         self._interval_s = 1 / config.image_fps

@@ -57,6 +57,7 @@ class _Refused:
     """A source that cannot be: says why when it is opened."""
 
     def __init__(self, message: str) -> None:
+        self.corrupt_packets = 0
         self._message = message
 
     def open(self) -> NoReturn:

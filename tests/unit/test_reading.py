@@ -41,7 +41,7 @@ class Scripted:
 
     def __init__(self, *script: Still | SourceError) -> None:
         self.script = list(script)
-        self.opened = self.closed = 0
+        self.opened = self.closed = self.corrupt_packets = 0
         self.gate = threading.Semaphore(0)
 
     def open(self) -> SourceInfo:
