@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,8 +98,20 @@ class Database:
         run("PRAGMA secure_delete = ON")
         self._check_version()
         self._check_intact()
-        run("PRAGMA journal_mode = WAL")
+        self._enter_wal()
         self._migrate()
+
+    def _enter_wal(self) -> None:
+        """Going over to WAL needs the file for itself for a moment, and SQLite does not wait for that by itself."""
+        deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or time.monotonic() >= deadline_s:
+                    raise
+            time.sleep(0.01)
 
     def _check_version(self) -> int:
         found = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
@@ -143,8 +156,12 @@ def _words(error: sqlite3.DatabaseError, path: Path) -> str:
         return "no space left on the disk; free some and try again"
     if "readonly" in text or "unable to open" in text or "authorization" in text:
         return f"cannot be written; check the owner and mode of {path.parent}"
-    if "locked" in text or "busy" in text:
+    if _is_busy(error):
         return f"another process has been writing for over {BUSY_TIMEOUT_S:g} s; try again"
     if "not a database" in text or "malformed" in text:
         return f"the file is damaged ({text}); move it away and enrol again, or restore a backup"
     return text
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

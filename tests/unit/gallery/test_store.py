@@ -266,7 +266,9 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
         assert store.version() == 93
 
 
-def test_many_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(10))
+def test_many_may_open_a_new_file_at_once(attempt: int, tmp_path: Path) -> None:
+    """Ten times: the collision that this guards against happens in one of some dozens."""
     path = tmp_path / "gallery.sqlite"
     failures: list[Exception] = []
 
