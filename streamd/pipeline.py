@@ -27,6 +27,7 @@ from streamd.scheduling import Attention
 from streamd.tracking import KalmanTracker
 from streamd.vision.crops import cut_chip
 from streamd.vision.quality import assess
+from streamd.watch import CameraWatch
 
 if TYPE_CHECKING:
     from streamd.domain import Image
@@ -55,33 +56,6 @@ class _Candidate:
     chip: Image
     quality: Quality
     at_s: float
-
-
-class CameraWatch:
-    """What is known of one camera's faces now."""
-
-    def __init__(self, name: str, config: CameraConfig, policy: Policy) -> None:
-        self.name = name
-        self.config = config
-        self.policy = policy
-        self.tracker = KalmanTracker(config.tracking)
-        self.appearances: dict[int, Appearance] = {}
-        self.last: Frame | None = None
-
-    @property
-    def attention(self) -> Attention:
-        if any(not a.decided for a in self.appearances.values()):
-            return Attention.UNDECIDED
-        return Attention.TRACKED if self.appearances else Attention.NOTHING
-
-    def follow(self, tracks: Sequence[Track], epoch: str) -> None:
-        """Begin and continue appearances."""
-        for track in tracks:
-            if known := self.appearances.get(track.id):
-                known.track = track
-            else:
-                name = f"{self.name}-{epoch}-{track.id}"
-                self.appearances[track.id] = Appearance(name, track, Evidence(self.policy))
 
 
 class Pipeline:

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import zmq
 
-from streamd.child import Launch
-from streamd.config import CameraConfig, Config
-from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, ChildStatus, SystemStatus
+from streamd.childprocess import Child, cause, policy
+from streamd.config import Config
+from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
-from streamd.errors import ExitCode, ProtocolError, StreamdError, UnavailableError, UsageError
-from streamd.lifecycle import Action, Lifecycle, Policy, State
+from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
+from streamd.lifecycle import Action, Lifecycle, State
 from streamd.metrics import Metrics
 from streamd.notify import notify, watchdog_interval_s
 from streamd.sockets import Socket, Sockets, try_send
+from streamd.specs import specs
+from streamd.statedir import lock_state, prepare_directories
 from streamd.wire import decode, encode
 
 logger = logging.getLogger(__name__)
@@ -34,88 +31,6 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT_S = 1.0
 DRAIN_ORDER = ("capture", "worker", "publisher", "gateway", "printer")
 """Whoever produces is stopped before whoever consumes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a child is to be: compared between two configurations to find what a reload must restart."""
-
-    name: str
-    role: str
-    index: int
-    config: Config
-    live: frozenset[str] = frozenset()
-    """Top-level sections that the running child takes over by RELOAD, without a restart."""
-
-    def same_process(self, other: Spec) -> bool:
-        """Whether a child of ``other`` can go on as this one, perhaps after a RELOAD."""
-        exclude = set(self.live)
-        mine, theirs = self.config.model_dump(exclude=exclude), other.config.model_dump(exclude=exclude)
-        return self.role == other.role and self.index == other.index and mine == theirs
-
-
-def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
-    """Every child that a configuration calls for, each with only the part of it that concerns the child."""
-    shared = {"state_dir", "runtime_dir", "models_dir", "supervision", "log"}
-    found = [Spec("publisher", "publisher", 0, _slice(config, shared | {"events"}))]
-    names = list(config.cameras)
-    for index in range(config.workers.count):
-        mine = {n: _for_worker(config.cameras[n]) for n in names[index :: config.workers.count]}
-        part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection"})
-        part = part.model_copy(update={"cameras": mine})
-        found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
-    if config.gateway.enabled:
-        found.append(Spec("gateway", "gateway", 0, _slice(config, shared | {"gateway"})))
-    for position, name in enumerate(names):
-        camera = config.cameras[name]
-        if not camera.remote:
-            part = _slice(config, shared).model_copy(update={"cameras": {name: _for_capture(camera)}})
-            found.append(Spec(f"capture@{name}", "capture", position % config.workers.count, part))
-    if print_events:
-        found.append(Spec("printer", "printer", 0, _slice(config, shared | {"events"})))
-    return found
-
-
-def _slice(config: Config, sections: set[str]) -> Config:
-    return Config.model_construct(
-        **{name: getattr(config, name) for name in sections},
-        **{
-            name: f.get_default(call_default_factory=True)
-            for name, f in Config.model_fields.items()
-            if name not in sections
-        },
-    )
-
-
-def _for_worker(camera: CameraConfig) -> CameraConfig:
-    """Workers have no business with addresses and passwords, nor with how a camera is read."""
-    return CameraConfig(
-        remote=True, detection=camera.detection, tracking=camera.tracking, recognition=camera.recognition
-    )
-
-
-def _for_capture(camera: CameraConfig) -> CameraConfig:
-    """Captures need only the size of the image that the detector looks at."""
-    size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px)
-    return CameraConfig(url=camera.url, capture=camera.capture, detection=size)
-
-
-@dataclass(slots=True)
-class Child:
-    """A child process and its state machine."""
-
-    spec: Spec
-    lifecycle: Lifecycle
-    process: subprocess.Popen[bytes] | None = None
-    was_ready: bool = False
-    trouble: str | None = None
-    snapshot: bytes = b""
-    retired: bool = field(default=False)
-    """Not in the configuration any more: removed once it has ended."""
-
-    @property
-    def identity(self) -> bytes:
-        return self.spec.name.encode()
 
 
 class Supervisor:
@@ -183,7 +98,7 @@ class Supervisor:
         self._forget_retired()
         for name, spec in wanted.items():
             if name not in self._children:
-                self._children[name] = Child(spec, Lifecycle(_policy(config), jitter=random.random))
+                self._children[name] = Child(spec, Lifecycle(policy(config), jitter=random.random))
             child = self._children[name]
             child.retired = False
             child.lifecycle.begin(now_s)
@@ -212,7 +127,7 @@ class Supervisor:
         if self._stopping:
             logger.warning("second signal: children are killed")
             for child in self._children.values():
-                self._signal(child, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
             return
         self._stopping = True
         notify("STOPPING=1")
@@ -268,8 +183,7 @@ class Supervisor:
 
     def _reap(self, now_s: float) -> None:
         for child in self._children.values():
-            code = child.process.poll() if child.process else None
-            if code is not None:
+            if (code := child.exit_code()) is not None:
                 self._ended(child, code, now_s)
         self._forget_retired()
 
@@ -280,9 +194,6 @@ class Supervisor:
             del self._children[name]
 
     def _ended(self, child: Child, code: int, now_s: float) -> None:
-        process, child.process = child.process, None
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
         expected = child.lifecycle.state is State.STOPPING
         child.lifecycle.on_exit(code, now_s)
         child.snapshot = b""
@@ -291,7 +202,7 @@ class Supervisor:
                 child.lifecycle.begin(now_s)
             return
         self._metrics.restarts.labels(child=child.spec.name).inc()
-        logger.warning("%s ended: %s", child.spec.name, _cause(code))
+        logger.warning("%s ended: %s", child.spec.name, cause(code))
         # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once;
         # what breaks later is tried again.
         if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not child.was_ready):
@@ -307,12 +218,12 @@ class Supervisor:
         for child in self._children.values():
             action = child.lifecycle.tick(now_s)
             if action is Action.START:
-                self._start(child, now_s)
+                child.start(self._endpoint, now_s)
             elif action is Action.ABORT:
                 logger.error("%s gives no sign of life: stopped the hard way", child.spec.name)
-                self._signal(child, signal.SIGABRT)
+                child.signal(signal.SIGABRT)
             elif action is Action.KILL:
-                self._signal(child, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
 
     def _drain_next(self, now_s: float) -> None:
         """Ask the first role in ``DRAIN_ORDER`` that still runs to drain; the later ones wait for it."""
@@ -323,32 +234,14 @@ class Supervisor:
             if any(c.process is not None for c in group):
                 return
 
-    def _start(self, child: Child, now_s: float) -> None:
-        command = [sys.executable, "-m", "streamd", child.spec.role, "--supervised"]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=False)
-        child.process = process
-        child.lifecycle.on_started(now_s)
-        launch = Launch(child.spec.name, child.spec.index, self._endpoint, child.spec.config)
-        try:
-            if process.stdin is not None:
-                process.stdin.write(launch.to_line())
-                process.stdin.flush()
-        except BrokenPipeError:
-            logger.warning("%s ended before it was told what to do", child.spec.name)
-
     def _stop_child(self, child: Child, now_s: float) -> None:
         if child.lifecycle.stop(now_s):
             self._send(child, encode(DRAIN))
-            self._signal(child, signal.SIGTERM)
+            child.signal(signal.SIGTERM)
 
     def _send(self, child: Child, header: bytes) -> None:
         if not try_send(self._control, [child.identity, header]):
             logger.debug("%s is not connected", child.spec.name)
-
-    @staticmethod
-    def _signal(child: Child, number: signal.Signals) -> None:
-        if child.process is not None:
-            child.process.send_signal(number)
 
     # -- what is told --------------------------------------------------------------------------------------------
 
@@ -362,17 +255,12 @@ class Supervisor:
             notify("WATCHDOG=1")
 
     def _status(self, now_s: float) -> SystemStatus:
-        rows: list[ChildStatus] = []
         for child in self._children.values():
-            life = child.lifecycle
-            up = life.state is State.RUNNING
+            up = child.lifecycle.state is State.RUNNING
             self._metrics.process_up.labels(child=child.spec.name).set(float(up))
-            pid = child.process.pid if child.process else None
-            rows.append(
-                ChildStatus(child.spec.name, life.state.value, pid, life.restarts, now_s - life.since_s, child.trouble)
-            )
+        rows = tuple(child.status(now_s) for child in self._children.values())
         snapshots = {c.spec.name: c.snapshot for c in self._children.values() if c.snapshot}
-        return SystemStatus(tuple(rows), {**snapshots, "supervisor": self._metrics.snapshot()})
+        return SystemStatus(rows, {**snapshots, "supervisor": self._metrics.snapshot()})
 
     def _wait_s(self) -> float:
         now_s = time.monotonic()
@@ -382,54 +270,6 @@ class Supervisor:
 
     def _done(self) -> bool:
         return self._stopping and all(c.process is None for c in self._children.values())
-
-
-def _policy(config: Config) -> Policy:
-    supervision = config.supervision
-    return Policy(
-        stall_after_s=supervision.stall_after_s,
-        start_timeout_s=supervision.start_timeout_s,
-        backoff_min_s=supervision.backoff_min_s,
-        backoff_max_s=supervision.backoff_max_s,
-        reset_after_s=supervision.reset_after_s,
-        drain_s=supervision.drain_s,
-    )
-
-
-def _cause(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def prepare_directories(config: Config) -> None:
-    """Make the state and socket directories, private to this user.
-
-    Raises:
-        UnavailableError: one cannot be made or written to.
-    """
-    for path in (config.state_dir, config.sockets_dir):
-        try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe = path / f".probe-{os.getpid()}"
-            probe.write_bytes(b"probe")
-            probe.unlink()
-        except OSError as error:
-            raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
-    config.sockets_dir.chmod(0o700)
-
-
-def lock_state(state_dir: Path) -> int:
-    """Take the state directory for this process alone; the lock goes with the process.
-
-    Raises:
-        UnavailableError: another daemon has it.
-    """
-    descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise UnavailableError(f"{state_dir}: another streamd runs with this state_dir") from error
-    return descriptor
 
 
 def supervise(config: Config, *, reload: Callable[[], Config] | None = None, print_events: bool = False) -> int:

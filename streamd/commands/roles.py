@@ -18,7 +18,7 @@ def run_role(role: str, args: argparse.Namespace, serve: Serve, *, index: int = 
     if args.supervised:
         return run_supervised(role, serve)
     from streamd.configfile import load_config
-    from streamd.supervisor import prepare_directories
+    from streamd.statedir import prepare_directories
 
     config = load_config(args.config)
     prepare_directories(config)

@@ -164,12 +164,20 @@ def _lock(partial: Path) -> int:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if partial.exists() and os.path.samestat(os.fstat(descriptor), partial.stat()):
+            if _is_named(descriptor, partial):
                 return descriptor
         except OSError:
             os.close(descriptor)
             raise
         os.close(descriptor)  # whoever held the lock has renamed the file: it is no longer the partial one
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    """Whether an open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _install(partial: Path, target: Path) -> None:

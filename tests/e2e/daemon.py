@@ -19,6 +19,7 @@ import yaml
 
 from streamd.bench.scrape import Scrape
 from streamd.client import Subscription
+from streamd.config import Config
 from streamd.control import ChildStatus, SystemStatus, ask_status
 from streamd.endpoints import control_endpoint
 from streamd.errors import UnavailableError
@@ -143,7 +144,7 @@ class Daemon:
         return self.log.read_text(errors="replace")
 
     def status(self) -> SystemStatus:
-        return ask_status(control_endpoint(self.state / "run"), timeout_s=5)
+        return ask_status(control_endpoint(Config(state_dir=self.state).sockets_dir), timeout_s=5)
 
     def child(self, name: str) -> ChildStatus:
         return next(c for c in self.status().children if c.name == name)

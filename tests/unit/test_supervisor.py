@@ -6,7 +6,9 @@ import pytest
 
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
 from streamd.errors import UnavailableError, UsageError
-from streamd.supervisor import Spec, lock_state, prepare_directories, specs, supervise
+from streamd.specs import Spec, specs
+from streamd.statedir import lock_state, prepare_directories
+from streamd.supervisor import supervise
 
 
 def config(state: Path = Path("/nonexistent"), **changes: object) -> Config:

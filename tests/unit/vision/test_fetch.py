@@ -163,7 +163,8 @@ def test_other_schemes_are_refused(tmp_path: Path) -> None:
         get(tmp_path / "model.onnx", UrlSource("ftp://example.org/model.onnx"))
 
 
-def test_many_at_once_download_once(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("attempt", range(10))
+def test_many_at_once_download_once(attempt: int, server: Server, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         paths = list(pool.map(lambda _: get(tmp_path / "model.onnx", UrlSource(server.url)), range(8)))
     assert {path.read_bytes() for path in paths} == {CONTENT}

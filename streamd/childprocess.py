@@ -1,0 +1,84 @@
+"""A child as the supervisor holds it: its process, its state machine, and what it last said."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from streamd.child import Launch
+from streamd.config import Config
+from streamd.control import ChildStatus
+from streamd.lifecycle import Lifecycle, Policy
+from streamd.specs import Spec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Child:
+    """A child process and its state machine."""
+
+    spec: Spec
+    lifecycle: Lifecycle
+    process: subprocess.Popen[bytes] | None = None
+    was_ready: bool = False
+    trouble: str | None = None
+    snapshot: bytes = b""
+    retired: bool = False
+    """Not in the configuration any more: removed once it has ended."""
+
+    @property
+    def identity(self) -> bytes:
+        """On the control socket."""
+        return self.spec.name.encode()
+
+    def start(self, endpoint: str, now_s: float) -> None:
+        """Start the process and hand it its launch line; its standard input stays open as its lifeline."""
+        command = [sys.executable, "-m", "streamd", self.spec.role, "--supervised"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        self.lifecycle.on_started(now_s)
+        launch = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config)
+        try:
+            if self.process.stdin is not None:
+                self.process.stdin.write(launch.to_line())
+                self.process.stdin.flush()
+        except BrokenPipeError:
+            logger.warning("%s ended before it was told what to do", self.spec.name)
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process is not None:
+            self.process.send_signal(number)
+
+    def exit_code(self) -> int | None:
+        """Of a process that ended since the last call, negative for a signal; None while it runs or there is none."""
+        code = self.process.poll() if self.process is not None else None
+        if code is not None and self.process is not None:
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+            self.process = None
+        return code
+
+    def status(self, now_s: float) -> ChildStatus:
+        life = self.lifecycle
+        pid = self.process.pid if self.process is not None else None
+        for_s = now_s - life.since_s
+        return ChildStatus(self.spec.name, life.state.value, pid, life.restarts, for_s, self.trouble)
+
+
+def policy(config: Config) -> Policy:
+    supervision = config.supervision
+    return Policy(
+        stall_after_s=supervision.stall_after_s,
+        start_timeout_s=supervision.start_timeout_s,
+        backoff_min_s=supervision.backoff_min_s,
+        backoff_max_s=supervision.backoff_max_s,
+        reset_after_s=supervision.reset_after_s,
+        drain_s=supervision.drain_s,
+    )
+
+
+def cause(code: int) -> str:
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,71 @@
+"""Which children a configuration calls for, and what a new configuration changes about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamd.config import CameraConfig, Config
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a child is to be: compared between two configurations to find what a reload must restart."""
+
+    name: str
+    role: str
+    index: int
+    config: Config
+    live: frozenset[str] = frozenset()
+    """Top-level sections that the running child takes over by RELOAD, without a restart."""
+
+    def same_process(self, other: Spec) -> bool:
+        """Whether a child of ``other`` can go on as this one, perhaps after a RELOAD."""
+        exclude = set(self.live)
+        mine, theirs = self.config.model_dump(exclude=exclude), other.config.model_dump(exclude=exclude)
+        return self.role == other.role and self.index == other.index and mine == theirs
+
+
+def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
+    """Every child that a configuration calls for, each with only the part of it that concerns the child."""
+    shared = {"state_dir", "runtime_dir", "models_dir", "supervision", "log"}
+    found = [Spec("publisher", "publisher", 0, _slice(config, shared | {"events"}))]
+    names = list(config.cameras)
+    for index in range(config.workers.count):
+        mine = {n: _for_worker(config.cameras[n]) for n in names[index :: config.workers.count]}
+        part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection"})
+        part = part.model_copy(update={"cameras": mine})
+        found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
+    if config.gateway.enabled:
+        found.append(Spec("gateway", "gateway", 0, _slice(config, shared | {"gateway"})))
+    for position, name in enumerate(names):
+        camera = config.cameras[name]
+        if not camera.remote:
+            part = _slice(config, shared).model_copy(update={"cameras": {name: _for_capture(camera)}})
+            found.append(Spec(f"capture@{name}", "capture", position % config.workers.count, part))
+    if print_events:
+        found.append(Spec("printer", "printer", 0, _slice(config, shared | {"events"})))
+    return found
+
+
+def _slice(config: Config, sections: set[str]) -> Config:
+    return Config.model_construct(
+        **{name: getattr(config, name) for name in sections},
+        **{
+            name: f.get_default(call_default_factory=True)
+            for name, f in Config.model_fields.items()
+            if name not in sections
+        },
+    )
+
+
+def _for_worker(camera: CameraConfig) -> CameraConfig:
+    """Workers have no business with addresses and passwords, nor with how a camera is read."""
+    return CameraConfig(
+        remote=True, detection=camera.detection, tracking=camera.tracking, recognition=camera.recognition
+    )
+
+
+def _for_capture(camera: CameraConfig) -> CameraConfig:
+    """Captures need only the size of the image that the detector looks at."""
+    size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px)
+    return CameraConfig(url=camera.url, capture=camera.capture, detection=size)
