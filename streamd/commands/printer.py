@@ -32,9 +32,11 @@ def _serve(context: ChildContext) -> int:
     )
     with Subscription(publish=events.publish, replay=events.replay, since=None) as subscription:
         context.link.ready()
-        while not context.draining:
+        event = None
+        # It is stopped last, and prints what has arrived by then.
+        while event is not None or not context.draining:
             context.turn()
-            if (event := subscription.next(timeout_s=0.2)) is not None:
-                for line in lines.lines(event):
-                    print(line, flush=True)
+            event = subscription.next(timeout_s=0.2)
+            for line in lines.lines(event) if event is not None else ():
+                print(line, flush=True)
     return 0
