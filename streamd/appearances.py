@@ -65,6 +65,8 @@ class Appearance:
         evidence: dict[str, object] = {"views": decision.views}
         if decision.identity is None and decision.best is not None:
             evidence["best"] = _rounded(decision.best.similarity)
+        if decision.verdict is Verdict.AMBIGUOUS:
+            evidence["ambiguous"] = True
         event = self._event(kind, moment, decision=decision, evidence=evidence, revises=self.verdict_event)
         self.told = decision
         self.verdict_event = event.id
@@ -115,7 +117,7 @@ def _kind(decision: Decision, told: Decision) -> EventType:
 def _differs(decision: Decision, told: Decision) -> bool:
     if decision.verdict is Verdict.PENDING:
         return False
-    return decision.verdict is not told.verdict or _person(decision) != _person(told)
+    return told.verdict is Verdict.PENDING or _person(decision) != _person(told)
 
 
 def _person(decision: Decision) -> str | None:
@@ -129,6 +131,7 @@ def _identity(identity: Identity) -> dict[str, object]:
         "similarity": _rounded(identity.similarity),
         "threshold": _rounded(identity.threshold),
         "margin": _rounded(identity.margin),
+        "probability": _rounded(identity.probability),
     }
 
 

@@ -1,7 +1,7 @@
 """The configuration, one place per option: name, type, default, unit and a sentence each.
 
 The file is read by ``streamd.configfile``, which merges the sections that a camera may override
-(``capture detection tracking recognition``) before these models validate it. Every process gets the same
+(``capture detection tracking recognition search``) before these models validate it. Every process gets the same
 frozen objects; children receive theirs as one JSON line on standard input.
 """
 
@@ -13,19 +13,39 @@ import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
+from unicodedata import normalize
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
-SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition")
+SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition", "search")
 
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
 TcpEndpoint = Annotated[str, Field(pattern=r"^tcp://(\*|\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}$")]
+
+LabelKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+
+
+def _label_values(given: object) -> tuple[str, ...]:
+    """One text, or a list of them, in NFC as labels are kept."""
+    values = given if isinstance(given, list | tuple) else (given,)
+    for value in values:
+        if not isinstance(value, str) or not 1 <= len(value) <= 80:
+            raise ValueError("should be a text of 1 to 80 characters, or a list of them (numbers in quotes)")
+    return tuple(normalize("NFC", value) for value in values)
+
+
+LabelValues = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_label_values),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+Search = dict[LabelKey, LabelValues]
 
 
 def default_state_dir() -> Path:
@@ -104,8 +124,11 @@ class RecognitionConfig(Section):
 
     embedder: str = "sface"
     """Embedding model: a name from ``streamd models list``, or ``package.module:Class``."""
+    target_far: Annotated[float, Field(ge=1e-9, le=0.5)] = 1e-4
+    """Share of strangers' appearances that may be given a name; the threshold follows from it, from the model and
+    from how many people are searched."""
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Cosine similarity needed for a name; empty takes the model's own."""
+    """Cosine similarity needed for a name, in place of ``target_far``; empty computes it."""
     margin: Share = 0.08
     """How much more similar the best person must be than the second best."""
     min_views: Annotated[int, Field(ge=1, le=50)] = 2
@@ -116,7 +139,7 @@ class RecognitionConfig(Section):
     """Views kept per track; better ones replace the worst."""
     recheck_s: PositiveSeconds = 2.0
     """A decided face is embedded again after this long, so that a wrong name is taken back."""
-    min_quality: Share = 0.25
+    min_quality: Share = 0.35
     """Views of a lower quality (0..1) do not count."""
 
 
@@ -131,6 +154,7 @@ class CameraConfig(Section):
     detection: DetectionConfig = DetectionConfig()
     tracking: TrackingConfig = TrackingConfig()
     recognition: RecognitionConfig = RecognitionConfig()
+    search: Search = {}
 
     @model_validator(mode="after")
     def _one_origin(self) -> CameraConfig:
@@ -249,6 +273,10 @@ class Config(Section):
     detection: DetectionConfig = DetectionConfig()
     tracking: TrackingConfig = TrackingConfig()
     recognition: RecognitionConfig = RecognitionConfig()
+    search: Search = {}
+    """Whom faces are compared with: ``{site: hq}`` takes only people with that label ('streamd person label'),
+    ``{site: [hq, depot]}`` those with either; of several keys each must fit. Empty takes everybody. May be
+    overridden per camera."""
     workers: WorkersConfig = WorkersConfig()
     frames: FramesConfig = FramesConfig()
     gallery: GalleryConfig = GalleryConfig()

@@ -14,6 +14,7 @@ _PATTERNS = (
     ("^tcp://", "should be like tcp://127.0.0.1:5571"),
     ("^(auto|cpu", "should be auto, cpu, or cuda:0"),
     ("^(127", "should be a loopback address and port, like 127.0.0.1:8470"),
+    ("^[a-z0-9]", "a label's key should be 1 to 32 of a-z, 0-9, '-' and '_', the first a letter or digit"),
     (
         "^[A-Za-z0-9]",
         "a camera's name should be 1 to 63 letters, digits, '-' and '_', the first a letter or digit",
@@ -114,5 +115,7 @@ def _homes(key: str) -> Iterable[str]:
 def section_names() -> frozenset[str]:
     """Top-level keys that hold further keys."""
     return frozenset(
-        name for name, field in Config.model_fields.items() if isinstance(field.default, BaseModel) or name == "cameras"
+        name
+        for name, field in Config.model_fields.items()
+        if isinstance(field.default, BaseModel) or name in ("cameras", "search")
     )

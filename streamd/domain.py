@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -140,7 +141,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How far a face can be trusted to decide. All parts are 0..1 but for ``size_px``."""
+    """How far a face can be trusted to decide. All parts are 0..1 but for pixels and degrees."""
 
     score: float
     """The parts combined, 0..1."""
@@ -149,9 +150,23 @@ class Quality:
     sharpness: float
     frontality: float
     exposure: float
+    """Light and contrast."""
     detector: float
     reason: str | None = None
-    """Why the face may not decide (a metric label: ``too_small blurred turned_away dark bright cut_off``)."""
+    """Why the face may not decide (a metric label: ``too_small blurred turned_away dark bright low_contrast cut_off
+    unclear``)."""
+    eyes_px: float = 0.0
+    """Between the eyes, in full-resolution pixels; 0 without landmarks."""
+    yaw: float | None = None
+    """Degrees, as ``pitch`` and ``roll`` (``vision.pose``); None without landmarks."""
+    pitch: float | None = None
+    roll: float | None = None
+    inside: float = 1.0
+    """Share of the face's box that lies in the picture."""
+    confidence: float | None = None
+    """The embedder's own, 0..1; None before the face was embedded, or where the embedder says nothing."""
+    grey: bool = False
+    """Whether the picture has no colour: black and white, or infra-red."""
 
     @property
     def usable(self) -> bool:
@@ -178,12 +193,46 @@ class Match:
     face_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a search considers: people who have, for every key, at least one of its values among their labels.
+
+    Somebody without a label of that key is not considered. An empty scope is everybody, and false. Made by
+    ``Scope.of``, so that equal scopes are equal objects.
+    """
+
+    wanted: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Keys in order, each with its values in order."""
+
+    @classmethod
+    def of(cls, wanted: Mapping[str, Sequence[str]]) -> Scope:
+        """From values by key; a key without values asks for nothing."""
+        return cls(tuple((key, tuple(sorted(set(wanted[key])))) for key in sorted(wanted) if wanted[key]))
+
+    def __bool__(self) -> bool:
+        return bool(self.wanted)
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={'|'.join(values)}" for key, values in self.wanted) or "everybody"
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """How many a probe is compared with."""
+
+    people: int
+    """People with at least one face of the model in use."""
+    faces: int
+
+
 class Verdict(StrEnum):
     """What is held of a track."""
 
     PENDING = "pending"
     KNOWN = "known"
     UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+    """Similar enough to somebody, but hardly more than to somebody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +245,8 @@ class Identity:
     threshold: float
     margin: float
     """Similarity above the best *other* person's (1.0 where there is no other)."""
+    probability: float = 1.0
+    """How likely the name is right, where strangers come as often as known people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,11 +49,12 @@ class Event:
     track: str | None = None
     """The appearance, one for all its events: ``<camera>-<epoch>-<n>``."""
     identity: dict[str, Any] | None = None
-    """``id name similarity threshold margin`` of the person named."""
+    """``id name similarity threshold margin probability`` of the person named."""
     runner_up: dict[str, Any] | None = None
     """``id name similarity`` of the next best person."""
     evidence: dict[str, Any] | None = None
-    """``views`` looked at, ``best`` similarity of an unknown, ``seconds`` present (in ``face.left``)."""
+    """``views`` looked at, ``best`` similarity of an unknown, ``ambiguous`` between two people, ``seconds`` present
+    (in ``face.left``)."""
     revises: str | None = None
     """Id of the event that this one corrects."""
     quality: float | None = None

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from streamd.domain import Detection, Match, TrackUpdate, Yuv420
+from streamd.domain import Detection, Match, Population, Scope, TrackUpdate, Yuv420
+from streamd.scores import ScoreModel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,8 +109,24 @@ class Embedder(Protocol):
     def threshold(self) -> float:
         """Similarity at and above which one view of a small gallery's person is believed."""
 
+    @property
+    def scores(self) -> ScoreModel:
+        """What its similarities are worth: thresholds and probabilities come from here."""
+
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Unit rows of shape (n, dim) from BGR chips of shape (n, 112, 112, 3)."""
+
+
+def embed_rated(embedder: Embedder, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], Sequence[float | None]]:
+    """Unit rows, and the embedder's confidence in each, 0..1.
+
+    An embedder may have a method of this name; from one without it the confidences are None.
+    """
+    rated = getattr(embedder, "embed_rated", None)
+    if rated is None:
+        return embedder.embed(chips), [None] * len(chips)
+    rows, confidences = rated(chips)
+    return rows, [None] * len(rows) if confidences is None else [float(value) for value in confidences]
 
 
 class Tracker(Protocol):
@@ -129,8 +146,17 @@ class Gallery(Protocol):
     def version(self) -> int:
         """Grows with every change that a search can see."""
 
-    def search(self, vectors: NDArray[np.float32], *, people: int = 2) -> list[list[Match]]:
-        """For each unit row the ``people`` nearest people, best first, one match each."""
+    def search(self, vectors: NDArray[np.float32], *, people: int = 2, scope: Scope | None = None) -> list[list[Match]]:
+        """For each unit row the ``people`` nearest people within ``scope``, best first, one match each."""
+
+    def population(self, scope: Scope | None = None) -> Population:
+        """How many people and faces a search within ``scope`` compares with; cheap."""
+
+    def scores(self, own: ScoreModel) -> ScoreModel:
+        """What similarities are worth here: the embedder's ``own`` model, refined by the gallery's calibration."""
+
+    def nearest_other(self, person_id: str) -> float | None:
+        """Highest similarity between a face of this person and a face of anybody else, whatever their labels."""
 
 
 class Sink(Protocol):

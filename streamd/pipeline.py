@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from streamd.appearances import Appearance, Moment
 from streamd.config import CameraConfig, DetectionConfig
-from streamd.domain import Decision, Detection, Frame, Quality, Track, Verdict
+from streamd.domain import Decision, Detection, Frame, Match, Quality, Scope, Track, Verdict
 from streamd.events import Event, EventType
-from streamd.interfaces import Detector, Embedder, Gallery
+from streamd.interfaces import Detector, Embedder, Gallery, embed_rated
 from streamd.metrics import Metrics
 from streamd.recognition import Evidence, Policy, View, one_place_each
 from streamd.scheduling import Attention
+from streamd.standard import Standard
 from streamd.tracking import KalmanTracker
 from streamd.vision.crops import cut_chip
-from streamd.vision.quality import assess
+from streamd.vision.quality import assess, with_confidence
 from streamd.watch import CameraWatch
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Pipeline:
                 del self._watches[name]
         for name, config in cameras.items():
             if name not in self._watches:
-                policy = Policy.of(config.recognition, self._models.embedder.threshold)
+                policy = Policy.of(config.recognition)
                 self._watches[name] = CameraWatch(name, config, policy)
         return events
 
@@ -194,20 +195,36 @@ class Pipeline:
 
     def _embed_batch(self, chosen: Sequence[_Candidate]) -> None:
         with self._stage("embed"):
-            vectors = self._models.embedder.embed(np.stack([c.chip for c in chosen]))
+            vectors, confidences = embed_rated(self._models.embedder, np.stack([c.chip for c in chosen]))
         self._metrics.batch_size.labels(stage="embed").observe(len(chosen))
         with self._stage("search"):
-            matches = self._models.gallery.search(vectors, people=1)
-        for candidate, vector, found in zip(chosen, vectors, matches, strict=True):
+            matches = self._nearest(vectors, [self._watches[c.camera].scope for c in chosen])
+        for candidate, vector, confidence, found in zip(chosen, vectors, confidences, matches, strict=True):
+            quality = with_confidence(candidate.quality, confidence)
+            watch, evidence = self._watches[candidate.camera], candidate.appearance.evidence
+            if quality.reason is not None:
+                evidence.waste(candidate.at_s)
+                self._count_face(watch, "refused", quality.reason)
+                continue
             best = found[0] if found else None
-            candidate.appearance.evidence.add(View(vector, candidate.quality.score, candidate.at_s, best))
-            self._count_face(self._watches[candidate.camera], "embedded", "")
+            evidence.add(View(vector, quality.score, candidate.at_s, best, quality.grey))
+            self._count_face(watch, "embedded", "")
+
+    def _nearest(self, vectors: NDArray[np.float32], scopes: Sequence[Scope]) -> list[list[Match]]:
+        """The nearest person of each vector within its scope; one search per scope."""
+        found: list[list[Match]] = [[] for _ in scopes]
+        for scope in dict.fromkeys(scopes):
+            rows = [i for i, other in enumerate(scopes) if other == scope]
+            matches = self._models.gallery.search(vectors[rows], people=1, scope=scope)
+            for row, nearest in zip(rows, matches, strict=True):
+                found[row] = nearest
+        return found
 
     def _decide(self, watch: CameraWatch, present: Sequence[Appearance]) -> list[Event]:
         """Weigh the evidence of the faces of one frame together."""
         if watch.last is None:
             return []
-        self._weigh([a for a in present if a.evidence.views])
+        self._weigh(watch, [a for a in present if a.evidence.views])
         by_track = {a.track.id: a.evidence.decision for a in present}
         moment = self._moment(watch.last)
         events: list[Event] = []
@@ -217,14 +234,27 @@ class Pipeline:
             events += self._told(watch, appearance, decision, moment)
         return events
 
-    def _weigh(self, appearances: Sequence[Appearance]) -> None:
+    def _weigh(self, watch: CameraWatch, appearances: Sequence[Appearance]) -> None:
         if not appearances:
             return
         fused: NDArray[np.float32] = np.stack([a.evidence.fused() for a in appearances])
         with self._stage("search"):
-            matches = self._models.gallery.search(fused, people=2)
+            matches = self._models.gallery.search(fused, people=2, scope=watch.scope)
+        standard = self._standard(watch)
         for appearance, found in zip(appearances, matches, strict=True):
-            appearance.evidence.decide(found)
+            appearance.evidence.decide(found, standard)
+
+    def _standard(self, watch: CameraWatch) -> Standard:
+        """What a similarity must reach on this camera, with the gallery as it is now."""
+        recognition, gallery = watch.config.recognition, self._models.gallery
+        return Standard(
+            scores=gallery.scores(self._models.embedder.scores),
+            target_far=recognition.target_far,
+            margin=recognition.margin,
+            population=gallery.population(watch.scope),
+            fixed=recognition.threshold,
+            nearest_other=gallery.nearest_other,
+        )
 
     def _told(self, watch: CameraWatch, appearance: Appearance, decision: Decision, moment: Moment) -> list[Event]:
         first = not appearance.decided
@@ -243,7 +273,8 @@ class Pipeline:
         if not concerned or watch.last is None:
             return []
         for appearance in concerned:
-            found = self._models.gallery.search(np.stack([v.vector for v in appearance.evidence.views]), people=1)
+            vectors = np.stack([v.vector for v in appearance.evidence.views])
+            found = self._models.gallery.search(vectors, people=1, scope=watch.scope)
             appearance.evidence.rescore([f[0] if f else None for f in found])
             _forget_vanished(appearance.evidence)
         return self._decide(watch, concerned)

@@ -1,7 +1,7 @@
 """Who a track is: its views, what they say together, and when that is enough. Pure: no clock, no gallery, no model.
 
-A name needs three things of the track's fused vector and its views: similarity at or above the threshold, a margin
-over the best *other* person, and at least ``min_views`` views each of which puts the same person first. One good
+A name needs three things of the track's fused vector and its views: similarity at or above the threshold that follows
+from the stated false-accept rate (``streamd.standard``), a margin over the best *other* person, and at least ``min_views`` views each of which puts the same person first. One good
 picture that happens to look like somebody is not enough; neither are many bad ones. A name is held until the evidence
 falls clearly below the threshold or somebody else wins, so that it does not flicker.
 """
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.config import RecognitionConfig
-from streamd.domain import Decision, Identity, Match, Verdict
+from streamd.domain import Decision, Match, Verdict
+from streamd.standard import Standard, margin_of
 
 HOLD = 0.06
 """A name once given is kept until the fused similarity is this far below the threshold."""
@@ -25,10 +26,8 @@ BETTER = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``RecognitionConfig`` with the threshold settled."""
+    """How many views of which kind are looked at, and when."""
 
-    threshold: float
-    margin: float
     min_views: int
     unknown_after_views: int
     max_views: int
@@ -36,10 +35,8 @@ class Policy:
     min_quality: float
 
     @classmethod
-    def of(cls, config: RecognitionConfig, model_threshold: float) -> Policy:
+    def of(cls, config: RecognitionConfig) -> Policy:
         return cls(
-            threshold=model_threshold if config.threshold is None else config.threshold,
-            margin=config.margin,
             min_views=config.min_views,
             unknown_after_views=max(config.unknown_after_views, config.min_views),
             max_views=max(config.max_views, config.min_views, config.unknown_after_views),
@@ -57,6 +54,8 @@ class View:
     at_s: float
     best: Match | None = None
     """The person that this view alone puts first."""
+    grey: bool = False
+    """Whether the picture had no colour."""
 
 
 class Evidence:
@@ -67,6 +66,8 @@ class Evidence:
         self.views: list[View] = []
         self.decision = Decision(Verdict.PENDING)
         self.embedded_at_s = float("-inf")
+        self._wasted = 0
+        """Looks that were embedded and turned out to say nothing."""
 
     def wants(self, quality: float, at_s: float) -> bool:
         """Whether a view of this quality is worth embedding now."""
@@ -74,10 +75,14 @@ class Evidence:
             return False
         if self.decision.verdict is not Verdict.PENDING:
             return at_s - self.embedded_at_s >= self.policy.recheck_s
-        if len(self.views) < self.policy.max_views:
+        if len(self.views) + self._wasted < self.policy.max_views or at_s - self.embedded_at_s >= self.policy.recheck_s:
             return True
-        worst = min(view.quality for view in self.views)
-        return quality > BETTER * worst or at_s - self.embedded_at_s >= self.policy.recheck_s
+        return bool(self.views) and quality > BETTER * min(view.quality for view in self.views)
+
+    def waste(self, at_s: float) -> None:
+        """A look was embedded, and its vector says nothing; too many of them are not repeated at once."""
+        self.embedded_at_s = at_s
+        self._wasted += 1
 
     def add(self, view: View) -> None:
         """Keep a view; the worst makes room, the new one excepted, so that a face that changed is noticed."""
@@ -97,40 +102,41 @@ class Evidence:
         """The gallery changed: what each view alone says now, in the order of ``views``."""
         self.views = [replace(view, best=best) for view, best in zip(self.views, bests, strict=True)]
 
-    def decide(self, matches: Sequence[Match]) -> Decision:
+    @property
+    def grey(self) -> bool:
+        """Whether most views are without colour."""
+        return 2 * sum(view.grey for view in self.views) > len(self.views)
+
+    def decide(self, matches: Sequence[Match], standard: Standard) -> Decision:
         """Weigh the people nearest to ``fused()``, best first, and remember the verdict."""
-        self.decision = self._weigh(matches)
+        self.decision = self._weigh(matches, standard)
         return self.decision
 
-    def _weigh(self, matches: Sequence[Match]) -> Decision:
+    def _weigh(self, matches: Sequence[Match], standard: Standard) -> Decision:
         best = matches[0] if matches else None
         runner_up = matches[1] if len(matches) > 1 else None
         views = len(self.views)
-        if best is not None and self._believes(best, runner_up):
-            identity = self.identity(best, runner_up)
+        if best is not None and self._believes(best, runner_up, standard):
+            identity = standard.identity(best, runner_up, grey=self.grey)
             return Decision(Verdict.KNOWN, identity, runner_up, best, views)
-        held = self.decision.verdict is Verdict.UNKNOWN
-        enough = views >= self.policy.unknown_after_views or self.decision.verdict is Verdict.KNOWN
-        verdict = Verdict.UNKNOWN if held or enough else Verdict.PENDING
+        if not self._is_settled():
+            return Decision(Verdict.PENDING, None, runner_up, best, views)
+        alone = standard.judge(matches, grey=self.grey).verdict
+        verdict = Verdict.AMBIGUOUS if alone is Verdict.AMBIGUOUS else Verdict.UNKNOWN
         return Decision(verdict, None, runner_up, best, views)
 
-    def _believes(self, best: Match, runner_up: Match | None) -> bool:
-        policy = self.policy
-        margin = best.similarity - runner_up.similarity if runner_up else 1.0
+    def _is_settled(self) -> bool:
+        """Whether no name means that there will be none: enough views, or a verdict that held until now."""
+        return len(self.views) >= self.policy.unknown_after_views or self.decision.verdict is not Verdict.PENDING
+
+    def _believes(self, best: Match, runner_up: Match | None, standard: Standard) -> bool:
+        threshold = standard.threshold_for(best.person_id, grey=self.grey)
+        margin = margin_of(best, runner_up)
         known = self.decision.identity
         if known is not None and known.person_id == best.person_id:
-            return best.similarity >= policy.threshold - HOLD and margin >= policy.margin / 2
+            return best.similarity >= threshold - HOLD and margin >= standard.margin / 2
         supporting = sum(v.best is not None and v.best.person_id == best.person_id for v in self.views)
-        return best.similarity >= policy.threshold and margin >= policy.margin and supporting >= policy.min_views
-
-    def identity(self, best: Match, runner_up: Match | None) -> Identity:
-        return Identity(
-            person_id=best.person_id,
-            name=best.name,
-            similarity=best.similarity,
-            threshold=self.policy.threshold,
-            margin=best.similarity - runner_up.similarity if runner_up else 1.0,
-        )
+        return best.similarity >= threshold and margin >= standard.margin and supporting >= self.policy.min_views
 
 
 def one_place_each(decisions: Mapping[int, Decision]) -> dict[int, Decision]:

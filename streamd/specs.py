@@ -61,7 +61,11 @@ def _slice(config: Config, sections: set[str]) -> Config:
 def _for_worker(camera: CameraConfig) -> CameraConfig:
     """Workers have no business with addresses and passwords, nor with how a camera is read."""
     return CameraConfig(
-        remote=True, detection=camera.detection, tracking=camera.tracking, recognition=camera.recognition
+        remote=True,
+        detection=camera.detection,
+        tracking=camera.tracking,
+        recognition=camera.recognition,
+        search=camera.search,
     )
 
 

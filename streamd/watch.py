@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
-from streamd.domain import Frame, Track
+from streamd.domain import Frame, Scope, Track
 from streamd.recognition import Evidence, Policy
 from streamd.scheduling import Attention
 from streamd.tracking import KalmanTracker
@@ -19,6 +19,8 @@ class CameraWatch:
         self.name = name
         self.config = config
         self.policy = policy
+        self.scope = Scope.of(config.search)
+        """Whom the gallery is searched for."""
         self.tracker = KalmanTracker(config.tracking)
         self.appearances: dict[int, Appearance] = {}
         self.last: Frame | None = None

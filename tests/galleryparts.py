@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from streamd.domain import Box, Detection
 from streamd.gallery.rows import NewFace
+from streamd.scores import ScoreModel, Spread
 
 DIM = 16
 MODEL = "colours@0123456789ab"
@@ -63,6 +64,8 @@ class ColourEmbedder:
 
     dim = DIM
     threshold = 0.45
+    provider = "cpu"
+    scores = ScoreModel(Spread(0.1, 0.09), Spread(0.7, 0.12))
 
     def __init__(self, model_id: str = MODEL) -> None:
         self.model_id = model_id

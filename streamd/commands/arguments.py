@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamd.config import Config
 
 
 def add_config_argument(parser: argparse.ArgumentParser) -> None:
@@ -18,3 +22,21 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_json_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detector", metavar="NAME", help="detector to use (default: the configuration's)")
+    parser.add_argument("--embedder", metavar="NAME", help="embedder to use (default: the configuration's)")
+
+
+def with_models(args: argparse.Namespace) -> Config:
+    """The configuration with the models that the command line names."""
+    from streamd.configfile import load_config
+
+    config = load_config(args.config)
+    detection, recognition = config.detection, config.recognition
+    if args.detector:
+        detection = detection.model_copy(update={"model": args.detector})
+    if args.embedder:
+        recognition = recognition.model_copy(update={"embedder": args.embedder})
+    return config.model_copy(update={"detection": detection, "recognition": recognition})

@@ -1,42 +1,29 @@
-"""``streamd bench``: measures this machine with the real daemon."""
+"""``streamd bench``: measures speed and accuracy, on this machine and with one's own data."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
+import importlib
+from typing import Any
 
-from streamd.commands.arguments import add_config_argument, add_json_argument
+KINDS = {
+    "pipeline": "the whole daemon on N cameras of real faces",
+    "accuracy": "how well pairs of photographs are told apart",
+    "identify": "how well known people are named among strangers",
+}
+"""Each is a module ``streamd.commands.bench_<kind>``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=["pipeline"], help="pipeline: the whole daemon on N cameras of real faces")
-    add_config_argument(parser)
-    add_json_argument(parser)
-    parser.add_argument("--cameras", type=int, default=4, metavar="N")
-    parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="measured after a warm-up of 5 s")
-    parser.add_argument("--detector", default="yunet", help="detector's name (default: yunet)")
-    parser.add_argument("--demo-dir", type=Path, metavar="DIR", help="where the demonstration's clips lie")
+    kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
+    for kind, summary in KINDS.items():
+        _module(kind).add_arguments(kinds.add_parser(kind, help=summary, description=summary))
 
 
 def run(args: argparse.Namespace) -> int:
-    from streamd.bench.pipeline import Load, measure
-    from streamd.config import default_state_dir
-    from streamd.configfile import load_config
-    from streamd.demo.setup import prepare_demo
+    code: int = _module(args.kind).run(args)
+    return code
 
-    folder = args.demo_dir or default_state_dir() / "demo"
-    prepare_demo(folder)
-    clips = sorted(folder.glob("**/*.mp4"))
-    report = measure(
-        Load(args.cameras, args.seconds, detector=args.detector),
-        clips,
-        folder / "gallery",
-        models=load_config(args.config).models_path,
-    )
-    if args.json:
-        print(json.dumps(report.to_json()))
-    else:
-        for name, value in report.to_json().items():
-            print(f"{name:32} {value}")
-    return 0
+
+def _module(kind: str) -> Any:
+    return importlib.import_module(f"streamd.commands.bench_{kind}")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from streamd.commands.arguments import add_config_argument, add_json_argument
-from streamd.errors import ConfigError, ExitCode
+from streamd.errors import ConfigError, ExitCode, GalleryError
+
+if TYPE_CHECKING:
+    from streamd.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,15 +47,31 @@ def _check(path: Path | None, *, as_json: bool) -> int:
 
     file = str(path or find_config() or "(no file: defaults)")
     try:
-        cameras = len(load_config(path).cameras)
+        config = load_config(path)
     except ConfigError as error:
         if not as_json:
             raise
         problems = [asdict(problem) for problem in error.problems]
         print(json.dumps({"file": file, "ok": False, "problems": problems}))
         return ExitCode.CONFIG
+    cameras, warnings = len(config.cameras), _warnings(config)
     if as_json:
-        print(json.dumps({"file": file, "ok": True, "cameras": cameras, "problems": []}))
+        print(json.dumps({"file": file, "ok": True, "cameras": cameras, "problems": [], "warnings": warnings}))
     else:
         print(f"{file}: ok, {cameras} {'camera' if cameras == 1 else 'cameras'}")
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
     return ExitCode.OK
+
+
+def _warnings(config: Config) -> list[str]:
+    """What is valid, and yet will not do what was meant."""
+    if not any(camera.search for camera in config.cameras.values()):
+        return []
+    from streamd.commands.finding import Level
+    from streamd.commands.scope_checks import scopes
+
+    try:
+        return [f"{f.topic}: {f.message}" for f in scopes(config) if f.level is not Level.OK]
+    except GalleryError as error:
+        return [f"search scopes not compared with the labels in use: {error}"]

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from streamd.commands import calibrate
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode
 
@@ -20,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     status = verbs.add_parser("status", help="sizes, version, models, photos that were refused")
     log = verbs.add_parser("log", help="changes, oldest first")
+    calibrate.add_arguments(
+        verbs.add_parser("calibrate", help="measure people against each other, set the thresholds, find bad photos")
+    )
     for verb in (status, log):
         add_config_argument(verb)
         add_json_argument(verb)
@@ -28,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.verb == "calibrate":
+        return calibrate.run(args)
     from streamd.configfile import load_config
     from streamd.gallery.store import GalleryStore
 
@@ -54,15 +60,18 @@ def _print_log(args: argparse.Namespace, store: GalleryStore) -> None:
 def _status(store: GalleryStore, config: Config) -> dict[str, Any]:
     from streamd.gallery.folderrecords import FolderRecords
     from streamd.gallery.index import wants_hnsw
+    from streamd.gallery.labels import label_texts
 
     models = store.faces_by_model()
+    people = store.people()
     photos = FolderRecords(store.database).photos().values()
     approximate = wants_hnsw(config.gallery.index, sum(models.values()), hnsw_from=config.gallery.hnsw_from)
     return {
         "file": str(store.path),
         "bytes": store.path.stat().st_size,
         "version": store.version(),
-        "people": len(store.people()),
+        "people": len(people),
+        "labels": dict(sorted(Counter(text for p in people for text in label_texts(p.labels)).items())),
         "faces": models,
         "index": "hnsw" if approximate else "exact",
         "folder": str(config.gallery_folder) if config.gallery.sync else None,
@@ -80,6 +89,8 @@ def _print_status(status: dict[str, Any], *, as_json: bool) -> None:
     print(f"file     {status['file']} ({status['bytes'] / 1e6:.1f} MB), version {status['version']}")
     print(f"people   {status['people']}")
     print(f"faces    {faces}")
+    if status["labels"]:
+        print(f"labels   {', '.join(f'{text} ({count})' for text, count in status['labels'].items())}")
     print(f"index    {status['index']}")
     print(f"folder   {status['folder'] or 'not watched'}: {status['photos']} photos enrolled")
     for path, reason in status["refused_photos"].items():

@@ -1,4 +1,4 @@
-"""``streamd person``: lists, shows, renames and forgets people."""
+"""``streamd person``: lists, shows, labels, renames and forgets people."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from streamd.config import Config
+    from streamd.gallery.labels import Labels
+    from streamd.gallery.rows import Person
     from streamd.gallery.store import GalleryStore
 
 
@@ -19,13 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     listing = verbs.add_parser("list", help="everybody in the gallery")
     showing = verbs.add_parser("show", help="a person's faces")
+    labelling = verbs.add_parser("label", help="give a person labels, which cameras may search by")
     renaming = verbs.add_parser("rename", help="give a person another name")
     forgetting = verbs.add_parser("forget", help="delete a person and their faces for good")
-    for verb in (listing, showing, renaming, forgetting):
+    for verb in (listing, showing, labelling, renaming, forgetting):
         add_config_argument(verb)
         add_json_argument(verb)
-    for verb in (showing, forgetting):
+    for verb in (showing, labelling, forgetting):
         verb.add_argument("name", metavar="NAME")
+    listing.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE", help="only people with this label (repeatable)"
+    )
+    labelling.add_argument("labels", nargs="*", metavar="KEY=VALUE", help="labels to add, like site=hq")
+    labelling.add_argument(
+        "--remove", action="append", default=[], metavar="KEY[=VALUE]", help="a label to take away (repeatable)"
+    )
     renaming.add_argument("name", metavar="OLD")
     renaming.add_argument("new", metavar="NEW")
 
@@ -42,18 +52,37 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
-    people = store.people()
+    from streamd.gallery.labels import admitted, parse_scope
+
+    scope, people = parse_scope(args.label), store.people()
+    nobody = f"nobody has {scope}" if scope and people else "the gallery is empty: streamd enroll NAME PHOTO..."
+    if scope:
+        within = admitted(scope, {p.id: p.labels for p in people})
+        people = [p for p in people if p.id in within]
     width = max((len(p.name) for p in people), default=0) + 2
-    lines = [f"{p.name:<{width}}{_faces(p.faces):<12}{_day(p.created_wall_s)}" for p in people]
-    return [_person(p) for p in people], lines or ["the gallery is empty: streamd enroll NAME PHOTO..."]
+    lines = [
+        f"{p.name:<{width}}{_faces(p.faces):<12}{_day(p.created_wall_s)}  {_labels(p.labels)}".rstrip() for p in people
+    ]
+    return [_person(p) for p in people], lines or [nobody]
 
 
 def _show(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
     person = store.person(args.name)
     faces = store.faces_of(person.id)
-    lines = [f"{person.name}  {person.id}  since {_day(person.created_wall_s)}"]
+    lines = [f"{person.name}  {person.id}  since {_day(person.created_wall_s)}  {_labels(person.labels)}".rstrip()]
     lines += [f"  face {f.id:<7}quality {f.quality:.2f}  {f.model_id}  {f.source}" for f in faces]
     return _person(person) | {"faces": [_rounded(asdict(f)) for f in faces]}, lines
+
+
+def _label(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    from streamd.gallery.labels import by_key, parse_label, parse_removal
+
+    if not args.labels and not args.remove:
+        raise UsageError("nothing to do: give KEY=VALUE to add, or --remove KEY[=VALUE]")
+    add, remove = [parse_label(text) for text in args.labels], [parse_removal(text) for text in args.remove]
+    labels = store.label(args.name, add, remove=remove)
+    lines = [f"{args.name}: {_labels(labels) or 'no labels'}"]
+    return {"person": args.name, "labels": by_key(labels)}, lines
 
 
 def _rename(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
@@ -84,11 +113,19 @@ def _forget(args: argparse.Namespace, store: GalleryStore, config: Config) -> tu
     return body, lines
 
 
-_VERBS = {"list": _list, "show": _show, "rename": _rename, "forget": _forget}
+_VERBS = {"list": _list, "show": _show, "label": _label, "rename": _rename, "forget": _forget}
 
 
-def _person(person: Any) -> dict[str, Any]:
-    return _rounded(asdict(person))
+def _person(person: Person) -> dict[str, Any]:
+    from streamd.gallery.labels import by_key
+
+    return _rounded(asdict(person)) | {"labels": by_key(person.labels)}
+
+
+def _labels(labels: Labels) -> str:
+    from streamd.gallery.labels import label_texts
+
+    return ", ".join(label_texts(labels))
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:

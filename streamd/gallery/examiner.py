@@ -14,13 +14,14 @@ import numpy as np
 
 from streamd.domain import Bgr, Box, Detection, Face
 from streamd.errors import PhotoRefused
-from streamd.interfaces import Detector, Embedder
+from streamd.interfaces import Detector, Embedder, embed_rated
 from streamd.vision.crops import cut_chip
 from streamd.vision.photos import shrink_for_detection
-from streamd.vision.quality import assess
+from streamd.vision.quality import assess, with_confidence
+from streamd.vision.refining import cut_outs, mean_direction, refine_landmarks
 
 if TYPE_CHECKING:
-    from streamd.domain import Image
+    from streamd.domain import Image, Landmarks, Vector
 
 MIN_FACE_PX = 40
 """Shorter side of the face in the photo; below, the chip would be mostly interpolation."""
@@ -89,10 +90,20 @@ class PhotoExaminer:
         for detection in detections:
             if detection.landmarks is None:
                 continue
-            chip = cut_chip(Bgr(photo), detection.landmarks)
-            quality = assess(detection, chip, size, MIN_FACE_PX)
-            faces.append(Face(detection, chip, quality, self._embedder.embed(chip[np.newaxis])[0]))
+            landmarks = refine_landmarks(self._detector, photo, detection)
+            refined = Detection(detection.box, detection.score, landmarks)
+            chip = cut_chip(Bgr(photo), landmarks)
+            vector, confidence = self._vector(photo, landmarks)
+            quality = with_confidence(assess(refined, chip, size, MIN_FACE_PX), confidence)
+            faces.append(Face(refined, chip, quality, vector))
         return faces
+
+    def _vector(self, photo: Image, landmarks: Landmarks) -> tuple[Vector, float | None]:
+        """The mean over several cut-outs of one face, and the embedder's confidence in the first."""
+        cuts = [(cut_chip(Bgr(photo), points), mirrored) for points, mirrored in cut_outs(landmarks)]
+        chips = np.stack([chip[:, ::-1] if mirrored else chip for chip, mirrored in cuts])
+        vectors, confidences = embed_rated(self._embedder, chips)
+        return mean_direction(vectors), confidences[0]
 
 
 def _distinct(detections: Sequence[Detection]) -> list[Detection]:
@@ -135,6 +146,8 @@ _WORDS = {
     "blurred": "the face is blurred",
     "turned_away": "the face is turned away from the camera",
     "dark": "the face is too dark",
+    "low_contrast": "the face has too little contrast",
+    "unclear": "the recogniser can make nothing of the face",
     "bright": "the face is overexposed",
     "cut_off": "the face is cut off by the edge of the photo",
 }

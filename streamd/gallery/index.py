@@ -5,6 +5,7 @@ Every index answers per person, not per face: somebody with ten photos is still 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -41,7 +42,21 @@ class Index(Protocol):
     def size(self) -> int:
         """Number of faces."""
 
-    def __contains__(self, face_id: int) -> bool: ...
+    @property
+    def people(self) -> Sequence[str]:
+        """Ids of the people who have faces here, in order, each once."""
+
+    def owner(self, face_id: int) -> str | None:
+        """Whose face this is; None where it is not here."""
+
+    def faces_count(self, person_id: str) -> int:
+        """How many faces a person has here."""
+
+    def faces_of(self, person_id: str) -> tuple[NDArray[np.int64], Vectors]:
+        """Ids and embeddings of a person's faces, shapes (n,) and (n, dim); n is 0 for somebody who is not here."""
+
+    def within(self, people: Collection[str]) -> Index:
+        """The same faces, but for those of everybody else; sharing what can be shared."""
 
     def search(self, probes: Vectors, people: int, *, hidden: Collection[int] = _NOBODY) -> list[list[Hit]]:
         """For each probe the ``people`` nearest people, best first, without the faces in ``hidden``."""
@@ -75,30 +90,68 @@ class FaceRows:
         return int(self._order[at]) if at < len(self._sorted) and self._sorted[at] == face_id else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonRows:
+    """Faces ordered by person: person i has the rows from ``starts[i]`` to before ``starts[i + 1]``."""
+
+    vectors: Vectors
+    face_ids: NDArray[np.int64]
+    people: list[str]
+    """In order, each once."""
+    starts: NDArray[np.intp]
+    """One more than people; the last is the number of faces."""
+
+    @classmethod
+    def of(cls, entries: Entries) -> PersonRows:
+        people, codes = np.unique(np.asarray(entries.person_ids, dtype=object), return_inverse=True)
+        order = np.argsort(codes, kind="stable")
+        starts = np.searchsorted(codes[order], np.arange(len(people) + 1))
+        vectors = np.ascontiguousarray(entries.vectors[order])
+        return cls(vectors, entries.face_ids[order], [str(p) for p in people], starts)
+
+    def within(self, people: Collection[str]) -> PersonRows:
+        """A copy of these people's rows."""
+        chosen = [i for i, person in enumerate(self.people) if person in people]
+        counts = np.diff(self.starts)[chosen]
+        starts = np.concatenate([np.zeros(1, np.intp), np.cumsum(counts, dtype=np.intp)])
+        rows = np.repeat(self.starts[:-1][chosen] - starts[:-1], counts) + np.arange(starts[-1])
+        return PersonRows(self.vectors[rows], self.face_ids[rows], [self.people[i] for i in chosen], starts)
+
+
 class ExactIndex:
     """Compares with every face, by one matrix product. Fastest up to some ten thousand faces."""
 
-    def __init__(self, entries: Entries) -> None:
-        codes = np.unique(np.asarray(entries.person_ids, dtype=object), return_inverse=True)[1]
-        order = np.argsort(codes, kind="stable")
-        self._vectors = np.ascontiguousarray(entries.vectors[order])
-        self._face_ids = entries.face_ids[order]
-        self._rows = FaceRows(self._face_ids)
-        sorted_codes = codes[order]
-        self._starts = np.flatnonzero(np.diff(sorted_codes, prepend=-1))
-        """First row of each person; a person's faces lie together."""
-        self._ends = np.append(self._starts[1:], len(order))
-        self._person_ids = [entries.person_ids[int(order[start])] for start in self._starts]
+    def __init__(self, entries: Entries | PersonRows) -> None:
+        self._faces = entries if isinstance(entries, PersonRows) else PersonRows.of(entries)
+        self._rows = FaceRows(self._faces.face_ids)
 
     @property
     def size(self) -> int:
-        return len(self._face_ids)
+        return len(self._faces.face_ids)
 
-    def __contains__(self, face_id: int) -> bool:
-        return self._rows.find(face_id) is not None
+    @property
+    def people(self) -> Sequence[str]:
+        return self._faces.people
+
+    def owner(self, face_id: int) -> str | None:
+        row = self._rows.find(face_id)
+        if row is None:
+            return None
+        return self._faces.people[int(np.searchsorted(self._faces.starts, row, side="right")) - 1]
+
+    def faces_count(self, person_id: str) -> int:
+        return len(self.faces_of(person_id)[0])
+
+    def faces_of(self, person_id: str) -> tuple[NDArray[np.int64], Vectors]:
+        at = position(self._faces.people, person_id)
+        rows = slice(0, 0) if at is None else slice(self._faces.starts[at], self._faces.starts[at + 1])
+        return self._faces.face_ids[rows], self._faces.vectors[rows]
+
+    def within(self, people: Collection[str]) -> ExactIndex:
+        return ExactIndex(self._faces.within(people))
 
     def search(self, probes: Vectors, people: int, *, hidden: Collection[int] = _NOBODY) -> list[list[Hit]]:
-        check_probes(probes, self._vectors.shape[1] if self.size else None)
+        check_probes(probes, self._faces.vectors.shape[1] if self.size else None)
         if not self.size or people < 1:
             return [[] for _ in probes]
         masked = [row for face_id in hidden if (row := self._rows.find(face_id)) is not None]
@@ -106,9 +159,9 @@ class ExactIndex:
         found: list[list[Hit]] = []
         for at in range(0, len(probes), step):
             block = probes[at : at + step]
-            similarities = block @ self._vectors.T
+            similarities = block @ self._faces.vectors.T
             similarities[:, masked] = -np.inf
-            best = np.maximum.reduceat(similarities, self._starts, axis=1)
+            best = np.maximum.reduceat(similarities, self._faces.starts[:-1], axis=1)
             found.extend(
                 self._nearest(probe, row, per_person, people)
                 for probe, row, per_person in zip(block, similarities, best, strict=True)
@@ -116,14 +169,13 @@ class ExactIndex:
         return found
 
     def _nearest(self, probe: Vectors, similarities: Vectors, per_person: Vectors, people: int) -> list[Hit]:
-        hits = []
+        faces, hits = self._faces, []
         for person in _largest(per_person, people):
             if per_person[person] == -np.inf:
                 break
-            start, end = self._starts[person], self._ends[person]
+            start, end = faces.starts[person], faces.starts[person + 1]
             row = int(start + np.argmax(similarities[start:end]))
-            similarity = cosine(probe, self._vectors[row])
-            hits.append(Hit(self._person_ids[person], int(self._face_ids[row]), similarity))
+            hits.append(Hit(faces.people[person], int(faces.face_ids[row]), cosine(probe, faces.vectors[row])))
         return hits
 
 
@@ -143,6 +195,12 @@ def build_index(kind: IndexKind, entries: Entries, *, hnsw_from: int) -> Index:
 def wants_hnsw(kind: IndexKind, size: int, *, hnsw_from: int) -> bool:
     """Whether ``size`` faces are to be searched approximately."""
     return size > 0 and (kind == "hnsw" or (kind == "auto" and size >= hnsw_from))
+
+
+def position(people: Sequence[str], person_id: str) -> int | None:
+    """Where somebody stands among people in order."""
+    at = bisect_left(people, person_id)
+    return at if at < len(people) and people[at] == person_id else None
 
 
 def cosine(a: Vectors, b: Vectors) -> float:

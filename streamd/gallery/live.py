@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,10 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamd.config import GalleryConfig
-from streamd.domain import Match
+from streamd.domain import Match, Population, Scope
 from streamd.errors import GalleryError
-from streamd.gallery.index import Entries, ExactIndex, Hit, Index, build_index, wants_hnsw
-from streamd.gallery.store import Delta, GalleryStore, Mark
+from streamd.gallery.delta import Delta, Mark
+from streamd.gallery.index import Entries, ExactIndex, Index, build_index, wants_hnsw
+from streamd.gallery.scorerecords import saved_spread
+from streamd.gallery.snapshot import Snapshot
+from streamd.gallery.store import GalleryStore
+from streamd.scores import ScoreModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,38 +32,6 @@ logger = logging.getLogger(__name__)
 
 FRONT_MAX_FACES = 2000
 """Faces in the front index (about 60 us a search) before the large one is built again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Snapshot:
-    version: int
-    names: dict[str, str]
-    large: Index
-    front: Index
-    hidden: frozenset[int]
-    """Faces of ``large`` that were removed since it was built."""
-
-    @property
-    def faces(self) -> int:
-        return self.large.size + self.front.size - len(self.hidden)
-
-    def search(self, probes: NDArray[np.float32], people: int) -> list[list[Match]]:
-        parts = [
-            index.search(probes, people, hidden=hidden)
-            for index, hidden in ((self.large, self.hidden), (self.front, frozenset[int]()))
-            if index.size
-        ]
-        if not parts:
-            return [[] for _ in probes]
-        return [self._merged(hits, people) for hits in zip(*parts, strict=True)]
-
-    def _merged(self, parts: tuple[list[Hit], ...], people: int) -> list[Match]:
-        best: dict[str, Hit] = {}
-        for hit in sorted((h for hits in parts for h in hits), key=lambda h: -h.similarity):
-            best.setdefault(hit.person_id, hit)
-        return [
-            Match(h.person_id, self.names[h.person_id], h.similarity, h.face_id) for h in list(best.values())[:people]
-        ]
 
 
 class LiveGallery:
@@ -77,17 +48,13 @@ class LiveGallery:
         self._config = config
         self._changing = threading.Lock()
         """Held by whoever exchanges the snapshot, never by a search."""
+        self._spread = saved_spread(self._store.database, model_id)
+        """Of impostor similarities, where this gallery was calibrated."""
         self._builder: threading.Thread | None = None
         self._front = self._store.delta(model_id, Mark())
-        self._snapshot = _Snapshot(
-            version=self._front.mark.version,
-            names=self._front.names,
-            large=ExactIndex(_entries(self._front)),
-            front=ExactIndex(_nothing()),
-            hidden=frozenset(),
-        )
+        self._snapshot = Snapshot(self._front, ExactIndex(_entries(self._front)), ExactIndex(_nothing()))
         """Complete at once; where an approximate index is wanted, it follows from the builder."""
-        self._front = _without(self._front, self._front.face_ids)
+        self._front = self._front.without(self._front.face_ids)
         self._warn_of_other_models()
         self._build_if_due()
 
@@ -116,40 +83,56 @@ class LiveGallery:
 
     @property
     def faces_count(self) -> int:
-        return self._snapshot.faces
+        return self._snapshot.everybody.faces
 
-    def search(self, vectors: NDArray[np.float32], *, people: int = 2) -> list[list[Match]]:
-        """For each unit row the ``people`` nearest people, best first, one match each.
+    def search(self, vectors: NDArray[np.float32], *, people: int = 2, scope: Scope | None = None) -> list[list[Match]]:
+        """For each unit row the ``people`` nearest people within ``scope``, best first, one match each.
 
         Raises:
             GalleryError: a row is not of unit length, or of another dimension than the gallery.
         """
-        return self._snapshot.search(vectors, people)
+        return self._snapshot.view(scope).search(vectors, people)
+
+    def population(self, scope: Scope | None = None) -> Population:
+        """How many people and faces a search within ``scope`` compares with.
+
+        A scope is made ready by the first question about it, and again with each version, by the refresh.
+        """
+        return self._snapshot.view(scope).population
+
+    def nearest_other(self, person_id: str) -> float | None:
+        """Highest similarity between a face of this person and a face of anybody else, whatever their labels.
+
+        None where there is no such person, or nobody else. Searched once per person and version, for which the
+        caller waits as long as for a search of that person's faces.
+        """
+        return self._snapshot.nearest_other(person_id)
+
+    def scores(self, own: ScoreModel) -> ScoreModel:
+        """What similarities are worth here: the embedder's ``own`` model, refined by the last calibration."""
+        return own if self._spread is None else own.with_impostor(self._spread)
 
     def refresh(self) -> bool:
         """Take over what changed in the store; a few microseconds where nothing did. Returns whether it did."""
         if self._store.version() == self._snapshot.version:
             return False
         with self._changing:
+            self._spread = saved_spread(self._store.database, self._model_id)
             self._advance()
         self._build_if_due()
         return True
 
     def _advance(self) -> None:
         since = self._store.delta(self._model_id, self._front.mark)
-        before = self._snapshot
-        self._front = _joined(_without(self._front, since.removed), since)
+        before = self._snapshot.everybody
+        self._front = self._front.without(since.removed).followed_by(since)
         hidden = before.hidden | _present(before.large, since.removed)
         self._exchange(before.large, hidden)
 
     def _exchange(self, large: Index, hidden: frozenset[int]) -> None:
-        self._snapshot = _Snapshot(
-            version=self._front.mark.version,
-            names=self._front.names,
-            large=large,
-            front=ExactIndex(_entries(self._front)),
-            hidden=hidden,
-        )
+        changed = Snapshot(self._front, large, ExactIndex(_entries(self._front)), hidden)
+        changed.prepare_as(self._snapshot)
+        self._snapshot = changed
 
     def _build_if_due(self) -> None:
         with self._changing:
@@ -159,7 +142,7 @@ class LiveGallery:
                 self._builder.start()
 
     def _due(self) -> bool:
-        now = self._snapshot
+        now = self._snapshot.everybody
         wanted = wants_hnsw(self._config.index, now.faces, hnsw_from=self._config.hnsw_from)
         return (
             now.front.size > FRONT_MAX_FACES
@@ -179,7 +162,7 @@ class LiveGallery:
     def _swap(self, built: Delta, large: Index) -> None:
         self._advance()  # so that the front is not older than what was built
         known = self._front.face_ids <= built.mark.face_id
-        self._front = _without(self._front, self._front.face_ids[known])
+        self._front = self._front.without(self._front.face_ids[known])
         # Whatever was removed after the new index was read is still to be hidden in it.
         removed = self._store.delta(self._model_id, built.mark).removed
         self._exchange(large, _present(large, removed))
@@ -204,32 +187,4 @@ def _nothing() -> Entries:
 
 
 def _present(index: Index, face_ids: frozenset[int]) -> frozenset[int]:
-    return frozenset(f for f in face_ids if f in index)
-
-
-def _without(delta: Delta, face_ids: frozenset[int] | NDArray[np.int64]) -> Delta:
-    gone = np.fromiter(face_ids, dtype=np.int64, count=len(face_ids))
-    keep = np.flatnonzero(~np.isin(delta.face_ids, gone))
-    return Delta(
-        mark=delta.mark,
-        names=delta.names,
-        face_ids=delta.face_ids[keep],
-        person_ids=[delta.person_ids[i] for i in keep],
-        vectors=delta.vectors[keep],
-        removed=frozenset(),
-    )
-
-
-def _joined(old: Delta, new: Delta) -> Delta:
-    if not len(old.face_ids) or not len(new.face_ids):
-        vectors = old.vectors if len(old.face_ids) else new.vectors
-    else:
-        vectors = np.concatenate([old.vectors, new.vectors])
-    return Delta(
-        mark=new.mark,
-        names=new.names,
-        face_ids=np.concatenate([old.face_ids, new.face_ids]),
-        person_ids=old.person_ids + new.person_ids,
-        vectors=vectors,
-        removed=frozenset(),
-    )
+    return frozenset(f for f in face_ids if index.owner(f) is not None)

@@ -15,6 +15,7 @@ from streamd.errors import GalleryError
 
 if TYPE_CHECKING:
     from streamd.domain import Vector
+    from streamd.gallery.labels import Labels
 
 Origin = Literal["command", "folder"]
 
@@ -22,6 +23,7 @@ ENROLLED = "person.enrolled"
 FACES_ADDED = "faces.added"
 FACES_REMOVED = "faces.removed"
 RENAMED = "person.renamed"
+LABELLED = "person.labelled"
 FORGOTTEN = "person.forgotten"
 
 
@@ -49,6 +51,7 @@ class Person:
     """Who brought the person in; people of the folder go when their last photo goes."""
     created_wall_s: float
     faces: int
+    labels: Labels = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Change:
     version: int
     at_wall_s: float
     what: str
-    """``person.enrolled faces.added faces.removed person.renamed person.forgotten``."""
+    """``person.enrolled faces.added faces.removed person.renamed person.labelled person.forgotten``."""
     person_id: str
     name: str | None
     """The person's name today; None once forgotten."""

@@ -6,6 +6,7 @@
 * ``removed`` is filled by a trigger, so that no deletion, however it comes about, is missed by a reader.
 * ``photos`` is what the watched folder looked like when it was last acted on; ``reason`` is empty for a photo
   that was enrolled. ``dismissed`` stands for photos of forgotten people, whose names (paths) are not kept.
+* ``labels`` go with their person, by the foreign key.
 """
 
 from __future__ import annotations
@@ -57,5 +58,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             mtime_ns INTEGER NOT NULL
         )""",
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+    (
+        """CREATE TABLE labels (
+            person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+            key TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (person_id, key, value)
+        ) WITHOUT ROWID""",
     ),
 )

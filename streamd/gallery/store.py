@@ -7,47 +7,19 @@ Methods are thread-safe and raise GalleryError where the file cannot be used.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn
-
-import numpy as np
+from typing import Any, NoReturn
 
 from streamd.errors import GalleryError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
+from streamd.gallery.delta import Delta, Mark, read_delta
 from streamd.gallery.folderrecords import dismiss_photos, welcome_duplicates
+from streamd.gallery.labels import Label, Labels, changed, labels_of, read_labels, write_labels
 from streamd.gallery.names import person_name
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """How far a reader has read."""
-
-    version: int = 0
-    face_id: int = 0
-    removed_id: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Delta:
-    """What came and went since a mark, for one embedding model."""
-
-    mark: Mark
-    """Where to continue."""
-    names: dict[str, str]
-    """Every person's name by id, whole."""
-    face_ids: NDArray[np.int64]
-    person_ids: list[str]
-    vectors: NDArray[np.float32]
-    """Added faces: shape (n,), n ids, shape (n, dim)."""
-    removed: frozenset[int]
-    """Face ids, of any model, that are no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +82,15 @@ class GalleryStore:
     def people(self) -> list[rows.Person]:
         """Everybody, by name."""
         with self.database.read() as connection:
-            return [rows.Person(*row) for row in connection.execute(_PEOPLE + _BY_NAME)]
+            labels = read_labels(connection)
+            found = connection.execute(_PEOPLE + _BY_NAME)
+            return [_person(row, labels.get(row[0], frozenset())) for row in found]
 
     def person(self, name: str) -> rows.Person:
         """The person of this name. Raises GalleryError where there is none, with the nearest names."""
         with self.database.read() as connection:
             row = connection.execute(_PEOPLE + " WHERE p.name = ?" + _BY_NAME, (person_name(name),)).fetchone()
-            return rows.Person(*row) if row else _nobody(connection, name)
+            return _person(row, labels_of(connection, row[0])) if row else _nobody(connection, name)
 
     def faces_of(self, person_id: str) -> list[rows.KeptFace]:
         query = (
@@ -153,6 +127,24 @@ class GalleryStore:
             connection.execute("UPDATE people SET name = ? WHERE id = ?", (wanted, person_id))
             rows.log_change(connection, rows.RENAMED, person_id, "")
 
+    def label(self, name: str, add: Collection[Label] = (), *, remove: Sequence[tuple[str, str | None]] = ()) -> Labels:
+        """Take labels from a person, and give others; returns those they have then. No change makes no version.
+
+        ``remove`` holds keys, each with one value, or with None for all of its values.
+
+        Raises:
+            GalleryError: there is no such person, a label to remove is not theirs, or there would be too many.
+        """
+        with self.database.write() as connection:
+            person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
+            before = labels_of(connection, person_id)
+            after = changed(before, add, remove, who=person_name(name))
+            if after != before:
+                rows.log_change(
+                    connection, rows.LABELLED, person_id, write_labels(connection, person_id, before, after)
+                )
+            return after
+
     def forget(self, name: str) -> Forgotten:
         """Delete a person, their faces, and their name wherever it stands in the file.
 
@@ -184,19 +176,7 @@ class GalleryStore:
     def delta(self, model_id: str, since: Mark) -> Delta:
         """What a reader at ``since`` has missed of one model's faces, as of one moment."""
         with self.database.read() as connection:
-            added = connection.execute(
-                "SELECT id, person_id, vector FROM faces WHERE id > ? AND model_id = ? ORDER BY id",
-                (since.face_id, model_id),
-            ).fetchall()
-            removed = connection.execute("SELECT face_id FROM removed WHERE id > ?", (since.removed_id,))
-            return Delta(
-                removed=frozenset(int(row[0]) for row in removed),
-                mark=_mark(connection),
-                names={str(i): str(n) for i, n in connection.execute("SELECT id, name FROM people")},
-                face_ids=np.array([row[0] for row in added], dtype=np.int64),
-                person_ids=[str(row[1]) for row in added],
-                vectors=_vectors([row[2] for row in added]),
-            )
+            return read_delta(connection, model_id, since)
 
 
 _PEOPLE = (
@@ -205,16 +185,9 @@ _PEOPLE = (
 _BY_NAME = " GROUP BY p.id ORDER BY p.name"
 
 
-def _mark(connection: sqlite3.Connection) -> Mark:
-    # The counters, not max(id): they do not fall when the newest row is deleted.
-    seen = {str(n): int(i) for n, i in connection.execute("SELECT name, seq FROM sqlite_sequence")}
-    return Mark(seen.get("changes", 0), seen.get("faces", 0), seen.get("removed", 0))
-
-
-def _vectors(blobs: list[bytes]) -> NDArray[np.float32]:
-    if not blobs:
-        return np.zeros((0, 0), dtype=np.float32)
-    return np.frombuffer(b"".join(blobs), dtype="<f4").astype(np.float32).reshape(len(blobs), -1)
+def _person(row: tuple[Any, ...], labels: Labels) -> rows.Person:
+    person_id, name, origin, created_wall_s, faces = row
+    return rows.Person(person_id, name, origin, created_wall_s, faces, labels)
 
 
 def _nobody(connection: sqlite3.Connection, name: str) -> NoReturn:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from streamd.errors import ModelError
+from streamd.scores import ScoreModel, Spread
 from streamd.vision.fetch import Source, parse_sources
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -62,6 +63,49 @@ class ModelInput(_Part):
     scale: Annotated[float, Field(gt=0)] = 1.0
 
 
+class NormalSpread(_Part):
+    """A kind of similarities, taken as normally distributed."""
+
+    mean: Annotated[float, Field(gt=-1, lt=1)]
+    std: Annotated[float, Field(gt=0, lt=1)]
+
+    def spread(self) -> Spread:
+        return Spread(self.mean, self.std)
+
+
+class ScoreStatistics(_Part):
+    """How similar the embedder finds photographs, measured on labelled data."""
+
+    impostor: NormalSpread
+    """Of different people."""
+    genuine: NormalSpread
+    """Of one person; wider than on good portraits, because cameras at doors see worse."""
+
+    def model(self, grey: ScoreModel | None = None) -> ScoreModel:
+        return ScoreModel(self.impostor.spread(), self.genuine.spread(), grey)
+
+
+class MeasuredScores(ScoreStatistics):
+    """The statistics, with those of pictures without colour and where they come from."""
+
+    grey: ScoreStatistics | None = None
+    """Of a picture without colour against photographs with it."""
+    measured: str
+    """On what, and by what."""
+
+    def model(self, grey: ScoreModel | None = None) -> ScoreModel:
+        return ScoreStatistics.model(self, self.grey.model() if self.grey else grey)
+
+
+class Certainty(_Part):
+    """How the length of a vector, before it is made a unit one, tells what the network made of the face."""
+
+    none: Annotated[float, Field(ge=0)]
+    """At and below this length the vector says nothing."""
+    full: Annotated[float, Field(gt=0)]
+    """At and above it no doubt is left."""
+
+
 class Manifest(_Part):
     """One model, as its YAML file describes it."""
 
@@ -87,6 +131,10 @@ class Manifest(_Part):
     """Embedder: length of its vectors."""
     pair_threshold: Similarity | None = None
     """Embedder: similarity at which two photographs show the same person, with nobody else in question."""
+    scores: MeasuredScores | None = None
+    """Embedder: what thresholds for a false-accept rate are computed from."""
+    certainty: Certainty | None = None
+    """Embedder: where the length of its raw vectors predicts errors."""
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Manifest:
@@ -100,6 +148,11 @@ class Manifest(_Part):
         if self.decoding == "ssd" and self.input.size is None:
             raise ValueError("input.size: decoding 'ssd' needs a size")
         return self
+
+    @property
+    def score_model(self) -> ScoreModel:
+        """What the embedder's similarities are worth; assumed from its thresholds where it was not measured."""
+        return self.scores.model() if self.scores else ScoreModel.assumed(self.pair_threshold or self.threshold)
 
     @property
     def model_id(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streamd.gallery.hnsw import HnswIndex
-from streamd.gallery.index import Entries, ExactIndex, Hit
+from streamd.gallery.index import Entries, ExactIndex, Hit, Index
 
 DIM = 32
 
@@ -59,6 +61,42 @@ def test_both_indexes_find_what_the_definition_says(
     expected = [by_definition(entries, probe, wanted, hidden) for probe in probes[:5]]
     assert ExactIndex(entries).search(probes[:5], wanted, hidden=hidden) == expected
     assert HnswIndex(entries).search(probes[:5], wanted, hidden=hidden) == expected
+
+
+def only(entries: Entries, people: set[str]) -> Entries:
+    rows = [i for i, person in enumerate(entries.person_ids) if person in people]
+    return Entries(entries.vectors[rows], entries.face_ids[rows], [entries.person_ids[i] for i in rows])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    people=st.integers(1, 12),
+    wanted=st.integers(1, 14),
+    scopes=st.lists(st.sets(st.integers(0, 12)), min_size=1, max_size=2),
+    hidden_share=st.sampled_from([0.0, 0.4]),
+    exact_scope_faces=st.sampled_from([0, 8, 1000]),
+)
+def test_a_narrowed_index_is_one_of_only_those_people(
+    seed: int, people: int, wanted: int, scopes: list[set[int]], hidden_share: float, exact_scope_faces: int
+) -> None:
+    entries, probes = clustered(seed, people, most_faces=6)
+    hidden = {int(f) for f in entries.face_ids[: round(hidden_share * len(entries.face_ids))]}
+    inside = {f"person-{i}" for i in set.intersection(*scopes)}
+    expected = [by_definition(only(entries, inside), probe, wanted, hidden) for probe in probes[:4]]
+    for index in (ExactIndex(entries), HnswIndex(entries)):
+        narrowed: Index = index
+        with patch("streamd.gallery.hnsw.EXACT_SCOPE_FACES", exact_scope_faces):
+            for scope in scopes:
+                narrowed = narrowed.within({f"person-{i}" for i in scope})
+        assert narrowed.search(probes[:4], wanted, hidden=hidden) == expected
+        assert list(narrowed.people) == sorted(inside.intersection(entries.person_ids))
+        assert narrowed.size == len(only(entries, inside).face_ids)
+        assert {narrowed.owner(int(f)) for f in entries.face_ids} - {None} == set(narrowed.people)
+        for person in set(entries.person_ids):
+            ids, _ = narrowed.faces_of(person)
+            assert len(ids) == narrowed.faces_count(person)
+            assert {narrowed.owner(int(f)) for f in ids} == ({person} if person in inside else set())
 
 
 @pytest.mark.parametrize("seed", [1, 2])

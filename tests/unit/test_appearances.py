@@ -15,13 +15,13 @@ UNKNOWN = Decision(Verdict.UNKNOWN, None, None, Match("ann", "Ann", 0.21, 1), 5)
 
 
 def known(person: str) -> Decision:
-    identity = Identity(person, person.title(), 0.61234567, 0.45, 0.33)
+    identity = Identity(person, person.title(), 0.61234567, 0.45, 0.33, 0.998)
     return Decision(Verdict.KNOWN, identity, Match("bob", "Bob", 0.28, 2), None, 3)
 
 
 def appearance(*, confirmed: bool = True) -> Appearance:
     track = Track(1, Box(-5.4, 10, 40.2, 300), 10.0, 12.5, 3, None, confirmed)
-    return Appearance("door-e-1", track, Evidence(Policy.of(RecognitionConfig(), 0.45)))
+    return Appearance("door-e-1", track, Evidence(Policy.of(RecognitionConfig())))
 
 
 def kinds(events: list[Event]) -> list[str]:
@@ -44,7 +44,14 @@ def test_a_name_is_told_with_its_evidence() -> None:
     face = appearance()
     _, event = face.tell(known("ann"), MOMENT)
     assert event.type is EventType.FACE_IDENTIFIED
-    assert event.identity == {"id": "ann", "name": "Ann", "similarity": 0.6123, "threshold": 0.45, "margin": 0.33}
+    assert event.identity == {
+        "id": "ann",
+        "name": "Ann",
+        "similarity": 0.6123,
+        "threshold": 0.45,
+        "margin": 0.33,
+        "probability": 0.998,
+    }
     assert event.runner_up == {"id": "bob", "name": "Bob", "similarity": 0.28}
     assert event.evidence == {"views": 3}
     assert event.latency_ms == 400
@@ -78,6 +85,19 @@ def test_a_name_after_unknown_refers_to_the_unknown() -> None:
     (named,) = face.tell(known("ann"), MOMENT)
     assert named.type is EventType.FACE_IDENTIFIED
     assert named.revises == unknown.id
+
+
+def test_a_face_between_two_people_is_told_as_unknown_and_ambiguous() -> None:
+    decision = Decision(Verdict.AMBIGUOUS, None, Match("bob", "Bob", 0.55, 2), Match("ann", "Ann", 0.6, 1), 5)
+    event = appearance().tell(decision, MOMENT)[-1]
+    assert event.type is EventType.FACE_UNKNOWN
+    assert event.evidence == {"views": 5, "best": 0.6, "ambiguous": True}
+
+
+def test_between_unknown_and_ambiguous_nothing_is_told() -> None:
+    face = appearance()
+    face.tell(UNKNOWN, MOMENT)
+    assert face.tell(Decision(Verdict.AMBIGUOUS, None, None, Match("ann", "Ann", 0.6, 1), 5), MOMENT) == []
 
 
 @pytest.mark.parametrize("now", [UNKNOWN, known("bob")])

@@ -4,8 +4,11 @@ import pytest
 from streamd.config import RecognitionConfig
 from streamd.domain import Decision, Identity, Match, Verdict
 from streamd.recognition import Evidence, Policy, View, one_place_each
+from streamd.scores import ScoreModel
+from streamd.standard import Standard
 
-POLICY = Policy.of(RecognitionConfig(min_views=2, unknown_after_views=4, max_views=5), 0.45)
+POLICY = Policy.of(RecognitionConfig(min_views=2, unknown_after_views=4, max_views=5))
+STANDARD = Standard(ScoreModel.assumed(0.36), target_far=1e-4, margin=0.08, fixed=0.45)
 
 
 def match(person: str, similarity: float) -> Match:
@@ -26,56 +29,62 @@ def evidence(*bests: Match | None) -> Evidence:
 
 
 def test_one_view_is_not_enough_for_a_name() -> None:
-    assert evidence(match("ann", 0.9)).decide([match("ann", 0.9)]).verdict is Verdict.PENDING
+    assert evidence(match("ann", 0.9)).decide([match("ann", 0.9)], STANDARD).verdict is Verdict.PENDING
 
 
 def test_two_agreeing_views_above_the_threshold_give_a_name() -> None:
-    decision = evidence(match("ann", 0.6), match("ann", 0.5)).decide([match("ann", 0.6), match("bob", 0.2)])
+    decision = evidence(match("ann", 0.6), match("ann", 0.5)).decide([match("ann", 0.6), match("bob", 0.2)], STANDARD)
     assert decision.verdict is Verdict.KNOWN
-    assert decision.identity == Identity("ann", "Ann", 0.6, 0.45, pytest.approx(0.4))
+    assert decision.identity == Identity("ann", "Ann", 0.6, 0.45, pytest.approx(0.4), pytest.approx(1.0, abs=0.01))
 
 
 def test_views_that_disagree_give_no_name() -> None:
-    decision = evidence(match("ann", 0.6), match("bob", 0.6)).decide([match("ann", 0.6), match("bob", 0.3)])
+    decision = evidence(match("ann", 0.6), match("bob", 0.6)).decide([match("ann", 0.6), match("bob", 0.3)], STANDARD)
     assert decision.verdict is Verdict.PENDING
 
 
 def test_a_second_person_who_is_nearly_as_similar_prevents_a_name() -> None:
-    decision = evidence(match("ann", 0.6), match("ann", 0.6)).decide([match("ann", 0.6), match("bob", 0.55)])
+    decision = evidence(match("ann", 0.6), match("ann", 0.6)).decide([match("ann", 0.6), match("bob", 0.55)], STANDARD)
     assert decision.verdict is Verdict.PENDING
     assert decision.runner_up == match("bob", 0.55)
 
 
+def test_a_face_between_two_people_ends_as_ambiguous_not_as_unknown() -> None:
+    decision = evidence(*[match("ann", 0.6)] * 4).decide([match("ann", 0.6), match("bob", 0.55)], STANDARD)
+    assert decision.verdict is Verdict.AMBIGUOUS
+    assert decision.identity is None
+
+
 def test_enough_views_below_the_threshold_make_an_unknown() -> None:
     stranger = evidence(*[match("ann", 0.3)] * 4)
-    decision = stranger.decide([match("ann", 0.3)])
+    decision = stranger.decide([match("ann", 0.3)], STANDARD)
     assert decision.verdict is Verdict.UNKNOWN
     assert decision.best == match("ann", 0.3)
 
 
 def test_an_empty_gallery_makes_everyone_unknown() -> None:
-    assert evidence(None, None, None, None).decide([]).verdict is Verdict.UNKNOWN
+    assert evidence(None, None, None, None).decide([], STANDARD).verdict is Verdict.UNKNOWN
 
 
 def test_an_unknown_whose_evidence_grows_gets_a_name() -> None:
     found = evidence(*[match("ann", 0.3)] * 4)
-    found.decide([match("ann", 0.3)])
+    found.decide([match("ann", 0.3)], STANDARD)
     found.rescore([match("ann", 0.6)] * 4)
-    assert found.decide([match("ann", 0.6)]).verdict is Verdict.KNOWN
+    assert found.decide([match("ann", 0.6)], STANDARD).verdict is Verdict.KNOWN
 
 
 def test_a_name_is_held_through_a_small_dip_and_lost_in_a_large_one() -> None:
     found = evidence(match("ann", 0.6), match("ann", 0.6))
-    found.decide([match("ann", 0.6)])
-    assert found.decide([match("ann", 0.42)]).verdict is Verdict.KNOWN
-    assert found.decide([match("ann", 0.30)]).verdict is Verdict.UNKNOWN
+    found.decide([match("ann", 0.6)], STANDARD)
+    assert found.decide([match("ann", 0.42)], STANDARD).verdict is Verdict.KNOWN
+    assert found.decide([match("ann", 0.30)], STANDARD).verdict is Verdict.UNKNOWN
 
 
 def test_somebody_else_who_wins_clearly_takes_the_name_over() -> None:
     found = evidence(match("ann", 0.6), match("ann", 0.6))
-    found.decide([match("ann", 0.6)])
+    found.decide([match("ann", 0.6)], STANDARD)
     found.rescore([match("bob", 0.7), match("bob", 0.7)])
-    decision = found.decide([match("bob", 0.7), match("ann", 0.4)])
+    decision = found.decide([match("bob", 0.7), match("ann", 0.4)], STANDARD)
     assert decision.identity is not None
     assert decision.identity.person_id == "bob"
 
@@ -86,7 +95,7 @@ def test_poor_views_are_not_wanted() -> None:
 
 def test_a_decided_face_is_wanted_again_only_after_a_while() -> None:
     found = evidence(match("ann", 0.6), match("ann", 0.6))
-    found.decide([match("ann", 0.6)])
+    found.decide([match("ann", 0.6)], STANDARD)
     assert not found.wants(0.9, POLICY.recheck_s - 0.1)
     assert found.wants(0.9, POLICY.recheck_s)
 
@@ -96,6 +105,23 @@ def test_a_full_undecided_track_wants_only_better_views_until_a_recheck() -> Non
     assert not found.wants(0.8, 0.5)
     assert found.wants(0.95, 0.5)
     assert found.wants(0.8, POLICY.recheck_s)
+
+
+def test_a_face_that_says_nothing_is_not_embedded_for_ever() -> None:
+    found = Evidence(POLICY)
+    for _ in range(POLICY.max_views):
+        assert found.wants(0.8, 0.0)
+        found.waste(0.0)
+    assert not found.wants(0.8, 0.1)
+    assert found.wants(0.8, POLICY.recheck_s)
+
+
+def test_grey_is_what_most_views_are() -> None:
+    found = Evidence(POLICY)
+    vector = np.eye(4, dtype=np.float32)[0]
+    for grey in (True, True, False):
+        found.add(View(vector, 0.8, 0.0, None, grey))
+    assert found.grey
 
 
 def test_the_worst_view_makes_room_for_a_new_one() -> None:

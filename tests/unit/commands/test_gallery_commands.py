@@ -199,7 +199,7 @@ def test_two_photos_of_one_person_verify(capsys: Output, tmp_path: Path, anna: P
     other = write_photo(tmp_path / "photos" / "anna2.png", RED, seed=7)
     code, out = said(capsys, "verify", anna, other)
     assert code == 0
-    assert out.startswith("the same person: similarity 1.000, threshold 0.363")
+    assert out.startswith("the same person: similarity 1.000 (distance 0.000), threshold 0.")
     code, out = said(capsys, "verify", "--json", anna, bert)
     body = json.loads(out)
     assert (code, body["same"]) == (0, False)

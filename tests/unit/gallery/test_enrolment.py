@@ -78,8 +78,8 @@ def test_a_poor_face_is_refused_in_words() -> None:
     image = np.zeros((300, 300, 3), np.uint8)
     image[60:180, 60:180] = 200
     error = refusal(cv2.imencode(".png", image)[1].tobytes())
-    assert error.reason == "blurred"
-    assert "the face is blurred" in str(error)
+    assert error.reason == "low_contrast"
+    assert "the face has too little contrast" in str(error)
 
 
 def test_a_detector_without_points_is_told_about() -> None:

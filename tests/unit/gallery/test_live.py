@@ -117,8 +117,8 @@ def test_a_grown_front_moves_into_a_new_large_index(store: GalleryStore, monkeyp
     with LiveGallery(store.path, model_id=MODEL, config=config) as gallery:
         add(store, *(f"p{i}" for i in range(25)))
         gallery.refresh()
-        eventually(lambda: isinstance(gallery._snapshot.large, HnswIndex))
-        assert gallery._snapshot.front.size == 0
+        eventually(lambda: isinstance(gallery._snapshot.everybody.large, HnswIndex))
+        assert gallery._snapshot.everybody.front.size == 0
         assert gallery.faces_count == 25
         assert all(nearest(gallery, f"p{i}") == f"p{i}" for i in range(25))
 
@@ -143,7 +143,7 @@ def test_changes_made_while_an_index_is_built_are_not_lost(
         store.forget("p4")
         add(store, "later")
         go_on.set()
-        eventually(lambda: isinstance(gallery._snapshot.large, HnswIndex))
+        eventually(lambda: isinstance(gallery._snapshot.everybody.large, HnswIndex))
         gallery.refresh()
         found = {name: nearest(gallery, name) for name in ("p0", "p3", "p4", "late", "later")}
         assert found == {"p0": "p0", "p3": None, "p4": None, "late": "late", "later": "later"}
