@@ -87,7 +87,7 @@ class Capture:
 
     def _converted(self, newest: Newest) -> Frame:
         frame = newest.frame
-        width, height = fitted(frame.size, self._config.detection.longer_side_px)
+        width, height = fitted(frame.size, self._config.detection.image_side_px)
         return Frame(
             id=FrameId(self._camera, self._epoch, newest.seq),
             captured_at_s=frame.captured_at_s,

@@ -20,6 +20,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
+TILE_OVERLAP = 0.25
+"""Share of a tile that its neighbour sees too: a face on the border is whole in one of the two."""
 SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition", "search")
 
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
@@ -91,7 +93,10 @@ class DetectionConfig(Section):
     model: str = "yunet"
     """Detector: a name from ``streamd models list``, or ``package.module:Class``."""
     longer_side_px: Annotated[int, Field(ge=96, le=4096)] = 640
-    """The view is scaled to this longer side before faces are looked for."""
+    """The view, or each tile of it, has this longer side when faces are looked for; faces from about 24 pixels there
+    are found."""
+    tiles: Annotated[str, Field(pattern=r"^[1-4]x[1-4]$")] = "1x1"
+    """Columns and rows: wide views are searched in overlapping tiles, for small faces, and as a whole, for large."""
     min_score: Share = 0.6
     """Detections below this score are dropped."""
     min_face_px: Annotated[int, Field(ge=8)] = 40
@@ -106,6 +111,18 @@ class DetectionConfig(Section):
     """Pause between looks at a camera on which nothing moves and no face is followed."""
     motion_share: Share = 0.004
     """Share of the view that must change to count as motion."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Columns and rows of tiles."""
+        columns, _, rows = self.tiles.partition("x")
+        return int(columns), int(rows)
+
+    @property
+    def image_side_px(self) -> int:
+        """Longer side of the image that is cut into tiles, which overlap by a quarter of their size."""
+        most = max(self.grid)
+        return round(self.longer_side_px * (most - (most - 1) * TILE_OVERLAP))
 
 
 class TrackingConfig(Section):

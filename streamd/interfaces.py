@@ -114,7 +114,10 @@ class Embedder(Protocol):
         """What its similarities are worth: thresholds and probabilities come from here."""
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Unit rows of shape (n, dim) from BGR chips of shape (n, 112, 112, 3)."""
+        """Unit rows of shape (n, dim) from BGR chips of shape (n, 112, 112, 3), aligned as ArcFace has it.
+
+        An embedder that wants them otherwise has an ``alignment`` (``streamd.vision.geometry.Alignment``).
+        """
 
 
 def embed_rated(embedder: Embedder, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], Sequence[float | None]]:

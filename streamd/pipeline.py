@@ -27,7 +27,10 @@ from streamd.scheduling import Attention
 from streamd.standard import Standard
 from streamd.tracking import KalmanTracker
 from streamd.vision.crops import cut_chip
+from streamd.vision.embedding import alignment_of
+from streamd.vision.geometry import ARCFACE
 from streamd.vision.quality import assess, with_confidence
+from streamd.vision.tiling import merged, tiles_of
 from streamd.watch import CameraWatch
 
 if TYPE_CHECKING:
@@ -72,6 +75,7 @@ class Pipeline:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._models = models
+        self._alignment = alignment_of(models.embedder)
         self._metrics = metrics
         self._budget = embeddings_per_step
         self._wall_s = wall_s
@@ -146,11 +150,13 @@ class Pipeline:
             if not indices:
                 continue
             least = min(self._detection(frames[i]).min_score for i in indices)
+            tiled = [tiles_of(frames[i].image, *self._detection(frames[i]).grid) for i in indices]
+            views = [tile.pixels for tiles in tiled for tile in tiles]
             with self._stage("detect"):
-                results = detector.detect([frames[i].image for i in indices], min_score=least)
-            self._metrics.batch_size.labels(stage="detect").observe(len(indices))
-            for i, detections in zip(indices, results, strict=True):
-                found[i] = self._in_full_pixels(frames[i], detections)
+                results = iter(detector.detect(views, min_score=least))
+            self._metrics.batch_size.labels(stage="detect").observe(len(views))
+            for i, tiles in zip(indices, tiled, strict=True):
+                found[i] = self._in_full_pixels(frames[i], merged(tiles, [next(results) for _ in tiles]))
         return found
 
     def _detection(self, frame: Frame) -> DetectionConfig:
@@ -183,6 +189,8 @@ class Pipeline:
                 if not quality.usable or not appearance.evidence.wants(quality.score, frame.captured_at_s):
                     self._count_face(watch, "refused", quality.reason or "low_quality")
                 else:
+                    if self._alignment != ARCFACE:
+                        chip = cut_chip(frame.picture, detection.landmarks, self._alignment)
                     yield _Candidate(appearance, watch.name, chip, quality, frame.captured_at_s)
 
     def _embed(self, candidates: Sequence[_Candidate]) -> None:

@@ -1,9 +1,10 @@
 """Who a track is: its views, what they say together, and when that is enough. Pure: no clock, no gallery, no model.
 
 A name needs three things of the track's fused vector and its views: similarity at or above the threshold that follows
-from the stated false-accept rate (``streamd.standard``), a margin over the best *other* person, and at least ``min_views`` views each of which puts the same person first. One good
-picture that happens to look like somebody is not enough; neither are many bad ones. A name is held until the evidence
-falls clearly below the threshold or somebody else wins, so that it does not flicker.
+from the stated false-accept rate (``streamd.standard``), a margin over the best *other* person, and at least
+``min_views`` views each of which puts the same person first. One good picture that happens to look like somebody is
+not enough; neither are many bad ones. A name is held until the evidence falls clearly below the threshold or somebody
+else wins, so that it does not flicker.
 """
 
 from __future__ import annotations

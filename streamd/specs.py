@@ -71,5 +71,5 @@ def _for_worker(camera: CameraConfig) -> CameraConfig:
 
 def _for_capture(camera: CameraConfig) -> CameraConfig:
     """Captures need only the size of the image that the detector looks at."""
-    size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px)
+    size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px, tiles=camera.detection.tiles)
     return CameraConfig(url=camera.url, capture=camera.capture, detection=size)

@@ -37,7 +37,8 @@ class FaceReader:
             self._read(path)
             if shown and (number % 10 == 0 or number == len(wanted)):
                 end = "\n" if number == len(wanted) else ""
-                print(f"\r\x1b[K{what}: {number} of {len(wanted)}", end=end, file=sys.stderr, flush=True)
+                sys.stderr.write(f"\r\x1b[K{what}: {number} of {len(wanted)}{end}")
+                sys.stderr.flush()
 
     def _read(self, path: Path) -> None:
         started_s = time.perf_counter()

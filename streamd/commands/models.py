@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from streamd.commands import model_import
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
 from streamd.vision.catalog import DEFAULT_MODELS, Manifest, catalogue
@@ -18,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_verb(verbs.add_parser("list", help="every model, its licence, and whether it is there"))
     fetching = verbs.add_parser("pull", help=f"fetch and prepare models (default: {' '.join(DEFAULT_MODELS)})")
     checking = verbs.add_parser("verify", help="compare files with their hashes (default: all that are there)")
+    importing = verbs.add_parser("import", help="make a model of an ONNX file of your own")
+    _add_verb(importing)
+    model_import.add_arguments(importing)
     for verb in (fetching, checking):
         _add_verb(verb)
         verb.add_argument("names", nargs="*", metavar="NAME", help="a model from 'streamd models list'")
@@ -31,6 +35,8 @@ def _add_verb(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     folder = args.models_dir or _configured_folder(args.config)
+    if args.verb == "import":
+        return model_import.run(args, folder)
     if args.verb == "list":
         return _list(folder, as_json=args.json)
     _refuse_unknown(args.names, folder)

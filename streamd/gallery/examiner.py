@@ -16,9 +16,11 @@ from streamd.domain import Bgr, Box, Detection, Face
 from streamd.errors import PhotoRefused
 from streamd.interfaces import Detector, Embedder, embed_rated
 from streamd.vision.crops import cut_chip
+from streamd.vision.embedding import alignment_of
 from streamd.vision.photos import shrink_for_detection
 from streamd.vision.quality import assess, with_confidence
 from streamd.vision.refining import cut_outs, mean_direction, refine_landmarks
+from streamd.vision.tiling import distinct
 
 if TYPE_CHECKING:
     from streamd.domain import Image, Landmarks, Vector
@@ -30,8 +32,6 @@ SECOND_FACE_SHARE = 0.4
 """A second face from this share of the largest one's size makes a photo ambiguous; smaller ones are bystanders."""
 _SIDES_PX = (1920, 640, 320)
 """Faces are looked for at all these sizes: in a face of over 500 pixels a detector sees parts as faces."""
-_SAME_FACE_SHARE = 0.5
-"""Overlap, as a share of the smaller box, from which two detections are the same face, or part of it."""
 
 
 class PhotoExaminer:
@@ -48,12 +48,12 @@ class PhotoExaminer:
 
     def all_faces(self, photo: Image) -> list[Face]:
         """Every face that can be aligned, largest first, whatever its quality."""
-        detections = [d for d in self._detect(photo) if d.landmarks is not None]
+        detections = [d for d in _detect(self._detector, photo) if d.landmarks is not None]
         return self._embedded(photo, detections)
 
     def one_face(self, photo: Image, *, origin: str) -> Face:
         """The face of a portrait. Raises PhotoRefused where there is none, or more than one, or a poor one."""
-        detection = _only(self._detect(photo), origin)
+        detection = _only(_detect(self._detector, photo), origin)
         if detection.landmarks is None:
             raise PhotoRefused(
                 "no_landmarks", f"{origin}: detector {self._detector.model_id} finds no eyes and mouth; use yunet"
@@ -62,27 +62,6 @@ class PhotoExaminer:
         if face.quality.reason is not None:
             raise PhotoRefused(face.quality.reason, f"{origin}: {_in_words(face)}")
         return face
-
-    def _detect(self, photo: Image) -> list[Detection]:
-        """Faces in the photo's own pixels, largest first."""
-        longer_px = max(photo.shape[:2])
-        sides_px = {min(longer_px, side_px) for side_px in _SIDES_PX}
-        pooled = [detection for side_px in sides_px for detection in self._detect_at(photo, side_px)]
-        found = _distinct(pooled) or _distinct(self._detect_bordered(photo))
-        return sorted(found, key=lambda d: -_size_px(d.box))
-
-    def _detect_at(self, photo: Image, side_px: int) -> list[Detection]:
-        small, _ = shrink_for_detection(photo, side_px)
-        sx, sy = photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]
-        return [d.scaled(sx, sy) for d in self._detector.detect([small], min_score=MIN_SCORE)[0]]
-
-    def _detect_bordered(self, photo: Image) -> list[Detection]:
-        """A face that fills the picture to its edges is found once there is something around it."""
-        small, scale = shrink_for_detection(photo, 320)
-        border = max(small.shape[:2]) // 2
-        padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT)
-        found = self._detector.detect([np.asarray(padded, dtype=np.uint8)], min_score=MIN_SCORE)[0]
-        return [_moved(d, -border).scaled(1 / scale, 1 / scale) for d in found]
 
     def _embedded(self, photo: Image, detections: Sequence[Detection]) -> list[Face]:
         faces = []
@@ -100,28 +79,41 @@ class PhotoExaminer:
 
     def _vector(self, photo: Image, landmarks: Landmarks) -> tuple[Vector, float | None]:
         """The mean over several cut-outs of one face, and the embedder's confidence in the first."""
-        cuts = [(cut_chip(Bgr(photo), points), mirrored) for points, mirrored in cut_outs(landmarks)]
+        alignment = alignment_of(self._embedder)
+        cuts = [(cut_chip(Bgr(photo), points, alignment), mirrored) for points, mirrored in cut_outs(landmarks)]
         chips = np.stack([chip[:, ::-1] if mirrored else chip for chip, mirrored in cuts])
         vectors, confidences = embed_rated(self._embedder, chips)
         return mean_direction(vectors), confidences[0]
 
 
-def _distinct(detections: Sequence[Detection]) -> list[Detection]:
-    """Of detections that overlap, the surest."""
-    kept: list[Detection] = []
-    for detection in sorted(detections, key=lambda d: -d.score):
-        if all(_overlap(detection.box, other.box) < _SAME_FACE_SHARE for other in kept):
-            kept.append(detection)
-    return kept
+def _detect(detector: Detector, photo: Image) -> list[Detection]:
+    """Faces in the photo's own pixels, largest first."""
+    longer_px = max(photo.shape[:2])
+    sides_px = {min(longer_px, side_px) for side_px in _SIDES_PX}
+    pooled = [detection for side_px in sides_px for detection in _detect_at(detector, photo, side_px)]
+    found = distinct(pooled) or distinct(_detect_bordered(detector, photo))
+    return sorted(found, key=lambda d: -_size_px(d.box))
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Intersection as a share of the smaller box, 0..1."""
-    width = min(a.x2, b.x2) - max(a.x1, b.x1)
-    height = min(a.y2, b.y2) - max(a.y1, b.y1)
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / min(a.width * a.height, b.width * b.height)
+def _detect_at(detector: Detector, photo: Image, side_px: int) -> list[Detection]:
+    small, _ = shrink_for_detection(photo, side_px)
+    sx, sy = photo.shape[1] / small.shape[1], photo.shape[0] / small.shape[0]
+    return [d.scaled(sx, sy) for d in detector.detect([small], min_score=MIN_SCORE)[0]]
+
+
+def _detect_bordered(detector: Detector, photo: Image) -> list[Detection]:
+    """A face that fills the picture to its edges is found once there is something around it."""
+    small, scale = shrink_for_detection(photo, 320)
+    border = max(small.shape[:2]) // 2
+    padded = cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_CONSTANT)
+    found = detector.detect([np.asarray(padded, dtype=np.uint8)], min_score=MIN_SCORE)[0]
+    return [_moved(d, -border).scaled(1 / scale, 1 / scale) for d in found]
+
+
+def largest_landmarks(detector: Detector, photo: Image) -> Landmarks | None:
+    """Five points of the photo's largest face, refined; None where none is found."""
+    found = [d for d in _detect(detector, photo) if d.landmarks is not None]
+    return refine_landmarks(detector, photo, found[0]) if found else None
 
 
 def _only(detections: Sequence[Detection], origin: str) -> Detection:

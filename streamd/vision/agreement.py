@@ -14,22 +14,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.errors import ModelError
-from streamd.vision.onnx import Session, open_session
+from streamd.vision.haar import read_cascade
+from streamd.vision.onnx import Session, open_bundle, open_session
 
 Array = NDArray[np.float32]
 
 _TOLERANCE = 1e-4
 """Absolute and relative. Different orders of summation differ by some 1e-6."""
-_YUNET_SIZES = ((256, 320), (96, 160))
+_FREE_SIZES = ((256, 320), (96, 160))
 """Heights and widths: two, so that a size baked into the graph shows."""
 
 
 def check_yunet(prepared: Path, originals: Sequence[Path]) -> None:
     """Compare all twelve heads at two sizes, and a batch with its single pictures. Raises ModelError."""
+    _check_any_size(prepared, originals)
+
+
+def check_centerface(prepared: Path, originals: Sequence[Path]) -> None:
+    """Compare the four maps at two sizes, and a batch with its single pictures. Raises ModelError."""
+    _check_any_size(prepared, originals)
+
+
+def check_cascade(prepared: Path, originals: Sequence[Path]) -> None:
+    """A cascade need only be one that OpenCV reads. Raises ModelError."""
+    read_cascade(prepared)
+
+
+def check_bundle(prepared: Path, originals: Sequence[Path]) -> None:
+    """Each network of a bundle can be opened. Raises ModelError."""
+    open_bundle(prepared, device="cpu")
+
+
+def _check_any_size(prepared: Path, originals: Sequence[Path]) -> None:
     session = open_session(prepared, device="cpu")
     names = list(session.outputs)
-    net = _read_net(originals[0])
-    for height, width in _YUNET_SIZES:
+    (fed,) = session.inputs
+    for height, width in _FREE_SIZES:
+        net = _read_net(originals[0])  # OpenCV's own does not bear a change of size with every graph
         blob = noise(2, height, width)
         expected = {name: [] for name in names}  # type: dict[str, list[Array]]
         for row in blob:
@@ -37,7 +58,7 @@ def check_yunet(prepared: Path, originals: Sequence[Path]) -> None:
             for name, value in zip(names, net.forward(names), strict=True):
                 expected[name].append(np.asarray(value, np.float32))
         wanted = {name: np.concatenate(values) for name, values in expected.items()}
-        _compare(prepared, session.run({"input": blob}), wanted)
+        _compare(prepared, session.run({fed: blob}), wanted)
 
 
 def check_sface(prepared: Path, originals: Sequence[Path]) -> None:

@@ -10,7 +10,7 @@ from streamd.vision.catalog import ModelInput
 
 
 def to_blob(pictures: NDArray[np.uint8], spec: ModelInput) -> NDArray[np.float32]:
-    """``(pixel - mean) * scale`` in the model's colour order, shape (n, 3, h, w).
+    """``(pixel - mean) * scale`` in the model's colour order, shape (n, 3, h, w), or (n, h, w, 3) for layout NHWC.
 
     Args:
         pictures: BGR, shape (n, h, w, 3).
@@ -23,8 +23,21 @@ def to_blob(pictures: NDArray[np.uint8], spec: ModelInput) -> NDArray[np.float32
         planes = cv2.split(picture)
         for channel, plane in zip(row, planes[::-1] if spec.colour == "rgb" else planes, strict=True):
             channel[:] = plane
+    if spec.standardise:
+        return _laid_out(_standardised(blob), spec)
     if any(spec.mean):
         blob -= np.array(spec.mean, np.float32).reshape(1, 3, 1, 1)
     if spec.scale != 1:
         blob *= np.float32(spec.scale)
-    return blob
+    return _laid_out(blob, spec)
+
+
+def _standardised(blob: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each picture to mean 0 and standard deviation 1 (at least 1/sqrt(n) of n values, as TensorFlow has it)."""
+    axes, least = (1, 2, 3), 1 / np.sqrt(blob[0].size) if len(blob) else 1.0
+    mean, std = blob.mean(axis=axes, keepdims=True), blob.std(axis=axes, keepdims=True)
+    return np.asarray((blob - mean) / np.maximum(std, least), np.float32)
+
+
+def _laid_out(blob: NDArray[np.float32], spec: ModelInput) -> NDArray[np.float32]:
+    return np.ascontiguousarray(blob.transpose(0, 2, 3, 1)) if spec.layout == "NHWC" else blob

@@ -55,12 +55,14 @@ class ModelInput(_Part):
     size: tuple[Positive, Positive] | None
     """Width and height; null where the model takes any multiple of ``stride``."""
     stride: Positive = 1
-    layout: Literal["NCHW"] = "NCHW"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
     colour: Literal["bgr", "rgb"]
     """Order of the channels."""
     mean: Triple = (0.0, 0.0, 0.0)
     """Per channel, in the order of ``colour``, in units of 0..255."""
     scale: Annotated[float, Field(gt=0)] = 1.0
+    standardise: bool = False
+    """Instead of ``mean`` and ``scale``: each picture by its own mean and standard deviation."""
 
 
 class NormalSpread(_Part):
@@ -97,6 +99,34 @@ class MeasuredScores(ScoreStatistics):
         return ScoreStatistics.model(self, self.grey.model() if self.grey else grey)
 
 
+class AnchorHeads(_Part):
+    """The heads of an anchor-based detector: which output is what, and where the anchors lie."""
+
+    strides: Annotated[tuple[Positive, ...], Field(min_length=1)]
+    """Pixels per cell of each head."""
+    scores: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Outputs with the scores: one per stride (scrfd), or one for all (retinaface: background, face)."""
+    boxes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Outputs with the boxes, in the same order."""
+    points: tuple[str, ...] = ()
+    """Outputs with the landmarks, in the same order; empty where there are none."""
+    per_cell: Positive = 2
+    """scrfd: anchors on each cell."""
+    sizes_px: tuple[tuple[Positive, ...], ...] = ()
+    """retinaface: sides of the prior boxes of each stride."""
+    variances: tuple[float, float] = (0.1, 0.2)
+    """retinaface: factors of offsets and of sizes."""
+
+    @model_validator(mode="after")
+    def _heads_agree(self) -> AnchorHeads:
+        heads = len(self.scores)
+        if len(self.boxes) != heads or (self.points and len(self.points) != heads):
+            raise ValueError("scores, boxes and points must name as many outputs each")
+        if heads not in (1, len(self.strides)) or (self.sizes_px and len(self.sizes_px) != len(self.strides)):
+            raise ValueError("outputs and sizes_px must be one per stride (or one output for all)")
+        return self
+
+
 class Certainty(_Part):
     """How the length of a vector, before it is made a unit one, tells what the network made of the face."""
 
@@ -118,17 +148,25 @@ class Manifest(_Part):
     """Page of the people who made it."""
     files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
     """The first one's hash names the weights."""
-    prepared: Literal["yunet", "sface", "ssd", "as_is"] = "as_is"
+    prepared: Literal["yunet", "sface", "ssd", "centerface", "cascade", "bundle", "as_is"] = "as_is"
     """Recipe by which the fetched files become the ONNX file that runs."""
     input: ModelInput
-    decoding: Literal["yunet", "ssd", "embedding"]
+    decoding: Literal["yunet", "ssd", "centerface", "mtcnn", "haar", "retinaface", "scrfd", "embedding"]
     """How the outputs are read."""
     landmarks: bool = False
     """Detector: whether it gives five landmarks."""
+    anchors: AnchorHeads | None = None
+    """Detector of the families retinaface and scrfd: its heads."""
     threshold: Similarity
     """Detector: least score. Embedder: similarity at which one view is believed in a small gallery."""
     dim: Positive | None = None
     """Embedder: length of its vectors."""
+    zoom: Annotated[float, Field(gt=0.2, lt=3)] = 1.0
+    """Embedder: how much larger the face lies in its chip than in ArcFace's, relative to the shorter side."""
+    accept_license: str | None = None
+    """A restriction that the user must accept before the model is used, like ``non-commercial``."""
+    accepted: bool = False
+    """Whether the user has: ``streamd models import --accept-license``."""
     pair_threshold: Similarity | None = None
     """Embedder: similarity at which two photographs show the same person, with nobody else in question."""
     scores: MeasuredScores | None = None
@@ -143,11 +181,20 @@ class Manifest(_Part):
             raise ValueError(f"kind '{self.kind}' cannot have decoding '{self.decoding}'")
         if embedder != (self.dim is not None):
             raise ValueError("an embedder has a dim, a detector has none")
-        if embedder and self.input.size != (112, 112):
-            raise ValueError("input.size: an embedder takes aligned faces of [112, 112]")
+        if embedder and self.input.size is None:
+            raise ValueError("input.size: an embedder takes aligned faces of one size")
+        if (self.decoding in ("retinaface", "scrfd")) != (self.anchors is not None):
+            raise ValueError("anchors: needed by decoding 'retinaface' and 'scrfd', and by no other")
+        if self.anchors is not None and self.landmarks != bool(self.anchors.points):
+            raise ValueError("landmarks: true where anchors.points names outputs, else false")
         if self.decoding == "ssd" and self.input.size is None:
             raise ValueError("input.size: decoding 'ssd' needs a size")
         return self
+
+    @property
+    def prepared_name(self) -> str:
+        """File name of the form that runs."""
+        return self.name + {"cascade": ".xml", "bundle": ".zip"}.get(self.prepared, ".onnx")
 
     @property
     def score_model(self) -> ScoreModel:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.domain import Bgr, Box, Picture, Yuv420
-from streamd.vision.geometry import CHIP_PX, Affine, corners_of_chip, similarity_to_chip, warp
+from streamd.vision.geometry import ARCFACE, Affine, Alignment, corners_of_chip, similarity_to_chip, warp
 
 if TYPE_CHECKING:
     from streamd.domain import Image, Landmarks
@@ -39,8 +39,8 @@ class _Region:
         return self.x2 - self.x1, self.y2 - self.y1
 
 
-def cut_chip(picture: Picture, landmarks: Landmarks) -> Image:
-    """The aligned face, BGR, shape (112, 112, 3); black beyond the picture's edge.
+def cut_chip(picture: Picture, landmarks: Landmarks, alignment: Alignment = ARCFACE) -> Image:
+    """The aligned face, BGR, shape (height, width, 3) of the alignment; black beyond the picture's edge.
 
     A face much larger than the chip is averaged down first: bilinear interpolation alone would pick
     single pixels and turn fine texture into noise.
@@ -48,20 +48,23 @@ def cut_chip(picture: Picture, landmarks: Landmarks) -> Image:
     Args:
         picture: Full resolution.
         landmarks: Five points in the picture's pixels.
+        alignment: How the face is to lie.
 
     Raises:
         ValueError: the landmarks coincide, or are not numbers.
     """
-    to_chip = similarity_to_chip(landmarks)
-    corners = corners_of_chip(to_chip)
+    to_chip, chip_size = similarity_to_chip(landmarks), (alignment.width, alignment.height)
+    if alignment != ARCFACE:
+        to_chip = (alignment.from_arcface() @ np.vstack([to_chip, [0, 0, 1]]))[:2]
+    corners = corners_of_chip(to_chip, chip_size)
     region = _region(picture.size, Box(*corners.min(axis=0), *corners.max(axis=0)))
     if region.empty:
-        return np.zeros((CHIP_PX, CHIP_PX, 3), np.uint8)
+        return np.zeros((alignment.height, alignment.width, 3), np.uint8)
     width, height = region.size
     shrink = max(1, math.floor(1 / math.hypot(to_chip[0, 0], to_chip[1, 0])))
     size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
     pixels = _convert(picture, region, size)
-    return warp(pixels, to_chip @ _from_region(region, size))
+    return warp(pixels, to_chip @ _from_region(region, size), chip_size)
 
 
 def crop_bgr(picture: Picture, box: Box) -> Image:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.domain import Box, Detection
-from streamd.vision.geometry import suppress
+from streamd.vision.catalog import ModelInput
+from streamd.vision.geometry import letterbox, pad_to_multiple, suppress
 
 _T = TypeVar("_T")
 
@@ -44,6 +45,27 @@ class Candidates:
         x1, y1, x2, y2 = (float(value) for value in self.boxes[index])
         points = None if self.landmarks is None else self.landmarks[index].copy()
         return Detection(Box(x1, y1, x2, y2), float(self.scores[index]), points)
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An image as a detector of fixed or strided input takes it."""
+
+    canvas: NDArray[np.uint8]
+    """BGR, shape (h, w, 3)."""
+    scale: float
+
+    def undo(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Canvas pixels to image pixels, any shape."""
+        return np.asarray(points / np.float32(self.scale), np.float32)
+
+
+def fit(image: NDArray[np.uint8], spec: ModelInput) -> Fitted:
+    """Letterbox into a fixed input, or pad to the stride of a free one; never stretched."""
+    if spec.size is None:
+        return Fitted(pad_to_multiple(image, spec.stride), 1.0)
+    canvas, letterboxed = letterbox(image, width=spec.size[0], height=spec.size[1])
+    return Fitted(canvas, letterboxed.scale)
 
 
 def by_size(

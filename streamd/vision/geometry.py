@@ -10,6 +10,31 @@ from numpy.typing import NDArray
 
 CHIP_PX = 112
 
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """How a face lies in a chip: as in ArcFace's, scaled to another size and, about its centre, zoomed."""
+
+    width: int = CHIP_PX
+    height: int = CHIP_PX
+    zoom: float = 1.0
+    """Above 1 the face fills more of the chip than in ArcFace's."""
+
+    def from_arcface(self) -> Affine:
+        """ArcFace's chip of 112 x 112 to this one, shape (3, 3)."""
+        factor = self.zoom * min(self.width, self.height) / CHIP_PX
+        middle = CHIP_PX / 2
+        return np.array(
+            [
+                [factor, 0, self.width / 2 - factor * middle],
+                [0, factor, self.height / 2 - factor * middle],
+                [0, 0, 1],
+            ]
+        )
+
+
+ARCFACE = Alignment()
+
 TEMPLATE: NDArray[np.float32] = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
     np.float32,
@@ -67,15 +92,16 @@ def align(image: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[n
     return warp(image, similarity_to_chip(landmarks))
 
 
-def warp(image: NDArray[np.uint8], to_chip: Affine) -> NDArray[np.uint8]:
-    """The chip that ``to_chip`` maps from ``image``, bilinear."""
-    return np.asarray(cv2.warpAffine(image, to_chip, (CHIP_PX, CHIP_PX), flags=cv2.INTER_LINEAR), np.uint8)
+def warp(image: NDArray[np.uint8], to_chip: Affine, size: tuple[int, int] = (CHIP_PX, CHIP_PX)) -> NDArray[np.uint8]:
+    """The chip of this width and height that ``to_chip`` maps from ``image``, bilinear."""
+    return np.asarray(cv2.warpAffine(image, to_chip, size, flags=cv2.INTER_LINEAR), np.uint8)
 
 
-def corners_of_chip(to_chip: Affine) -> NDArray[np.float64]:
-    """The chip's four corners in the picture, shape (4, 2)."""
+def corners_of_chip(to_chip: Affine, size: tuple[int, int] = (CHIP_PX, CHIP_PX)) -> NDArray[np.float64]:
+    """The corners of a chip of this width and height in the picture, shape (4, 2)."""
     inverse = cv2.invertAffineTransform(to_chip)
-    corners = np.array([[0, 0, 1], [CHIP_PX, 0, 1], [0, CHIP_PX, 1], [CHIP_PX, CHIP_PX, 1]], np.float64)
+    width, height = size
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
     return np.asarray(corners @ inverse.T, np.float64)
 
 

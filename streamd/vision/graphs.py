@@ -93,6 +93,14 @@ def make_batch_dynamic(model: onnx.ModelProto, *, size_too: bool = False) -> Non
     set_weights(graph, weights)
 
 
+def make_size_free(model: onnx.ModelProto) -> None:
+    """Let every input and output of four dimensions have any batch, height and width."""
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        for place, name in ((0, "n"), (2, f"{value.name}_h"), (3, f"{value.name}_w")):
+            dims[place].dim_param = name
+
+
 def split_prelu(model: onnx.ModelProto) -> None:
     """Write each PRelu as ``a * x + (1 - a) * relu(x)``, with the factors as 1 x 1 depthwise convolutions.
 

@@ -9,17 +9,29 @@ from typing import TypedDict, Unpack, cast
 
 from streamd.errors import ModelError
 from streamd.interfaces import Detector, Embedder
+from streamd.vision.catalog import Manifest
+from streamd.vision.centerface import CenterFace
 from streamd.vision.embedding import OnnxEmbedder
+from streamd.vision.haar import Haar
 from streamd.vision.landmarks import WithLandmarks
 from streamd.vision.modelstore import ModelStore
-from streamd.vision.onnx import Session, open_session
+from streamd.vision.mtcnn import Mtcnn
+from streamd.vision.onnx import Session, open_bundle, open_session
+from streamd.vision.retinaface import RetinaFace
+from streamd.vision.scrfd import Scrfd
 from streamd.vision.ssd import Ssd
 from streamd.vision.yunet import YuNet
 
 LANDMARK_MODEL = "yunet"
 """Gives points to detectors that have none."""
 
-_DETECTORS: dict[str, Callable[..., Detector]] = {"yunet": YuNet, "ssd": Ssd}
+_DETECTORS: dict[str, Callable[..., Detector]] = {
+    "yunet": YuNet,
+    "ssd": Ssd,
+    "centerface": CenterFace,
+    "retinaface": RetinaFace,
+    "scrfd": Scrfd,
+}
 """By the manifest's ``decoding``."""
 
 
@@ -31,20 +43,21 @@ class Placement(TypedDict, total=False):
     allow_cpu: bool
 
 
-def load_detector(name: str, *, models: Path, **placement: Unpack[Placement]) -> Detector:
+def load_detector(name: str, *, models: Path, landmarks: bool = True, **placement: Unpack[Placement]) -> Detector:
     """The detector ``name``, with landmarks: where it has none of its own, YuNet finds them in its boxes.
 
     Args:
         name: A detector of the catalogue, or ``package.module:Class``, which is called with ``models`` and
             the keywords of ``Placement`` that were given.
         models: The folder of model files.
+        landmarks: False leaves a detector without landmarks as it is.
         **placement: ``device`` (``auto``, ``cpu``, ``cuda:N``), ``threads``, ``allow_cpu``.
 
     Raises:
         ModelError: the model is unknown, missing, damaged, or the device cannot be used.
     """
     detector = _detector(name, models, placement)
-    if detector.has_landmarks:
+    if detector.has_landmarks or not landmarks:
         return detector
     return WithLandmarks(detector, _detector(LANDMARK_MODEL, models, placement))
 
@@ -63,7 +76,16 @@ def _detector(name: str, models: Path, placement: Placement) -> Detector:
         return cast(Detector, _own_class(name)(models=models, **placement))
     store = ModelStore(models)
     manifest = store.manifest(name, kind="detector")
-    session = _session(store.ready(manifest), manifest.input.name, placement)
+    path = store.ready(manifest)
+    if manifest.decoding == "haar":
+        return Haar(manifest, path)
+    if manifest.decoding == "mtcnn":
+        return Mtcnn(manifest, open_bundle(path, **placement))
+    return detector_of(manifest, _session(path, manifest.input.name, placement))
+
+
+def detector_of(manifest: Manifest, session: Session) -> Detector:
+    """The detector of one network that the manifest describes."""
     return _DETECTORS[manifest.decoding](manifest, session)
 
 

@@ -1,6 +1,7 @@
 """The folder of model files: what was fetched, what was prepared from it, and whether both are intact.
 
-``sources/`` has the files as published. Beside it ``<name>.onnx`` is what runs and ``<name>.json`` says
+``sources/`` has the files as published. Beside it ``<name>.onnx`` (``.xml`` for a cascade, ``.zip`` for several
+networks) is what runs and ``<name>.json`` says
 what it was made from. ``manifests/`` may have a user's own manifests.
 """
 
@@ -59,7 +60,7 @@ class ModelStore:
         return find_manifest(name, kind=kind, own=self.manifests)
 
     def prepared(self, manifest: Manifest) -> Path:
-        return self.folder / f"{manifest.name}.onnx"
+        return self.folder / manifest.prepared_name
 
     def originals(self, manifest: Manifest) -> list[Path]:
         return [self.folder / "sources" / file.name for file in manifest.files]

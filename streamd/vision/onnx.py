@@ -7,6 +7,8 @@ when asked for its device: only the providers of the opened session are believed
 from __future__ import annotations
 
 import logging
+import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -123,6 +125,18 @@ def open_session(path: Path, *, device: str = "auto", threads: int = 1, allow_cp
     if device != "auto":
         logger.warning("%s runs on the CPU: %s cannot be used: %s", path.name, device, problem)
     return _open(path, [CPU], threads)
+
+
+def open_bundle(path: Path, *, device: str = "auto", threads: int = 1, allow_cpu: bool = False) -> dict[str, Session]:
+    """Load the networks of a bundle (a zip file of ONNX files), by name; arguments and errors as ``open_session``."""
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="streamd-") as folder:
+            paths = [Path(archive.extract(name, folder)) for name in archive.namelist()]
+            return {
+                file.name: open_session(file, device=device, threads=threads, allow_cpu=allow_cpu) for file in paths
+            }
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{path}: cannot read this bundle of networks: {error}") from error
 
 
 def _try_gpu(path: Path, device: str, threads: int) -> Session | str:

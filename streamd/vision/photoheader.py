@@ -1,13 +1,15 @@
 """The first bytes of a photo file: which kind it is, how large, and whether its end is there.
 
-Sources: ITU T.81 (JPEG markers), the PNG specification section 5, RFC 9649 (WebP), TIFF 6.0 section 2.
+Sources: ITU T.81 (JPEG markers), the PNG specification section 5, RFC 9649 (WebP).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from streamd.vision.tifftags import BITS, HEIGHT, WIDTH, orientation_of, read_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class PhotoHeader:
     supported: bool = False
     payload_at: int = 0
     """Offset of the compressed data, behind any embedded thumbnail."""
+    sequential: bool = False
+    """A JPEG that is decoded row by row, and so at a fraction of its size in a fraction of the memory."""
+    transparent: bool = False
+    """A PNG or WebP whose pixels have an alpha."""
+    orientation: int = 1
+    """Of what is ``transparent``: EXIF's, 1..8. Others are turned as they are decoded."""
 
     def complete(self, data: bytes) -> bool:
         """False where the end of the file is surely missing (decoders differ in what they make of that)."""
@@ -49,7 +57,7 @@ def _kind(parse: Callable[[bytes], PhotoHeader]) -> str:
 
 
 def _jpeg(data: bytes) -> PhotoHeader:
-    at, width, height = 2, 0, 0
+    at, width, height, sequential = 2, 0, 0, False
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             at = data.find(b"\xff", at) % (len(data) + 1)  # not found, -1: the end
@@ -61,28 +69,55 @@ def _jpeg(data: bytes) -> PhotoHeader:
         length = struct.unpack_from(">H", data, at + 2)[0]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # a frame header: SOF0..SOF15
             height, width = struct.unpack_from(">HH", data, at + 5)
+            sequential = marker in (0xC0, 0xC1)
         if marker == 0xDA:  # the scan begins
-            return PhotoHeader("jpeg", width, height, supported=True, payload_at=at + 2 + length)
+            return PhotoHeader("jpeg", width, height, supported=True, payload_at=at + 2 + length, sequential=sequential)
         at += 2 + max(2, length)
     return PhotoHeader("jpeg", width, height, supported=True, payload_at=len(data))
 
 
 def _png(data: bytes) -> PhotoHeader:
     width, height = struct.unpack_from(">II", data, 16)
-    return PhotoHeader("png", width, height, supported=True)
+    transparent, exif = data[25] in (4, 6), b""  # grey or colour with alpha
+    for kind, body_at, length in _png_chunks(data):
+        transparent = transparent or kind == b"tRNS"
+        if kind == b"eXIf":
+            exif = data[body_at : body_at + length]
+    return PhotoHeader("png", width, height, supported=True, transparent=transparent, orientation=orientation_of(exif))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, offset and length of the body of each chunk."""
+    at = 8
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        yield data[at + 4 : at + 8], at + 8, length
+        at += 12 + length
 
 
 def _webp(data: bytes) -> PhotoHeader:
-    chunk = data[12:16]
+    chunk, transparent, exif = data[12:16], False, b""
     if chunk == b"VP8X":
         width = 1 + int.from_bytes(data[24:27], "little")
         height = 1 + int.from_bytes(data[27:30], "little")
+        transparent = bool(int.from_bytes(data[20:21]) & 0x10)
+        exif = next((data[at : at + length] for kind, at, length in _riff_chunks(data) if kind == b"EXIF"), b"")
     elif chunk == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
         width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        transparent = bool(bits >> 28 & 1)
     else:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
-    return PhotoHeader("webp", width, height, supported=True)
+    return PhotoHeader("webp", width, height, supported=True, transparent=transparent, orientation=orientation_of(exif))
+
+
+def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Type, offset and length of the body of each chunk."""
+    at = 12
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from("<I", data, at + 4)
+        yield data[at : at + 4], at + 8, length
+        at += 8 + length + length % 2
 
 
 def _bmp(data: bytes) -> PhotoHeader:
@@ -94,14 +129,11 @@ def _bmp(data: bytes) -> PhotoHeader:
 
 
 def _tiff(data: bytes) -> PhotoHeader:
-    order = "<" if data[:2] == b"II" else ">"
-    at = struct.unpack_from(order + "I", data, 4)[0]
-    sides = {256: 0, 257: 0}
-    for entry in range(struct.unpack_from(order + "H", data, at)[0]):
-        tag, form = struct.unpack_from(order + "HH", data, at + 2 + 12 * entry)
-        if tag in sides:
-            sides[tag] = struct.unpack_from(order + ("H" if form == 3 else "I"), data, at + 10 + 12 * entry)[0]
-    return PhotoHeader("tiff", sides[256], sides[257], supported=True)
+    tags = read_tags(data)
+    bits = tags.get(BITS, 1)
+    if bits > 16:
+        return PhotoHeader(f"a tiff of {bits} bits per sample")
+    return PhotoHeader("tiff", tags.get(WIDTH, 0), tags.get(HEIGHT, 0), supported=True)
 
 
 _PARSERS: tuple[tuple[bytes, int, Callable[[bytes], PhotoHeader]], ...] = (
@@ -125,6 +157,9 @@ _OTHERS: tuple[tuple[bytes, int, str], ...] = (
     (b"II+\0", 0, "a bigtiff"),
     (b"MM\0+", 0, "a bigtiff"),
     (b"<svg", 0, "an svg"),
+    (b"\0\0\0\x0cjP  ", 0, "a jpeg 2000 file"),
+    (b"\0\0\0\x0cJXL ", 0, "a jpeg xl file"),
+    (b"\xff\x0a", 0, "a jpeg xl file"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from streamd.errors import ModelError
 from streamd.vision import agreement
-from streamd.vision.graphs import fold_constants, make_batch_dynamic, split_prelu
+from streamd.vision.graphs import fold_constants, make_batch_dynamic, make_size_free, split_prelu
 from streamd.vision.ssd_graph import ssd_from_caffe
 
 
@@ -70,6 +71,20 @@ def _build_ssd(originals: Sequence[Path], target: Path) -> None:
     _save(ssd_from_caffe(originals[0].read_bytes(), originals[1].read_text(encoding="utf-8")), target)
 
 
+def _build_centerface(originals: Sequence[Path], target: Path) -> None:
+    model = onnx.load(originals[0])
+    fold_constants(model)
+    make_size_free(model)
+    _save(model, target)
+
+
+def _bundle(originals: Sequence[Path], target: Path) -> None:
+    """Several networks in one file, so that one hash stands for all of them."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for path in originals:
+            archive.writestr(zipfile.ZipInfo(path.stem), path.read_bytes())
+
+
 def _copy(originals: Sequence[Path], target: Path) -> None:
     shutil.copyfile(originals[0], target)
 
@@ -83,5 +98,8 @@ RECIPES: Mapping[str, _Recipe] = {
     "yunet": _Recipe(_build_yunet, agreement.check_yunet),
     "sface": _Recipe(_build_sface, agreement.check_sface),
     "ssd": _Recipe(_build_ssd, agreement.check_ssd),
+    "centerface": _Recipe(_build_centerface, agreement.check_centerface),
+    "cascade": _Recipe(_copy, agreement.check_cascade),
+    "bundle": _Recipe(_bundle, agreement.check_bundle),
     "as_is": _Recipe(_copy, agreement.check_loads),
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tracemalloc
@@ -10,8 +11,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from streamd.errors import PhotoRefused
+from streamd.vision import photos
 from streamd.vision.photoheader import read_header
 from streamd.vision.photos import decode_photo, read_photo, shrink_for_detection
 
@@ -25,7 +28,7 @@ def picture(height: int = 90, width: int = 120) -> Array:
     return np.dstack(channels).astype(np.uint8)
 
 
-def encoded(image: NDArray[np.uint8] | NDArray[np.uint16], suffix: str, *params: int) -> bytes:
+def encoded(image: NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32], suffix: str, *params: int) -> bytes:
     ok, data = cv2.imencode(suffix, image, list(params))
     assert ok
     return bytes(data.tobytes())
@@ -40,10 +43,32 @@ def png_claiming(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def with_exif_orientation(jpeg: bytes, orientation: int) -> bytes:
-    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
-    body = b"Exif\0\0MM\0*" + struct.pack(">I", 8) + struct.pack(">H", 1) + entry + struct.pack(">I", 0)
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+def as_a_camera_stores_it(image: Array, orientation: int) -> Array:
+    """The rows as they lie in the file of a photo that is to be shown as ``image`` (EXIF 2.3, table of tag 274)."""
+    stored = {
+        1: image,
+        2: image[:, ::-1],
+        3: image[::-1, ::-1],
+        4: image[::-1],
+        5: image.swapaxes(0, 1),
+        6: image.swapaxes(0, 1)[::-1],
+        7: image.swapaxes(0, 1)[::-1, ::-1],
+        8: image.swapaxes(0, 1)[:, ::-1],
+    }
+    return np.ascontiguousarray(stored[orientation])
+
+
+def saved(image: Array, kind: str, *, orientation: int = 1, alpha: Array | bool = False) -> bytes:
+    """A file of this kind; an ``alpha`` of True is opaque."""
+    channels = [image[..., ::-1]]
+    if alpha is not False:
+        channels.append(np.full(image.shape[:2], 255, np.uint8) if alpha is True else alpha)
+    exif = Image.Exif()
+    exif[274] = orientation
+    file = io.BytesIO()
+    options: dict[str, object] = {"lossless": True} if kind == "WEBP" else {"quality": 95} if kind == "JPEG" else {}
+    Image.fromarray(np.dstack(channels)).save(file, kind, exif=exif, **options)
+    return file.getvalue()
 
 
 def open_files() -> int:
@@ -75,13 +100,34 @@ def test_colours_are_in_blue_green_red_order() -> None:
     assert decode_photo(encoded(image, ".png"))[20, 20].tolist() == [0, 0, 200]
 
 
-@pytest.mark.parametrize(("orientation", "turn"), [(3, cv2.ROTATE_180), (6, cv2.ROTATE_90_CLOCKWISE)])
-def test_a_photo_taken_sideways_stands_upright(orientation: int, turn: int) -> None:
-    image = picture()
-    decoded = decode_photo(with_exif_orientation(encoded(image, ".jpg"), orientation))
-    upright = cv2.rotate(image, turn)
-    assert decoded.shape == upright.shape
-    assert np.abs(decoded.astype(int) - upright).mean() < 4
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("kind", "alpha"),
+    [("JPEG", False), *((kind, alpha) for kind in ("PNG", "WEBP", "TIFF") for alpha in (False, True))],
+)
+def test_a_photo_taken_sideways_stands_upright(kind: str, orientation: int, alpha: bool) -> None:
+    stored = as_a_camera_stores_it(picture(), orientation)
+    decoded = decode_photo(saved(stored, kind, orientation=orientation, alpha=alpha))
+    assert decoded.shape == picture().shape
+    assert np.abs(decoded.astype(int) - picture()).mean() < 4
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_an_impossible_orientation_leaves_the_photo_as_it_is(alpha: bool) -> None:
+    assert np.array_equal(decode_photo(saved(picture(), "PNG", orientation=77, alpha=alpha)), picture())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_printers_colours_do_not_come_out_negative(kind: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture()[..., ::-1]).convert("CMYK").save(file, kind)
+    assert np.abs(decode_photo(file.getvalue()).astype(int) - picture()).mean() < 4
+
+
+def test_the_colours_of_a_palette_are_seen() -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture()[..., ::-1]).quantize(256).save(file, "PNG")
+    assert np.abs(decode_photo(file.getvalue()).astype(int) - picture()).mean() < 12
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
@@ -98,10 +144,21 @@ def test_grey_photos_get_three_channels() -> None:
     assert np.array_equal(decoded, np.dstack([grey] * 3))
 
 
-def test_transparency_is_dropped() -> None:
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_what_nobody_sees_becomes_black(kind: str) -> None:
     image = picture()
-    half = np.full((*image.shape[:2], 1), 128, np.uint8)
-    assert np.array_equal(decode_photo(encoded(np.dstack([image, half]), ".png")), image)
+    alpha = np.full(image.shape[:2], 255, np.uint8)
+    alpha[:, :60] = 0
+    decoded = decode_photo(saved(image, kind, alpha=alpha))
+    assert not decoded[:, :58].any()
+    assert np.abs(decoded[:, 62:].astype(int) - image[:, 62:]).mean() < 1
+
+
+def test_half_transparent_is_half_as_bright_also_in_sixteen_bits() -> None:
+    image = np.dstack([picture(), np.full((90, 120), 128, np.uint8)])
+    for stored in (image, image.astype(np.uint16) * 257):
+        decoded = decode_photo(encoded(stored, ".png"))
+        assert np.abs(decoded.astype(int) - picture() / 2).max() <= 2
 
 
 def test_of_an_animation_the_first_picture_is_taken() -> None:
@@ -148,6 +205,19 @@ def test_a_huge_photo_is_refused_before_it_is_decoded() -> None:
     assert peak < 1_000_000
 
 
+def test_a_telephones_photo_above_the_limit_comes_at_half_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MAX_PIXELS", 90 * 120 // 4)
+    decoded = decode_photo(saved(picture(), "JPEG", orientation=6))
+    assert decoded.shape == (60, 45, 3)
+    upright = cv2.resize(cv2.rotate(picture(), cv2.ROTATE_90_CLOCKWISE), (45, 60), interpolation=cv2.INTER_AREA)
+    assert np.abs(decoded.astype(int) - upright).mean() < 4
+
+
+def test_a_huge_jpeg_that_cannot_be_decoded_by_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "MAX_PIXELS", 90 * 120 // 4)
+    assert "120 x 90 pixels" in refusal(encoded(picture(), ".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1))
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -156,6 +226,7 @@ def test_a_huge_photo_is_refused_before_it_is_decoded() -> None:
         (b"\0\0\0\x18ftypheic....", "a heic file is not a photo"),
         ("just some words, grüezi\n".encode(), "text is not a photo"),
         (os.urandom(16).replace(b"\xff", b"\0") + b"\x80\xfe" * 200, "this file is not a photo"),
+        (encoded(np.ones((4, 4), np.float32), ".tiff"), "a tiff of 32 bits per sample"),
         (b"\xff\xd8\xff", "damaged jpeg"),
         (b"\x89PNG\r\n\x1a\n", "damaged png"),
         (b"II*\0", "damaged tiff"),
