@@ -69,12 +69,19 @@ class Accuracy:
             "pairs": len(self.pairs),
             "ms_per_image": round(self.ms_per_image, 1),
             "images": self.images,
+            "accuracy_found": round(self._accuracy_found(), 5),
             "auc": round(rates.area_under(genuine, impostor), 6),
         }
         for far in FARS.values():
             body[f"threshold_at_far_{_short(far)}"] = _finite(rates.threshold_at_far(impostor, far))
         body["stated"] = [self._stated(model, far) for far in FARS.values()]
         return body
+
+    def _accuracy_found(self) -> float:
+        """Ten-fold accuracy over the pairs with a face on both photos."""
+        found = self.scores > NO_FACE
+        same = self.same[found]
+        return rates.folded_accuracy(self.scores[found], same, rates.assign_folds(same)).accuracy if len(same) else 0.0
 
     def _stated(self, model: ScoreModel, far: float) -> dict[str, Any]:
         """What the threshold that the product derives from a stated rate does on these pairs."""

@@ -17,6 +17,7 @@ from streamd.errors import PhotoRefused
 from streamd.interfaces import Detector, Embedder, embed_rated
 from streamd.vision.crops import cut_chip
 from streamd.vision.embedding import alignment_of
+from streamd.vision.landmarks import landmark_detector
 from streamd.vision.photos import shrink_for_detection
 from streamd.vision.quality import assess, with_confidence
 from streamd.vision.refining import cut_outs, mean_direction, refine_landmarks
@@ -69,7 +70,7 @@ class PhotoExaminer:
         for detection in detections:
             if detection.landmarks is None:
                 continue
-            landmarks = refine_landmarks(self._detector, photo, detection)
+            landmarks = refine_landmarks(landmark_detector(self._detector), photo, detection)
             refined = Detection(detection.box, detection.score, landmarks)
             chip = cut_chip(Bgr(photo), landmarks)
             vector, confidence = self._vector(photo, landmarks)
@@ -113,7 +114,7 @@ def _detect_bordered(detector: Detector, photo: Image) -> list[Detection]:
 def largest_landmarks(detector: Detector, photo: Image) -> Landmarks | None:
     """Five points of the photo's largest face, refined; None where none is found."""
     found = [d for d in _detect(detector, photo) if d.landmarks is not None]
-    return refine_landmarks(detector, photo, found[0]) if found else None
+    return refine_landmarks(landmark_detector(detector), photo, found[0]) if found else None
 
 
 def _only(detections: Sequence[Detection], origin: str) -> Detection:

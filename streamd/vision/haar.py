@@ -19,8 +19,9 @@ _SCALE_STEP = 1.1
 _LEAST_NEIGHBOURS = 3
 _SMALLEST_PX = 20
 """The cascade was trained at this size."""
-_EVEN_WEIGHT, _WEIGHT_SCALE = 1.0, 1.5
-"""Level weight at which the score is 0.5, and how fast it grows."""
+_EVEN_WEIGHT, _WEIGHT_SCALE = 54.9, 0.5
+"""Level weight at which the score is 0.5, and how fast it grows; of the cascade ``alt2``. Of 100 faces that it found in
+labelled photographs the weights were 54.8 to 57.4 (median 56.4), of 8 mistakes 55.0 to 55.7."""
 
 
 class Haar:

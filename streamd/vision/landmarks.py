@@ -44,6 +44,11 @@ class WithLandmarks:
         return [[_with_points(d, next(candidates)) for d in row] for row in found]
 
 
+def landmark_detector(detector: Detector) -> Detector:
+    """Whoever finds the landmarks: the detector itself, or the one that looks at its boxes."""
+    return detector._points if isinstance(detector, WithLandmarks) else detector
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """One box, enlarged, fitted into a square."""

@@ -83,7 +83,7 @@ def assess(detection: Detection, chip: Image, frame_size: tuple[int, int], min_f
         inside=_inside(detection, frame_size),
     )
     reason = _reason(quality, mean, contrast, min_face_px)
-    return replace(quality, score=_combine(quality), reason=reason)
+    return replace(quality, score=combined(quality, None), reason=reason)
 
 
 def with_confidence(quality: Quality, confidence: float | None) -> Quality:
@@ -97,7 +97,7 @@ def with_confidence(quality: Quality, confidence: float | None) -> Quality:
         return quality
     sure = replace(quality, confidence=confidence)
     reason = quality.reason or ("unclear" if confidence < _UNCLEAR else None)
-    return replace(sure, score=_combine(sure), reason=reason)
+    return replace(sure, score=combined(sure, confidence), reason=reason)
 
 
 def _reason(quality: Quality, mean: float, contrast: float, min_face_px: float) -> str | None:
@@ -198,8 +198,13 @@ def _inside(detection: Detection, frame_size: tuple[int, int]) -> float:
     return min(1.0, inside_w * inside_h / area)
 
 
-def _combine(quality: Quality) -> float:
-    """The weighted geometric mean: one part near nothing makes the whole worth little."""
+def combined(quality: Quality, confidence: float | None) -> float:
+    """The weighted geometric mean of the parts: one near nothing makes the whole worth little.
+
+    Args:
+        quality: Its parts; the ``score`` and ``confidence`` in it are not looked at.
+        confidence: The embedder's; None leaves it out.
+    """
     parts = {
         "detector": _ramp(quality.detector, _NO_DETECTION, _SURE_DETECTION),
         "sharpness": quality.sharpness,
@@ -208,8 +213,8 @@ def _combine(quality: Quality) -> float:
         "eyes": _ramp(quality.eyes_px, _NO_EYES_PX, _GOOD_EYES_PX) if quality.eyes_px else 0.5,
     }
     weighted = [(parts[name], weight) for name, weight in _WEIGHTS.items()]
-    if quality.confidence is not None:
-        weighted.append((quality.confidence, _CONFIDENCE_WEIGHT))
+    if confidence is not None:
+        weighted.append((confidence, _CONFIDENCE_WEIGHT))
     total = sum(weight for _, weight in weighted)
     return math.prod(math.pow(max(_LEAST_PART, part), weight / total) for part, weight in weighted)
 

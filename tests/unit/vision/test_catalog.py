@@ -61,7 +61,7 @@ def test_a_users_manifest_joins_the_catalogue(tmp_path: Path) -> None:
         ("threshold: 0.4", "threshold: 4", "threshold"),
         ("threshold: 0.4", "threshold: 0.4\ncolour: blue", "colour"),
         ("colour: rgb", "colour: gbr", "input.colour"),
-        ("size: [112, 112]", "size: [96, 112]", "input.size"),
+        ("size: [112, 112]", "size: [0, 112]", "input.size.0"),
         ('sha256: "00', 'sha256: "0', "files.0.sha256"),
         ("[{file: /models/tiny.onnx}]", "[]", "files.0.sources"),
         ("[{file: /models/tiny.onnx}]", "[{path: /models/tiny.onnx}]", "files.0.sources"),

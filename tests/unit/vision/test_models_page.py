@@ -24,4 +24,4 @@ def test_the_example_is_a_manifest_with_every_key(tmp_path: Path) -> None:
     read_manifest(path)
     for part in (Manifest, ModelFile, ModelInput):
         for key in part.model_fields:
-            assert re.search(rf"^[ -]*{key}:", example, re.MULTILINE), key
+            assert re.search(rf"^[ #-]*{key}:", example, re.MULTILINE), key

@@ -1,0 +1,121 @@
+"""Importing a user's file, on real faces; the file is the prepared SFace under another name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinymodel import write_mean_model
+
+from streamd.errors import ModelError, UsageError
+from streamd.importing import KnownFace, Request, import_model, known_faces
+from streamd.vision.loading import load_embedder
+from streamd.vision.modelstore import ModelStore
+from streamd.vision.photos import read_photo
+
+PLAIN = {"mean": [0.0, 0.0, 0.0], "scale": 1.0}
+"""What SFace is fed; the profile's own normalisation is another."""
+
+
+@pytest.fixture(scope="module")
+def faces(models_dir: Path, faces_dir: Path) -> list[KnownFace]:
+    people = {
+        "obama": ("obama.jpg", "obama2.jpg", "obama3.jpg"),
+        "biden": ("biden.jpg",),
+        "collins": ("astronaut.png",),
+    }
+    photos = {person: [read_photo(faces_dir / name) for name in names] for person, names in people.items()}
+    return known_faces(photos, models_dir)
+
+
+@pytest.fixture
+def sface(models_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copyfile(models_dir / "sface.onnx", tmp_path / "mine.onnx"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+def is_empty(store: ModelStore) -> bool:
+    return not store.folder.exists() or not any(store.folder.rglob("*.*"))
+
+
+def test_a_file_that_tells_people_apart_becomes_a_model(sface: Path, store: ModelStore, faces: list[KnownFace]) -> None:
+    manifest, said = import_model(Request(sface, "mobilefacenet", "mine", changes=PLAIN), store, faces)
+    assert manifest.dim == 128
+    assert manifest.input.name == "data"
+    assert "of different people up to" in said
+    sface.unlink()
+    embedder = load_embedder("mine", models=store.folder, device="cpu")
+    assert embedder.embed(np.zeros((1, 112, 112, 3), np.uint8)).shape == (1, 128)
+
+
+def test_a_wrong_normalisation_is_refused_and_the_right_one_named(
+    sface: Path, store: ModelStore, faces: list[KnownFace]
+) -> None:
+    with pytest.raises(ModelError, match=r"cannot tell known faces apart.*with mean 0 and scale 1 it would"):
+        import_model(Request(sface, "mobilefacenet", "mine"), store, faces)
+    assert is_empty(store)
+
+
+def test_a_network_that_sees_no_faces_is_refused_with_the_figures(
+    tmp_path: Path, store: ModelStore, faces: list[KnownFace]
+) -> None:
+    colours = write_mean_model(tmp_path / "colours.onnx")
+    with pytest.raises(ModelError, match=r"photos of one person are similar from .* of different people up to"):
+        import_model(Request(colours, "mobilefacenet", "mine"), store, faces)
+    assert is_empty(store)
+
+
+def test_the_licence_of_a_profile_must_be_accepted(sface: Path, store: ModelStore, faces: list[KnownFace]) -> None:
+    with pytest.raises(UsageError, match="--accept-license non-commercial"):
+        import_model(Request(sface, "arcface", "mine", changes=PLAIN), store, faces)
+    request = Request(sface, "arcface", "mine", accept_license="non-commercial", changes=PLAIN)
+    manifest, _ = import_model(request, store, faces)
+    assert manifest.accepted
+
+
+def test_a_name_is_taken_once_unless_forced(sface: Path, store: ModelStore, faces: list[KnownFace]) -> None:
+    request = Request(sface, "mobilefacenet", "mine", changes=PLAIN)
+    import_model(request, store, faces)
+    with pytest.raises(UsageError, match="there is a model 'mine' already"):
+        import_model(request, store, faces)
+    import_model(Request(sface, "mobilefacenet", "mine", replace=True, changes=PLAIN), store, faces)
+    with pytest.raises(UsageError, match="one of streamd's own"):
+        import_model(Request(sface, "mobilefacenet", "sface", replace=True, changes=PLAIN), store, faces)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such file"), (b"", "0 bytes cannot be an ONNX file"), (b"\x00\x01words", "cannot load this model")],
+)
+def test_what_is_no_model_is_refused_in_one_line(
+    tmp_path: Path, store: ModelStore, faces: list[KnownFace], content: bytes | None, message: str
+) -> None:
+    file = tmp_path / "file.onnx"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ModelError, match=message) as refusal:
+        import_model(Request(file, "mobilefacenet", "mine"), store, faces)
+    assert "\n" not in str(refusal.value)
+    assert is_empty(store)
+
+
+def test_another_size_than_the_profiles_is_refused(sface: Path, store: ModelStore, faces: list[KnownFace]) -> None:
+    with pytest.raises(ModelError, match=r"profile 'facenet128' feeds \?x160x160x3"):
+        import_model(Request(sface, "facenet128", "mine"), store, faces)
+
+
+def test_a_detector_that_finds_no_faces_is_refused(models_dir: Path, store: ModelStore, faces: list[KnownFace]) -> None:
+    with pytest.raises(ModelError, match="feeds"):
+        import_model(Request(models_dir / "sface.onnx", "scrfd", "mine"), store, faces)
+
+
+def test_too_few_known_faces_say_nothing(models_dir: Path, faces_dir: Path) -> None:
+    photo = read_photo(faces_dir / "biden.jpg")
+    with pytest.raises(UsageError, match="two photos of one person, and one of another"):
+        known_faces({"a": [photo], "b": [photo]}, models_dir)
