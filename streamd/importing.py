@@ -255,6 +255,9 @@ def _write(path: Path, manifest: Manifest) -> None:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yaml.safe_dump(body, file, sort_keys=False, allow_unicode=True)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)  # the daemon may be another user
         Path(name).replace(path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error

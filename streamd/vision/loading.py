@@ -22,6 +22,8 @@ from streamd.vision.scrfd import Scrfd
 from streamd.vision.ssd import Ssd
 from streamd.vision.yunet import YuNet
 
+_CLASSES = {"dlib": "streamd.vision.dlib_hog:DlibHog"}
+"""Detectors whose weights are in a library, not in a file."""
 LANDMARK_MODEL = "yunet"
 """Gives points to detectors that have none."""
 
@@ -72,6 +74,7 @@ def load_embedder(name: str, *, models: Path, **placement: Unpack[Placement]) ->
 
 
 def _detector(name: str, models: Path, placement: Placement) -> Detector:
+    name = _CLASSES.get(name, name)
     if ":" in name:
         return cast(Detector, _own_class(name)(models=models, **placement))
     store = ModelStore(models)

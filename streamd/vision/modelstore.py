@@ -70,8 +70,10 @@ class ModelStore:
         # Here, because it needs onnx and OpenCV's importers, which a running worker does not.
         from streamd.vision.prepare import prepare
 
-        if self.problem(manifest) is None:
+        if (problem := self.problem(manifest)) is None:
             return ModelState(manifest, None)
+        if manifest.accept_license is not None and not manifest.accepted:
+            raise ModelError(f"model '{manifest.name}' {problem}")
         originals = self.originals(manifest)
         for file, target in zip(manifest.files, originals, strict=True):
             fetch(file.name, sources=file.sources, sha256=file.sha256, target=target, progress=progress)
@@ -86,6 +88,10 @@ class ModelStore:
 
     def problem(self, manifest: Manifest) -> str | None:
         """Why the prepared file cannot be used, or None."""
+        if manifest.accept_license is not None and not manifest.accepted:
+            return (
+                f"is for {manifest.accept_license} use only: say 'accepted: true' in its manifest if that holds for you"
+            )
         path = self.prepared(manifest)
         if not path.is_file():
             return f"is not in {self.folder}"

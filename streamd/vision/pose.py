@@ -45,8 +45,8 @@ def pose_of(landmarks: Landmarks) -> Pose | None:
     if not (min(lengths) > 0 and math.isfinite(sum(lengths))):
         return None
     across, down = across / lengths[0], down / lengths[1]
-    towards = np.cross(across, down)
-    x, y, z = float(across[2]), float(down[2]), float(towards[2])
+    # The third of the vector product of the two: the line of sight.
+    x, y, z = float(across[2]), float(down[2]), float(across[0] * down[1] - across[1] * down[0])
     return Pose(
         yaw=math.degrees(math.atan2(x, z)),
         pitch=math.degrees(math.atan2(-y, math.hypot(x, z))),

@@ -119,3 +119,17 @@ def test_too_few_known_faces_say_nothing(models_dir: Path, faces_dir: Path) -> N
     photo = read_photo(faces_dir / "biden.jpg")
     with pytest.raises(UsageError, match="two photos of one person, and one of another"):
         known_faces({"a": [photo], "b": [photo]}, models_dir)
+
+
+def test_a_manifest_whose_terms_are_not_accepted_is_neither_pulled_nor_loaded(
+    sface: Path, store: ModelStore, faces: list[KnownFace]
+) -> None:
+    request = Request(sface, "arcface", "mine", accept_license="non-commercial", changes=PLAIN)
+    import_model(request, store, faces)
+    path = store.manifests / "mine.yaml"
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.write_text(path.read_text().replace("accepted: true\n", ""))
+    with pytest.raises(ModelError, match="for non-commercial use only"):
+        load_embedder("mine", models=store.folder, device="cpu")
+    with pytest.raises(ModelError, match="for non-commercial use only"):
+        store.pull(store.manifest("mine"))

@@ -37,8 +37,8 @@ def as_video(pictures: list[np.ndarray], crf: int) -> list[np.ndarray]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as container:
-        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    with av.open(file) as encoded:
+        return [frame.to_ndarray(format="bgr24") for frame in encoded.decode(video=0)]
 
 
 def test_a_portrait_has_colour() -> None:

@@ -12,9 +12,9 @@ PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text(encoding="ut
 
 def test_every_shipped_model_is_in_the_table_with_its_licence() -> None:
     for manifest in catalogue().values():
-        (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{manifest.name}` |")]
-        assert manifest.kind in row
-        assert manifest.licence in row
+        rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{manifest.name}` | {manifest.kind} |")]
+        assert len(rows) == 1, manifest.name
+        assert manifest.licence in rows[0]
 
 
 def test_the_example_is_a_manifest_with_every_key(tmp_path: Path) -> None:
