@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from streamd.vision.photos import SUFFIXES, read_photo
 
 if TYPE_CHECKING:
     from streamd.domain import Image
+
+
+_NO_CHIP = np.zeros((0, 0, 3), np.uint8)
 
 
 @dataclass(slots=True)
@@ -50,7 +53,8 @@ class FaceReader:
         self.seconds.append(time.perf_counter() - started_s)
         if face is None:
             self.undetected.append(path)
-        self.faces[path] = face
+        # Ten thousand chips would take half a gigabyte, and nobody looks at them.
+        self.faces[path] = None if face is None else replace(face, chip=_NO_CHIP)
 
     @property
     def ms_per_image(self) -> float:

@@ -6,8 +6,11 @@ After Grother and Tabassi, "Performance of biometric quality measures", 2007.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -15,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.bench.accuracy import Pair
-from streamd.bench.photographs import FaceReader, subject
+from streamd.bench.photographs import FaceReader, people_in, subject
 from streamd.errors import UsageError
 from streamd.gallery.examiner import PhotoExaminer
 from streamd.vision.photos import read_photo
@@ -96,6 +99,8 @@ class QualityReport:
     failed: NDArray[np.bool_]
     """Whether the comparison stayed below the threshold."""
     parts: dict[str, NDArray[np.float64]]
+    reasons: list[str | None]
+    """Why the product would refuse the damaged face."""
     undetected: int
     threshold: float
 
@@ -125,8 +130,28 @@ class QualityReport:
                 kind: round(float(self.failed[[k == kind for k in self.kinds]].mean()), 4)
                 for kind in dict.fromkeys(self.kinds)
             },
+            "refused": {kind: self._refused(kind) for kind in dict.fromkeys(self.kinds)},
             **rows,
         }
+
+    def _refused(self, kind: str) -> dict[str, float]:
+        """Share of the faces with this damage that the product would refuse, by reason."""
+        of_kind = [reason for reason, other in zip(self.reasons, self.kinds, strict=True) if other == kind]
+        counts = Counter(reason for reason in of_kind if reason is not None)
+        return {reason: round(count / len(of_kind), 4) for reason, count in counts.most_common()}
+
+
+def genuine_pairs(folder: Path) -> list[Pair]:
+    """Every two photos of one person, of ``<person>/*.jpg``.
+
+    Raises:
+        UsageError: nobody has two.
+    """
+    photos = people_in(folder).values()
+    pairs = [Pair(a, b, True) for of_one in photos for a, b in combinations(of_one, 2)]
+    if not pairs:
+        raise UsageError(f"{folder}: nobody has two photos; expected <person>/*.jpg")
+    return pairs
 
 
 def measure(pairs: Sequence[Pair], reader: FaceReader, *, threshold: float) -> QualityReport:
@@ -144,6 +169,7 @@ def measure(pairs: Sequence[Pair], reader: FaceReader, *, threshold: float) -> Q
     return QualityReport(
         kinds=[kind for kind, _, _ in damaged],
         failed=np.array([float(face.vector @ good.vector) < threshold for _, face, good in damaged]),
+        reasons=[quality.reason for quality in qualities],
         parts={name: np.array([part(quality) for quality in qualities]) for name, part in PARTS.items()},
         undetected=undetected,
         threshold=threshold,

@@ -9,6 +9,7 @@ from typing import Any
 KINDS = {
     "pipeline": "the whole daemon on N cameras of real faces",
     "detectors": "which labelled faces each detector finds, and how fast",
+    "quality": "whether the quality figure predicts errors",
     "accuracy": "how well pairs of photographs are told apart",
     "identify": "how well known people are named among strangers",
 }

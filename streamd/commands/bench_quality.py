@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_model_arguments, with_models
-from streamd.errors import ExitCode
+from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from streamd.bench.accuracy import Pair
     from streamd.bench.quality import QualityReport
 
 
@@ -18,18 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
     add_model_arguments(parser)
-    parser.add_argument("--pairs", type=Path, required=True, metavar="CSV", help="columns a,b,same")
-    parser.add_argument("--root", type=Path, required=True, metavar="DIR", help="what the paths in it are relative to")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--pairs", type=Path, metavar="CSV", help="columns a,b,same; needs --root")
+    given.add_argument("--faces", type=Path, metavar="DIR", help="<person>/*.jpg, in place of a list of pairs")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="what the paths in the CSV are relative to")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the curves")
 
 
 def run(args: argparse.Namespace) -> int:
-    from streamd.bench.accuracy import read_pairs
     from streamd.bench.photographs import FaceReader
     from streamd.bench.quality import measure
     from streamd.gallery.opening import load_photo_models
 
-    pairs = read_pairs(args.pairs, args.root)
+    pairs = _pairs(args)
     models = load_photo_models(with_models(args))
     threshold = models.embedder.scores.threshold(1e-3)
     report = measure(pairs, FaceReader(models.examiner()), threshold=threshold)
@@ -38,6 +40,17 @@ def run(args: argparse.Namespace) -> int:
     body = report.to_json()
     print(json.dumps(body, indent=2) if args.json else "\n".join(_lines(body)))
     return ExitCode.OK
+
+
+def _pairs(args: argparse.Namespace) -> list[Pair]:
+    from streamd.bench.accuracy import read_pairs
+    from streamd.bench.quality import genuine_pairs
+
+    if args.faces:
+        return genuine_pairs(args.faces)
+    if not args.root:
+        raise UsageError("--pairs needs --root, the folder that its paths are relative to")
+    return read_pairs(args.pairs, args.root)
 
 
 def _draw(path: Path, report: QualityReport) -> None:
@@ -60,4 +73,9 @@ def _lines(body: dict[str, Any]) -> list[str]:
     for part, row in body.items():
         if isinstance(row, dict) and "curve" in row:
             lines.append(f"{part:<20}" + "".join(f"{v:>8.3f}" for v in row["curve"]) + f"{row['area']:>8.3f}")
+    lines.append(f"{'damage':<26}fails   refused")
+    for kind, share in body["failed"].items():
+        reasons = body["refused"][kind]
+        why = ", ".join(f"{reason} {of_all:.2f}" for reason, of_all in reasons.items())
+        lines.append(f"{kind:<26}{share:<8.2f}{sum(reasons.values()):<7.2f} {why}".rstrip())
     return lines

@@ -103,7 +103,7 @@ def _lines(body: dict[str, Any]) -> list[str]:
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:
-    width = max(len(row["embedder"]) for row in rows) + 2
+    width = max(8, *(len(row["embedder"]) for row in rows)) + 2
     lines = [f"{'embedder':<{width}}same   similarity  distance  threshold  probability"]
     for row in rows:
         if "error" in row:

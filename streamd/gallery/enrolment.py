@@ -41,7 +41,7 @@ class PhotoResult:
     accepted: bool
     reason: str
     """``enrolled would_enroll``, or why not: ``unreadable no_face several_faces too_small blurred turned_away dark
-    bright cut_off duplicate other_person no_landmarks``."""
+    bright low_contrast cut_off unclear duplicate other_person no_landmarks``."""
     message: str
     quality: float | None = None
 

@@ -30,10 +30,12 @@ _BLURRED = 0.2
 recognised any more, half, by an eighth (62 %) nearly all."""
 _TURNED_AWAY = 0.08
 """Profiles from some 55 degrees on. One portrait in 100 is one, and is recognised by other photos all the same."""
-_DARK_LUMA, _BRIGHT_LUMA = 22.0, 225.0
-"""Means over the face, of 255. Portraits 60-190. At 25 to 35 one comparison in 70 fails, at 12 four in ten."""
-_FLAT_CONTRAST = 8.0
-"""Standard deviation of luma at which hardly a feature is left; portraits 25-70."""
+_DARK_LUMA, _BRIGHT_LUMA = 22.0, 240.0
+"""Means over the face, of 255. Portraits 60-190. At 25 to 35 one comparison in 70 fails, at 12 four in ten; at 200 to
+240 one in eight, above 245 every second."""
+_FLAT_CONTRAST = 7.0
+"""Standard deviation of luma at which hardly a feature is left. Portraits 20-70; above 7 three comparisons in 100 fail,
+at 6 to 7 one in five, below 5 every second."""
 _UNCLEAR = 0.25
 """The embedder's confidence below which a vector says nothing. SFace on portraits: 0.8-1 (99 %), in darkness or fog or
 blurred by sigma 5: 0.2-0.5."""

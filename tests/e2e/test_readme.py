@@ -119,7 +119,7 @@ def _run(mark: str, cwd: Path, env: dict[str, str]) -> subprocess.CompletedProce
 def test_the_python_example_prints_a_name(
     rtsp: RtspServer, make_daemon: MakeDaemon, obama: NDArray[np.uint8], home: dict[str, str], tmp_path: Path
 ) -> None:
-    (example,) = blocks("python")
+    (example,) = (b for b in blocks("python") if "subscribe" in b)
     with make_daemon({"door": {"url": rtsp.url("cam1")}}) as daemon:
         rtsp.show("cam1", obama)
         daemon.await_event("face.identified")
@@ -129,6 +129,19 @@ def test_the_python_example_prints_a_name(
         command = [sys.executable, "-u", "-c", script]
         printed, _ = until_line(command, ["Barack Obama"], cwd=tmp_path, env=home)
         assert "door" in printed
+
+
+def test_the_two_questions_are_answered_for_ones_own_photos(
+    home: dict[str, str], tmp_path: Path, faces_dir: Path
+) -> None:
+    (example,) = (b for b in blocks("python") if "verify" in b)
+    for name, photo in (("a", "obama"), ("b", "obama2"), ("party", "obama3")):
+        shutil.copy(faces_dir / f"{photo}.jpg", tmp_path / f"{name}.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, env=home, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("True [")
 
 
 def test_every_file_that_the_readme_points_to_exists() -> None:

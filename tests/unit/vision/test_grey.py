@@ -37,7 +37,7 @@ def as_video(pictures: list[np.ndarray], crf: int) -> list[np.ndarray]:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode())
     file.seek(0)
-    with av.open(file) as encoded:
+    with av.open(file, "r") as encoded:
         return [frame.to_ndarray(format="bgr24") for frame in encoded.decode(video=0)]
 
 

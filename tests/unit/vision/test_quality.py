@@ -91,7 +91,7 @@ def test_motion_along_a_diagonal_is_blur(mirrored: bool) -> None:
     assert sharpness(np.asarray(smeared, np.uint8)) < 0.5 * sharpness(chip()[..., 0])
 
 
-@pytest.mark.parametrize("pixels", [24, 36])
+@pytest.mark.parametrize("pixels", [16, 24])
 def test_a_small_face_enlarged_is_not_sharp(pixels: int) -> None:
     small = cv2.resize(chip()[..., 0], (pixels, pixels), interpolation=cv2.INTER_AREA)
     enlarged = cv2.resize(small, (112, 112), interpolation=cv2.INTER_CUBIC)
