@@ -50,6 +50,8 @@ class FoundFace:
     """0..1."""
     poor: str | None
     """Why the face is too poor to decide anything, if it is: ``blurred``, ``too_small`` ..."""
+    of: int = 1
+    """How many faces the photo shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def verify(
     config = config or load_config(None)
     models = _models(config)
     wanted = config.recognition.target_far if target_far is None else target_far
-    first, second = (_largest(models, photo) for photo in (a, b))
+    (first, of_first), (second, of_second) = (_largest(models, photo) for photo in (a, b))
     similarity = float(np.clip(first.vector @ second.vector, -1, 1))
     grey = first.quality.grey != second.quality.grey
     standard = Standard(
@@ -136,7 +138,7 @@ def verify(
         threshold=asked,
         probability=standard.probability(similarity, grey=grey),
         model=models.embedder.model_id,
-        faces=(_found(a, first), _found(b, second)),
+        faces=(_found(a, first, of_first), _found(b, second, of_second)),
     )
 
 
@@ -188,15 +190,15 @@ class Recogniser:
     def look(self, photo: Photo) -> Recognition:
         """Every face of a photo. Raises PhotoRefused where it cannot be read."""
         faces = self._models.examiner().all_faces(_pixels(photo))
-        return Recognition(_origin(photo), tuple(self._recognised(photo, face) for face in faces))
+        return Recognition(_origin(photo), tuple(self._recognised(photo, face, len(faces)) for face in faces))
 
-    def _recognised(self, photo: Photo, face: Face) -> RecognisedFace:
+    def _recognised(self, photo: Photo, face: Face, of: int) -> RecognisedFace:
         matches = self._gallery.search(face.vector[None], people=2, scope=self._scope)[0]
         grey = face.quality.grey
         decision: Decision = self._standard.judge(matches, grey=grey)
         best = decision.best
         return RecognisedFace(
-            face=_found(photo, face),
+            face=_found(photo, face, of),
             verdict=decision.verdict,
             name=decision.identity.name if decision.identity else None,
             nearest=best,
@@ -225,11 +227,12 @@ def _models(config: Config) -> PhotoModels:
         return _loaded[key]
 
 
-def _largest(models: PhotoModels, photo: Photo) -> Face:
+def _largest(models: PhotoModels, photo: Photo) -> tuple[Face, int]:
+    """The largest face, and of how many."""
     faces = models.examiner().all_faces(_pixels(photo))
     if not faces:
         raise PhotoRefused("no_face", f"{_origin(photo)}: no face found")
-    return faces[0]
+    return faces[0], len(faces)
 
 
 def _pixels(photo: Photo) -> Image:
@@ -244,5 +247,5 @@ def _origin(photo: Photo) -> str:
     return "array" if isinstance(photo, np.ndarray) else str(photo)
 
 
-def _found(photo: Photo, face: Face) -> FoundFace:
-    return FoundFace(_origin(photo), face.detection.box, face.quality.score, face.quality.reason)
+def _found(photo: Photo, face: Face, of: int) -> FoundFace:
+    return FoundFace(_origin(photo), face.detection.box, face.quality.score, face.quality.reason, of)

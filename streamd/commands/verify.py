@@ -87,6 +87,7 @@ def _face(face: FoundFace) -> dict[str, Any]:
         "box": [round(side) for side in (box.x1, box.y1, box.x2, box.y2)],
         "quality": round(face.quality, 3),
         "poor": face.poor,
+        "of": face.of,
     }
 
 
@@ -98,7 +99,9 @@ def _lines(body: dict[str, Any]) -> list[str]:
     ]
     for face in body["faces"]:
         poor = f", {face['poor']}" if face["poor"] else ""
-        lines.append(f"  {face['photo']}: box {','.join(map(str, face['box']))}, quality {face['quality']:.2f}{poor}")
+        which = f"the largest of {face['of']} faces, " if face["of"] > 1 else ""
+        box = ",".join(map(str, face["box"]))
+        lines.append(f"  {face['photo']}: {which}box {box}, quality {face['quality']:.2f}{poor}")
     return lines
 
 
