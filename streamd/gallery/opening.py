@@ -8,7 +8,6 @@ from streamd.config import Config
 from streamd.gallery.examiner import PhotoExaminer
 from streamd.interfaces import Detector, Embedder
 from streamd.vision.loading import load_detector, load_embedder
-from streamd.vision.modelstore import ModelStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +16,6 @@ class PhotoModels:
 
     detector: Detector
     embedder: Embedder
-    pair_threshold: float
-    """Similarity from which two photographs, compared with nobody else, show one person."""
 
     def examiner(self) -> PhotoExaminer:
         return PhotoExaminer(self.detector, self.embedder)
@@ -30,5 +27,4 @@ def load_photo_models(config: Config) -> PhotoModels:
     models, name = config.models_path, config.recognition.embedder
     detector = load_detector(config.detection.model, models=models, device=device, allow_cpu=allow_cpu)
     embedder = load_embedder(name, models=models, device=device, allow_cpu=allow_cpu)
-    own = None if ":" in name else ModelStore(models).manifest(name, kind="embedder").pair_threshold
-    return PhotoModels(detector, embedder, own or embedder.threshold)
+    return PhotoModels(detector, embedder)

@@ -27,7 +27,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = tmp_path / "streamd.yaml"
     config.write_text("state_dir: state\n")
     monkeypatch.setenv("STREAMD_CONFIG", str(config))
-    models = PhotoModels(SquareDetector(), ColourEmbedder(), pair_threshold=0.363)
+    models = PhotoModels(SquareDetector(), ColourEmbedder())
     monkeypatch.setattr(opening, "load_photo_models", lambda config: models)
     return tmp_path / "state"
 

@@ -22,7 +22,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "streamd.yaml"
     path.write_text("state_dir: state\n")
     monkeypatch.setenv("STREAMD_CONFIG", str(path))
-    models = PhotoModels(SquareDetector(), ColourEmbedder(), pair_threshold=0.363)
+    models = PhotoModels(SquareDetector(), ColourEmbedder())
     monkeypatch.setattr(opening, "load_photo_models", lambda config: models)
     return path
 
