@@ -129,7 +129,11 @@ def calibrate(
         measured=measured,
         weight=weight,
         threshold=standard.threshold(),
-        people=tuple(_report(person, table, nearest, standard) for person in table.people),
+        people=tuple(
+            sorted(
+                (_report(person, table, nearest, standard) for person in table.people), key=lambda report: report.name
+            )
+        ),
         suspects=tuple(table.suspects(refined.threshold(0.01))),
         genuine=table.own[np.isfinite(table.own)],
         impostor=_sample(impostor),
