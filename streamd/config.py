@@ -147,7 +147,8 @@ class RecognitionConfig(Section):
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Cosine similarity needed for a name, in place of ``target_far``; empty computes it."""
     margin: Share = 0.08
-    """How much more similar the best person must be than the second best."""
+    """How much more similar the best person must be than the second best; on the scale of ``sface``, and smaller in
+    proportion for embedders that find everybody similar."""
     min_views: Annotated[int, Field(ge=1, le=50)] = 2
     """Good views needed before a name is given."""
     unknown_after_views: Annotated[int, Field(ge=1, le=50)] = 5

@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
-from streamd.domain import Bgr
 from streamd.errors import ModelError, UsageError
 from streamd.gallery.examiner import largest_landmarks
-from streamd.interfaces import Detector, Embedder
-from streamd.vision.catalog import Manifest
-from streamd.vision.crops import cut_chip
-from streamd.vision.embedding import OnnxEmbedder, alignment_of
+from streamd.interfaces import Detector
+from streamd.vision.catalog import Manifest, ModelInput
+from streamd.vision.embedding import OnnxEmbedder
 from streamd.vision.fetch import sha256_of
 from streamd.vision.loading import load_detector
 from streamd.vision.modelstore import ModelStore
 from streamd.vision.onnx import Session, open_session
-from streamd.vision.profiles import manifest_from, read_profile
+from streamd.vision.photos import shrink_for_detection
+from streamd.vision.profiles import ANY_DIMENSION, alternatives, manifest_from, read_profile, swapped_option
+from streamd.vision.separation import LEAST_D_PRIME, LEAST_GAP, KnownFace, Separation, pairs_of, separate
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from streamd.domain import Image
 
-    from streamd.domain import Image, Landmarks
-
-LEAST_GAP = 0.05
-"""The least similar photos of one person must be this much more similar than the most similar of two."""
 _LARGEST_BYTES = 2 * 1024**3
 """What an ONNX file can hold."""
-_OTHER_INPUTS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("colour: bgr", {"colour": "bgr"}),
-    ("colour: rgb", {"colour": "rgb"}),
-    ("mean 127.5 and scale 1/127.5", {"mean": [127.5] * 3, "scale": 1 / 127.5, "standardise": False}),
-    ("mean 0 and scale 1/255", {"mean": [0.0] * 3, "scale": 1 / 255, "standardise": False}),
-    ("mean 0 and scale 1", {"mean": [0.0] * 3, "scale": 1.0, "standardise": False}),
-)
-"""What a refused model is tried with, to say what would have been right."""
+_CLEARLY = 1.1
+"""From this factor of d' on, another order of the colours is worth a word."""
+_PHOTO_SIDE_PX = 960
+"""Known photos are kept at this longer side: hundreds of them must fit into memory."""
+_MOST_PEOPLE, _MOST_PHOTOS = 80, 3
+"""So many people, and photos of each, are looked at; more would say nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,46 +52,25 @@ class Request:
     """Keys of the manifest's ``input`` in place of the profile's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Separation:
-    """How well an embedder tells known faces apart."""
+def known_faces(people: Mapping[str, Iterable[Image]], models: Path) -> list[KnownFace]:
+    """The largest face of each photo, of the first people and photos where there are many.
 
-    genuine: tuple[float, ...]
-    """Similarities of photos of one person."""
-    impostor: tuple[float, ...]
+    Args:
+        people: Photos by person; read one after the other, so an iterator need not hold them all.
+        models: The folder of model files, with ``yunet``.
 
-    @property
-    def gap(self) -> float:
-        return min(self.genuine) - max(self.impostor)
-
-    def __str__(self) -> str:
-        return (
-            f"photos of one person are similar from {min(self.genuine):.2f}, "
-            f"of different people up to {max(self.impostor):.2f}"
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class KnownFace:
-    """A face found by the default detector."""
-
-    person: str
-    photo: Image
-    landmarks: Landmarks
-
-
-def known_faces(people: Mapping[str, Sequence[Image]], models: Path) -> list[KnownFace]:
-    """The largest face of each photo. Raises UsageError where they are too few to compare."""
+    Raises:
+        UsageError: they are too few to compare.
+    """
     detector = load_detector("yunet", models=models, device="cpu")
     found = []
-    for person, photos in people.items():
-        for photo in photos:
-            landmarks = largest_landmarks(detector, photo)
+    for person, photos in islice(people.items(), _MOST_PEOPLE):
+        for photo in islice(photos, _MOST_PHOTOS):
+            small, _ = shrink_for_detection(photo, _PHOTO_SIDE_PX)
+            landmarks = largest_landmarks(detector, small)
             if landmarks is not None:
-                found.append(KnownFace(person, photo, landmarks))
-    names = [face.person for face in found]
-    if len(set(names)) < 2 or len(set(names)) == len(names):
-        raise UsageError("known faces: needs two photos of one person, and one of another, with a face on each")
+                found.append(KnownFace(person, small, landmarks))
+    pairs_of(found)
     return found
 
 
@@ -113,7 +87,10 @@ def import_model(request: Request, store: ModelStore, faces: Sequence[KnownFace]
     _check_request(request, store)
     session = _open(request.file)
     manifest = _manifest(request, session)
-    said = _try_detector(manifest, session, faces) if manifest.kind == "detector" else _try(manifest, session, faces)
+    if manifest.kind == "detector":
+        said = _try_detector(manifest, session, faces)
+    else:
+        manifest, said = _try(manifest, session, faces)
     store.pull(manifest)
     _write(store.manifests / f"{manifest.name}.yaml", manifest)
     return manifest, said
@@ -147,75 +124,96 @@ def _open(file: Path) -> Session:
 
 
 def _manifest(request: Request, session: Session) -> Manifest:
-    """The profile with what the graph itself says: the input's name, and an embedder's dimension."""
+    """The profile with what the graph itself says: its input's name and layout, and the dimension."""
     profile = read_profile(request.profile)
     (name, shape), *_ = session.inputs.items()
     fed = {**profile["input"], "name": name, **(request.changes or {})}
-    _check_shape(request, fed, shape)
+    fed["layout"] = _layout(request, fed, shape)
     changes: dict[str, Any] = {"input": fed, "accepted": request.accept_license is not None}
     if profile["kind"] == "embedder":
-        changes["dim"] = _dimension(request.file, session)
+        changes["dim"] = _dimension(request, session, fed)
     path = request.file.absolute()
     return manifest_from(request.profile, name=request.name, file=path, sha256=sha256_of(path), changes=changes)
 
 
-def _check_shape(request: Request, fed: Mapping[str, Any], shape: tuple[Any, ...]) -> None:
+def _layout(request: Request, fed: Mapping[str, Any], shape: tuple[Any, ...]) -> str:
+    """The profile's where the graph takes it, else the other one. Raises ModelError where it takes neither."""
     width, height = fed["size"] or (None, None)
-    wanted = (None, height, width, 3) if fed.get("layout") == "NHWC" else (None, 3, height, width)
-    fits = len(shape) == 4 and all(
+    shapes = {"NCHW": (None, 3, height, width), "NHWC": (None, height, width, 3)}
+    own: str = fed.get("layout", "NCHW")
+    for layout in sorted(shapes, key=lambda known: known != own):
+        if _fits(shape, shapes[layout]):
+            return layout
+    words = "x".join(str(side) if side is not None else "?" for side in shapes[own])
+    raise ModelError(
+        f"{request.file}: takes the shape {'x'.join(map(str, shape))}, profile '{request.profile}' feeds {words}"
+    )
+
+
+def _fits(shape: tuple[Any, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == 4 and all(
         not isinstance(has, int) or must is None or has == must for has, must in zip(shape, wanted, strict=True)
     )
-    if not fits:
-        words = "x".join(str(side) if side is not None else "?" for side in wanted)
+
+
+def _dimension(request: Request, session: Session, fed: Mapping[str, Any]) -> int:
+    """Found by running it once: a graph need not state the sizes of its outputs."""
+    width, height = fed["size"]
+    shape = (1, height, width, 3) if fed["layout"] == "NHWC" else (1, 3, height, width)
+    outputs = session.run_rows(str(fed["name"]), np.zeros(shape, np.float32))
+    shapes = [value.shape for value in outputs.values()]
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        said = ", ".join(f"{key} {value.shape}" for key, value in outputs.items())
+        raise ModelError(f"{request.file}: an embedder has one output of shape (n, dim), this has {said}")
+    dim, wanted = int(shapes[0][1]), read_profile(request.profile)["dim"]
+    if dim != wanted and request.profile not in ANY_DIMENSION:
+        raise ModelError(f"{request.file}: gives {dim} dimensions, profile '{request.profile}' has {wanted}")
+    return dim
+
+
+def _try(manifest: Manifest, session: Session, faces: Sequence[KnownFace]) -> tuple[Manifest, str]:
+    """The manifest with measured spreads, where there were faces enough, and how it did."""
+    measured = _measure(manifest, session, faces)
+    if isinstance(measured, str) or not measured.good:
         raise ModelError(
-            f"{request.file}: takes the shape {'x'.join(map(str, shape))}, profile '{request.profile}' feeds {words}"
+            f"{manifest.files[0].sources[0]}: cannot tell known faces apart as '{manifest.name}' is described: "
+            f"{measured} (needed: a gap of {LEAST_GAP:.0%} of the distance between people, d' {LEAST_D_PRIME})"
+            f"{_remedy(manifest, session, faces)}"
         )
+    option = swapped_option(manifest.input)
+    swapped = _measure(_fed(manifest, alternatives(manifest.input)[option]), session, faces)
+    said = str(measured)
+    if isinstance(swapped, Separation) and swapped.d_prime > _CLEARLY * measured.d_prime:
+        said += f"; it tells them apart better with {option}: d' {swapped.d_prime:.1f}"
+    scores = measured.scores()
+    if scores is None:
+        said += (
+            "; its thresholds are guesses until 'streamd gallery calibrate', or an import with --faces of many people"
+        )
+    return manifest.model_copy(update={"scores": scores}), said
 
 
-def _dimension(file: Path, session: Session) -> int:
-    shape = next(iter(session.outputs.values()))
-    if len(session.outputs) != 1 or len(shape) != 2 or not isinstance(shape[1], int):
-        shapes = ", ".join(f"{key} {value}" for key, value in session.outputs.items())
-        raise ModelError(f"{file}: an embedder has one output of shape (n, dim), this has {shapes}")
-    return shape[1]
+def _measure(manifest: Manifest, session: Session, faces: Sequence[KnownFace]) -> Separation | str:
+    """Or why it cannot be measured."""
+    try:
+        return separate(OnnxEmbedder(manifest, session), faces)
+    except ModelError as error:
+        return str(error)
 
 
-def _try(manifest: Manifest, session: Session, faces: Sequence[KnownFace]) -> str:
-    separation = separate(OnnxEmbedder(manifest, session), faces)
-    if separation.gap >= LEAST_GAP:
-        return str(separation)
-    better = _what_would_separate(manifest, session, faces)
-    raise ModelError(
-        f"{manifest.files[0].sources[0]}: cannot tell known faces apart as '{manifest.name}' is described: "
-        f"{separation} (at least {LEAST_GAP} between them is needed){better}"
-    )
-
-
-def _what_would_separate(manifest: Manifest, session: Session, faces: Sequence[KnownFace]) -> str:
-    best, words = LEAST_GAP, ""
-    for said, change in _OTHER_INPUTS:
-        other = manifest.model_copy(update={"input": manifest.input.model_copy(update=change)})
-        try:
-            gap = separate(OnnxEmbedder(other, session), faces).gap
-        except ModelError:
-            continue
-        if gap > best:
-            best, words = gap, f"; with {said} it would"
+def _remedy(manifest: Manifest, session: Session, faces: Sequence[KnownFace]) -> str:
+    """The options with which the faces would be told apart best, as the end of a sentence; empty for none."""
+    best, words = 0.0, ""
+    for option, fed in alternatives(manifest.input).items():
+        measured = _measure(_fed(manifest, fed), session, faces)
+        if isinstance(measured, Separation) and measured.good and measured.d_prime > best:
+            best = measured.d_prime
+            words = f"; with {option} it would (d' {best:.1f})"
     return words
 
 
-def separate(embedder: Embedder, faces: Sequence[KnownFace]) -> Separation:
-    """Compare every face with every other. Raises ModelError where the network gives no direction."""
-    alignment = alignment_of(embedder)
-    chips: NDArray[np.uint8] = np.stack([cut_chip(Bgr(face.photo), face.landmarks, alignment) for face in faces])
-    similarities = (vectors := embedder.embed(chips)) @ vectors.T
-    genuine: list[float] = []
-    impostor: list[float] = []
-    for a in range(len(faces)):
-        for b in range(a):
-            kind = genuine if faces[a].person == faces[b].person else impostor
-            kind.append(float(similarities[a, b]))
-    return Separation(tuple(genuine), tuple(impostor))
+def _fed(manifest: Manifest, fed: ModelInput) -> Manifest:
+    return manifest.model_copy(update={"input": fed})
 
 
 def _try_detector(manifest: Manifest, session: Session, faces: Sequence[KnownFace]) -> str:

@@ -135,9 +135,10 @@ class Evidence:
         margin = margin_of(best, runner_up)
         known = self.decision.identity
         if known is not None and known.person_id == best.person_id:
-            return best.similarity >= threshold - HOLD and margin >= standard.margin / 2
+            held = threshold - HOLD * standard.scores.scale
+            return best.similarity >= held and margin >= standard.least_margin / 2
         supporting = sum(v.best is not None and v.best.person_id == best.person_id for v in self.views)
-        return best.similarity >= threshold and margin >= standard.margin and supporting >= self.policy.min_views
+        return best.similarity >= threshold and margin >= standard.least_margin and supporting >= self.policy.min_views
 
 
 def one_place_each(decisions: Mapping[int, Decision]) -> dict[int, Decision]:

@@ -17,8 +17,12 @@ from statistics import NormalDist
 
 _REPEAT_EXPONENT = 0.6
 """Several photos of one person are less than so many strangers: m photos raise the chance of a match by m ** 0.6."""
-_HIGHEST, _LOWEST = 0.95, 0.05
-"""Thresholds stay within these."""
+_HIGHEST, _LOWEST = 0.9999, 0.05
+"""Thresholds stay within these: where even 1 would not keep strangers out, nobody is named."""
+_IMPOSTOR_SPREAD, _GENUINE_WAY, _GENUINE_SPREAD = 0.098, 0.65, 0.133
+"""SFace's spreads as shares of the distance between different people (0.089, 0.585 and 0.12 of 0.905). Some networks
+find strangers similar by 0.1, others by 0.97; dlib's, at 0.835, was measured to have shares of 0.21, 0.70 and 0.13."""
+_SFACE_APART = 0.905
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +58,18 @@ class ScoreModel:
     def assumed(cls, pair_threshold: float) -> ScoreModel:
         """For a model of which no more is known than the similarity of the same person in two photographs.
 
-        That threshold is taken to let one pair in a thousand pass.
+        That threshold is taken to let one pair in a hundred pass, and everything to scale with the distance between
+        different people as with SFace.
         """
-        impostor = Spread(0.0, pair_threshold / 3.09)
-        return cls(impostor, Spread(min(0.9, 1.8 * pair_threshold), 0.12))
+        reach = _IMPOSTOR_SPREAD * NormalDist().inv_cdf(0.99)
+        mean = (pair_threshold - reach) / (1 - reach)
+        apart = 1 - mean
+        return cls(Spread(mean, _IMPOSTOR_SPREAD * apart), Spread(mean + _GENUINE_WAY * apart, _GENUINE_SPREAD * apart))
+
+    @property
+    def scale(self) -> float:
+        """The distance between different people, against SFace's: what margins between people are measured by."""
+        return (1 - self.impostor.mean) / _SFACE_APART
 
     def of(self, *, grey: bool) -> ScoreModel:
         """The model for a picture with or without colour."""

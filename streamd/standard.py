@@ -30,7 +30,7 @@ class Standard:
     target_far: float
     """Share of strangers' appearances that may be given a name."""
     margin: float
-    """How much more similar the best person must be than the second best."""
+    """How much more similar the best person must be than the second best, on SFace's scale."""
     population: Population = _ONE
     """Who is searched."""
     fixed: float | None = None
@@ -58,7 +58,13 @@ class Standard:
         nearest = self.nearest_other(person_id) if self.fixed is None else None
         if nearest is None:
             return least
-        return max(least, min(nearest + LOOKALIKE_GAP, least + LOOKALIKE_MOST))
+        scale = self.scores.scale
+        return max(least, min(nearest + LOOKALIKE_GAP * scale, least + LOOKALIKE_MOST * scale))
+
+    @property
+    def least_margin(self) -> float:
+        """The margin that a name needs, on this embedder's scale."""
+        return self.margin * self.scores.scale
 
     def probability(self, similarity: float, *, grey: bool = False) -> float:
         """How likely a match of this similarity is true."""
@@ -70,7 +76,7 @@ class Standard:
         runner_up = matches[1] if len(matches) > 1 else None
         if best is None or best.similarity < self.threshold_for(best.person_id, grey=grey):
             return Decision(Verdict.UNKNOWN, None, runner_up, best, 1)
-        if margin_of(best, runner_up) < self.margin:
+        if margin_of(best, runner_up) < self.least_margin:
             return Decision(Verdict.AMBIGUOUS, None, runner_up, best, 1)
         return Decision(Verdict.KNOWN, self.identity(best, runner_up, grey=grey), runner_up, best, 1)
 

@@ -45,6 +45,12 @@ def check_bundle(prepared: Path, originals: Sequence[Path]) -> None:
     open_bundle(prepared, device="cpu")
 
 
+def check_same(prepared: Path, originals: Sequence[Path]) -> None:
+    """Weights that only their own library reads: a copy, and nothing else. Raises ModelError."""
+    if prepared.read_bytes() != originals[0].read_bytes():
+        raise ModelError(f"{prepared}: differs from {originals[0]}; run 'streamd models pull' again")
+
+
 def _check_any_size(prepared: Path, originals: Sequence[Path]) -> None:
     session = open_session(prepared, device="cpu")
     names = list(session.outputs)

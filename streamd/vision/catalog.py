@@ -146,12 +146,14 @@ class Manifest(_Part):
     """SPDX identifier of the weights' licence."""
     origin: str
     """Page of the people who made it."""
-    files: Annotated[tuple[ModelFile, ...], Field(min_length=1)]
+    files: tuple[ModelFile, ...] = ()
     """The first one's hash names the weights."""
-    prepared: Literal["yunet", "sface", "ssd", "centerface", "cascade", "bundle", "as_is"] = "as_is"
+    library: str | None = None
+    """Python package that has the weights inside, instead of files."""
+    prepared: Literal["yunet", "sface", "ssd", "centerface", "cascade", "bundle", "weights", "as_is"] = "as_is"
     """Recipe by which the fetched files become the ONNX file that runs."""
     input: ModelInput
-    decoding: Literal["yunet", "ssd", "centerface", "mtcnn", "haar", "retinaface", "scrfd", "embedding"]
+    decoding: Literal["yunet", "ssd", "centerface", "mtcnn", "haar", "dlib", "retinaface", "scrfd", "embedding"]
     """How the outputs are read."""
     landmarks: bool = False
     """Detector: whether it gives five landmarks."""
@@ -163,6 +165,8 @@ class Manifest(_Part):
     """Embedder: length of its vectors."""
     zoom: Annotated[float, Field(gt=0.2, lt=3)] = 1.0
     """Embedder: how much larger the face lies in its chip than in ArcFace's, relative to the shorter side."""
+    rise: Annotated[float, Field(gt=-0.5, lt=0.5)] = 0.0
+    """Embedder: how much higher it lies there, as a share of the shorter side."""
     accept_license: str | None = None
     """A restriction that the user must accept before the model is used, like ``non-commercial``."""
     accepted: bool = False
@@ -185,16 +189,22 @@ class Manifest(_Part):
             raise ValueError("input.size: an embedder takes aligned faces of one size")
         if (self.decoding in ("retinaface", "scrfd")) != (self.anchors is not None):
             raise ValueError("anchors: needed by decoding 'retinaface' and 'scrfd', and by no other")
+        if self.decoding == "retinaface" and self.anchors is not None and not self.anchors.sizes_px:
+            raise ValueError("anchors.sizes_px: needed by decoding 'retinaface'")
         if self.anchors is not None and self.landmarks != bool(self.anchors.points):
             raise ValueError("landmarks: true where anchors.points names outputs, else false")
         if self.decoding == "ssd" and self.input.size is None:
             raise ValueError("input.size: decoding 'ssd' needs a size")
+        if (self.decoding == "dlib") != (self.library is not None):
+            raise ValueError("library: needed by decoding 'dlib', and by no other")
+        if bool(self.files) == (self.library is not None):
+            raise ValueError("files: at least one, or a library instead")
         return self
 
     @property
     def prepared_name(self) -> str:
         """File name of the form that runs."""
-        return self.name + {"cascade": ".xml", "bundle": ".zip"}.get(self.prepared, ".onnx")
+        return self.name + {"cascade": ".xml", "bundle": ".zip", "weights": ".dat"}.get(self.prepared, ".onnx")
 
     @property
     def score_model(self) -> ScoreModel:
@@ -204,7 +214,7 @@ class Manifest(_Part):
     @property
     def model_id(self) -> str:
         """Names the weights, and stays the same when they are only prepared differently."""
-        return f"{self.name}@{self.files[0].sha256[:12]}"
+        return f"{self.name}@{self.files[0].sha256[:12]}" if self.files else self.name
 
 
 def catalogue(own: Path | None = None) -> dict[str, Manifest]:

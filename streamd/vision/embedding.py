@@ -35,7 +35,7 @@ class OnnxEmbedder:
         self.scores = manifest.score_model
         self._certainty = manifest.certainty
         width, height = manifest.input.size or (CHIP_PX, CHIP_PX)
-        self.alignment = Alignment(width, height, manifest.zoom)
+        self.alignment = Alignment(width, height, manifest.zoom, manifest.rise)
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The rows of ``embed_rated`` alone."""

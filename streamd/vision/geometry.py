@@ -13,21 +13,25 @@ CHIP_PX = 112
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """How a face lies in a chip: as in ArcFace's, scaled to another size and, about its centre, zoomed."""
+    """How a face lies in a chip: as in ArcFace's, scaled to another size, zoomed about its centre, and raised."""
 
     width: int = CHIP_PX
     height: int = CHIP_PX
     zoom: float = 1.0
     """Above 1 the face fills more of the chip than in ArcFace's."""
+    rise: float = 0.0
+    """How much higher it lies, as a share of the chip's shorter side: networks trained on whole boxes of detectors,
+    or with the forehead, take it higher than ArcFace does."""
 
     def from_arcface(self) -> Affine:
         """ArcFace's chip of 112 x 112 to this one, shape (3, 3)."""
-        factor = self.zoom * min(self.width, self.height) / CHIP_PX
+        shorter_px = min(self.width, self.height)
+        factor = self.zoom * shorter_px / CHIP_PX
         middle = CHIP_PX / 2
         return np.array(
             [
                 [factor, 0, self.width / 2 - factor * middle],
-                [0, factor, self.height / 2 - factor * middle],
+                [0, factor, self.height / 2 - factor * middle - self.rise * shorter_px],
                 [0, 0, 1],
             ]
         )

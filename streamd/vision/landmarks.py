@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamd.domain import Box, Detection
 from streamd.interfaces import Detector
-from streamd.vision.geometry import letterbox
+from streamd.vision.window import Window, window_around
 
 _CANVAS_PX = 160
 """A face fills half of it: the middle of the range of sizes that YuNet sees best."""
@@ -36,11 +35,11 @@ class WithLandmarks:
     def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
         """Faces per BGR image, in its pixels, best first."""
         found = self._boxes.detect(images, min_score=min_score)
-        views = [_view(image, d.box) for image, row in zip(images, found, strict=True) for d in row]
+        views = [_window(image, d.box) for image, row in zip(images, found, strict=True) for d in row]
         if not views:
             return found
-        seen = self._points.detect([view.canvas for view in views], min_score=_MIN_SCORE)
-        candidates = iter([view.to_image(d) for d in row] for view, row in zip(views, seen, strict=True))
+        seen = self._points.detect([view.pixels for view in views], min_score=_MIN_SCORE)
+        candidates = iter([view.in_image(d) for d in row] for view, row in zip(views, seen, strict=True))
         return [[_with_points(d, next(candidates)) for d in row] for row in found]
 
 
@@ -49,34 +48,9 @@ def landmark_detector(detector: Detector) -> Detector:
     return detector._points if isinstance(detector, WithLandmarks) else detector
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
+def _window(image: NDArray[np.uint8], box: Box) -> Window:
     """One box, enlarged, fitted into a square."""
-
-    canvas: NDArray[np.uint8]
-    scale: float
-    left: int
-    top: int
-
-    def to_image(self, detection: Detection) -> Detection:
-        """A face in the canvas as a face in the image."""
-        box = detection.box.scaled(1 / self.scale, 1 / self.scale)
-        box = Box(box.x1 + self.left, box.y1 + self.top, box.x2 + self.left, box.y2 + self.top)
-        points = detection.landmarks
-        if points is not None:
-            points = points / np.float32(self.scale) + np.array([self.left, self.top], np.float32)
-        return Detection(box, detection.score, points)
-
-
-def _view(image: NDArray[np.uint8], box: Box) -> _View:
-    height, width = image.shape[:2]
-    margin = max(box.width, box.height) * _MARGIN_SHARE
-    left = min(max(0, int(box.x1 - margin)), width - 1)
-    top = min(max(0, int(box.y1 - margin)), height - 1)
-    right = max(left + 1, min(width, int(box.x2 + margin) + 1))
-    bottom = max(top + 1, min(height, int(box.y2 + margin) + 1))
-    canvas, fit = letterbox(image[top:bottom, left:right], width=_CANVAS_PX, height=_CANVAS_PX)
-    return _View(canvas, fit.scale, left, top)
+    return window_around(image, box, max(box.width, box.height) * _MARGIN_SHARE).fitted(_CANVAS_PX)
 
 
 def _with_points(detection: Detection, candidates: list[Detection]) -> Detection:

@@ -11,6 +11,8 @@ from streamd.errors import ModelError
 from streamd.interfaces import Detector, Embedder
 from streamd.vision.catalog import Manifest
 from streamd.vision.centerface import CenterFace
+from streamd.vision.dlib_hog import DlibHog
+from streamd.vision.dlib_resnet import DlibResnet
 from streamd.vision.embedding import OnnxEmbedder
 from streamd.vision.haar import Haar
 from streamd.vision.landmarks import WithLandmarks
@@ -22,8 +24,6 @@ from streamd.vision.scrfd import Scrfd
 from streamd.vision.ssd import Ssd
 from streamd.vision.yunet import YuNet
 
-_CLASSES = {"dlib": "streamd.vision.dlib_hog:DlibHog"}
-"""Detectors whose weights are in a library, not in a file."""
 LANDMARK_MODEL = "yunet"
 """Gives points to detectors that have none."""
 
@@ -70,15 +70,18 @@ def load_embedder(name: str, *, models: Path, **placement: Unpack[Placement]) ->
         return cast(Embedder, _own_class(name)(models=models, **placement))
     store = ModelStore(models)
     manifest = store.manifest(name, kind="embedder")
+    if manifest.prepared == "weights":
+        return DlibResnet(manifest, store.ready(manifest))
     return OnnxEmbedder(manifest, _session(store.ready(manifest), manifest.input.name, placement))
 
 
 def _detector(name: str, models: Path, placement: Placement) -> Detector:
-    name = _CLASSES.get(name, name)
     if ":" in name:
         return cast(Detector, _own_class(name)(models=models, **placement))
     store = ModelStore(models)
     manifest = store.manifest(name, kind="detector")
+    if manifest.decoding == "dlib":
+        return DlibHog(manifest)
     path = store.ready(manifest)
     if manifest.decoding == "haar":
         return Haar(manifest, path)

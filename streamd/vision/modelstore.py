@@ -7,6 +7,7 @@ what it was made from. ``manifests/`` may have a user's own manifests.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import tempfile
@@ -72,7 +73,7 @@ class ModelStore:
 
         if (problem := self.problem(manifest)) is None:
             return ModelState(manifest, None)
-        if manifest.accept_license is not None and not manifest.accepted:
+        if manifest.library is not None or (manifest.accept_license is not None and not manifest.accepted):
             raise ModelError(f"model '{manifest.name}' {problem}")
         originals = self.originals(manifest)
         for file, target in zip(manifest.files, originals, strict=True):
@@ -92,6 +93,8 @@ class ModelStore:
             return (
                 f"is for {manifest.accept_license} use only: say 'accepted: true' in its manifest if that holds for you"
             )
+        if manifest.library is not None:
+            return _missing(manifest.library)
         path = self.prepared(manifest)
         if not path.is_file():
             return f"is not in {self.folder}"
@@ -131,6 +134,12 @@ def verify(names: Sequence[str], models_dir: Path) -> list[ModelState]:
     if not names:
         manifests = [manifest for manifest in known.values() if store.prepared(manifest).exists()]
     return [ModelState(manifest, store.problem(manifest)) for manifest in manifests]
+
+
+def _missing(library: str) -> str | None:
+    if importlib.util.find_spec(library) is not None:
+        return None
+    return f"needs the Python package '{library}': pip install 'streamd[{library}]'"
 
 
 def _hashes(manifest: Manifest) -> list[str]:

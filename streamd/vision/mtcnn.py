@@ -24,6 +24,8 @@ _SMALLEST_PX = 20
 _CELL_PX, _CELL_STRIDE = 12, 2
 _PROPOSE, _REFINE = 0.6, 0.7
 """Scores that a box needs to pass the first and the second network; the third's is the caller's."""
+_MOST_PER_LEVEL = 2000
+"""Cells of one size that are weighed against each other, which takes time in the square of their number."""
 _MOST_PROPOSALS = 300
 """That the second network looks at, best first: a picture full of texture proposes thousands."""
 
@@ -66,6 +68,8 @@ class Mtcnn:
         shifts, scores = _run(self._propose, self._blob(small[None]))
         heat = scores[0, ..., 1]
         xs, ys = np.nonzero(heat >= _PROPOSE)
+        strongest = np.argsort(-heat[xs, ys], kind="stable")[:_MOST_PER_LEVEL]
+        xs, ys = xs[strongest], ys[strongest]
         corner = np.stack([xs, ys], axis=1) * _CELL_STRIDE
         boxes = np.concatenate([corner, corner + _CELL_PX], axis=1) / scale
         found = _corrected(boxes.astype(np.float32), shifts[0, xs, ys])
@@ -121,10 +125,11 @@ def _corrected(boxes: Array, shifts: Array) -> Array:
 
 
 def _squared(boxes: Array) -> Array:
-    """The squares with the boxes' centres and longer sides."""
+    """The squares with the boxes' centres and longer sides, on whole pixels: what is cut is what is measured from."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0, keepdims=True) / 2
-    return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
+    sides = np.maximum(1, np.round((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0, keepdims=True)))
+    corners = np.round(centres - sides / 2)
+    return np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
 
 
 def _cut(image: Image, boxes: Array, side_px: int) -> Image:
@@ -134,8 +139,8 @@ def _cut(image: Image, boxes: Array, side_px: int) -> Image:
 
 
 def _cut_one(image: Image, box: Array, side_px: int) -> Image:
-    left, top = (int(np.floor(value)) for value in box[:2])
-    side = max(1, round(float(box[2] - box[0])))
+    left, top, right, _ = (round(float(value)) for value in box)
+    side = right - left
     height, width = image.shape[:2]
     x1, y1, x2, y2 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
     whole = np.zeros((side, side, 3), np.uint8)

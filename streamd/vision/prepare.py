@@ -101,5 +101,6 @@ RECIPES: Mapping[str, _Recipe] = {
     "centerface": _Recipe(_build_centerface, agreement.check_centerface),
     "cascade": _Recipe(_copy, agreement.check_cascade),
     "bundle": _Recipe(_bundle, agreement.check_bundle),
+    "weights": _Recipe(_copy, agreement.check_same),
     "as_is": _Recipe(_copy, agreement.check_loads),
 }

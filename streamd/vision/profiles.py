@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,19 @@ from typing import Any
 import yaml
 
 from streamd.errors import ModelError, UsageError
-from streamd.vision.catalog import Manifest
+from streamd.vision.catalog import Manifest, ModelInput
 
 _FOLDER = Path(__file__).parent / "profiles"
+
+ANY_DIMENSION = frozenset({"arcface", "mobilefacenet"})
+"""Families trained with vectors of several lengths; of the others each length has thresholds of its own."""
+NORMALISATIONS: Mapping[str, Mapping[str, Any]] = {
+    "signed": {"mean": (127.5, 127.5, 127.5), "scale": 1 / 127.5, "standardise": False},
+    "unit": {"mean": (0.0, 0.0, 0.0), "scale": 1 / 255, "standardise": False},
+    "raw": {"mean": (0.0, 0.0, 0.0), "scale": 1.0, "standardise": False},
+    "standardised": {"mean": (0.0, 0.0, 0.0), "scale": 1.0, "standardise": True},
+}
+"""What networks are commonly fed: -1..1, 0..1, 0..255, or each picture by its own mean and standard deviation."""
 
 
 def profile_names() -> list[str]:
@@ -41,3 +52,24 @@ def manifest_from(profile: str, *, name: str, file: Path, sha256: str, changes: 
         return Manifest.model_validate(body)
     except ValueError as error:
         raise ModelError(f"profile '{profile}': {error}") from error
+
+
+def swapped_option(fed: ModelInput) -> str:
+    """The option of ``streamd models import`` that exchanges red and blue."""
+    return f"--colour {_swapped(fed)}"
+
+
+def alternatives(fed: ModelInput) -> dict[str, ModelInput]:
+    """Other colours and normalisations, by the options of ``streamd models import`` that make them so."""
+    ranges: dict[str, Mapping[str, Any]] = {"": {}}
+    ranges.update({f"--normalisation {name}": values for name, values in NORMALISATIONS.items()})
+    found = {}
+    for option, colour in (("", fed.colour), (swapped_option(fed), _swapped(fed))):
+        for range_option, values in ranges.items():
+            found[f"{option} {range_option}".strip()] = fed.model_copy(update={"colour": colour, **values})
+    del found[""]
+    return found
+
+
+def _swapped(fed: ModelInput) -> str:
+    return "bgr" if fed.colour == "rgb" else "rgb"

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.domain import Box, Detection
+from streamd.domain import Detection
 from streamd.interfaces import Detector
-from streamd.vision.geometry import letterbox
+from streamd.vision.window import window_around
 
 if TYPE_CHECKING:
     from streamd.domain import Image, Landmarks
 
 _LOOKS_PX = (160, 200, 250, 320, 400)
 """Sides of the square canvases."""
-_FRAMED = 2.5
-"""The canvas shows so many times the face's longer side: detectors want to see the whole head."""
+_REACH = 0.75
+"""The canvas shows so much around the box, as a share of its longer side: detectors want to see the whole head."""
 _MIN_SCORE = 0.5
 _MIN_IOU = 0.5
 """A face found elsewhere on the canvas is the neighbour's."""
@@ -44,37 +44,15 @@ def refine_landmarks(detector: Detector, photo: Image, detection: Detection) -> 
     """
     if detection.landmarks is None:
         raise ValueError("a detection without landmarks has none to refine")
-    region, left, top = _framed(photo, detection.box)
-    canvases, scales = [], []
-    for side in _LOOKS_PX:
-        canvas, fit = letterbox(region, width=side, height=side)
-        canvases.append(canvas)
-        scales.append(fit.scale)
+    reach_px = max(detection.box.width, detection.box.height) * _REACH
+    around = window_around(photo, detection.box, reach_px)
+    windows = [around.fitted(side) for side in _LOOKS_PX]
     points = [detection.landmarks]
-    for row, scale in zip(detector.detect(canvases, min_score=_MIN_SCORE), scales, strict=True):
-        found = (_in_photo(seen, scale, (left, top)) for seen in row)
-        nearest = max(found, key=lambda seen: seen.box.iou(detection.box), default=None)
+    for window, row in zip(windows, detector.detect([w.pixels for w in windows], min_score=_MIN_SCORE), strict=True):
+        nearest = max(map(window.in_image, row), key=lambda seen: seen.box.iou(detection.box), default=None)
         if nearest is not None and nearest.landmarks is not None and nearest.box.iou(detection.box) >= _MIN_IOU:
             points.append(nearest.landmarks)
     return np.asarray(np.mean(points, axis=0), np.float32)
-
-
-def _framed(photo: Image, box: Box) -> tuple[Image, int, int]:
-    """The part of the photo around a face, and where it begins."""
-    height, width = photo.shape[:2]
-    reach = max(box.width, box.height) * _FRAMED / 2
-    x, y = box.centre
-    left, top = max(0, int(x - reach)), max(0, int(y - reach))
-    right, bottom = min(width, int(x + reach) + 1), min(height, int(y + reach) + 1)
-    return photo[top:bottom, left:right], left, top
-
-
-def _in_photo(detection: Detection, scale: float, corner: tuple[int, int]) -> Detection:
-    scaled = detection.scaled(1 / scale, 1 / scale)
-    (left, top), box = corner, scaled.box
-    moved = Box(box.x1 + left, box.y1 + top, box.x2 + left, box.y2 + top)
-    points = None if scaled.landmarks is None else scaled.landmarks + np.array(corner, np.float32)
-    return Detection(moved, detection.score, points)
 
 
 def cut_outs(landmarks: Landmarks) -> Iterator[tuple[Landmarks, bool]]:

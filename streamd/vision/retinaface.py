@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from streamd.domain import Detection
 from streamd.errors import ModelError
-from streamd.vision.blobs import to_blob
-from streamd.vision.catalog import AnchorHeads, Manifest
-from streamd.vision.decoding import Candidates, Fitted, fit, require_bgr
-from streamd.vision.onnx import Session
-from streamd.vision.scrfd import require_outputs
-
-Array = NDArray[np.float32]
+from streamd.vision.catalog import AnchorHeads
+from streamd.vision.decoding import Candidates, Fitted
+from streamd.vision.network import AnchorDetector, Array, Outputs
 
 
-class RetinaFace:
+class RetinaFace(AnchorDetector):
     """Any network of the family with one output each of boxes, scores and landmarks, as its manifest describes it."""
 
-    def __init__(self, manifest: Manifest, session: Session) -> None:
-        if manifest.anchors is None or not manifest.anchors.sizes_px:
-            raise ModelError(f"model '{manifest.name}': decoding 'retinaface' needs anchors with sizes_px")
-        require_outputs(manifest.name, manifest.anchors, session)
-        self._input = manifest.input
-        self._anchors = manifest.anchors
-        self._session = session
-        self.has_landmarks = manifest.landmarks
-        self.model_id = manifest.model_id
-        self.provider = session.provider
-
-    def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
-        """Faces per BGR image, in its pixels, best first."""
-        for image in images:
-            require_bgr(image)
-        return [self._detect_one(image, min_score) for image in images]
-
-    def _detect_one(self, image: NDArray[np.uint8], min_score: float) -> list[Detection]:
-        fitted = fit(image, self._input)
-        outputs = self._session.run_rows(self._input.name, to_blob(fitted.canvas[None], self._input))
+    def _decode(self, outputs: Outputs, fitted: Fitted, min_score: float) -> Candidates:
+        """Offsets in prior sizes times the first variance, sizes as logarithms times the second."""
         height, width = fitted.canvas.shape[:2]
-        priors = prior_boxes(self._anchors, width, height)
+        every = prior_boxes(self._anchors, width, height)
         scores = outputs[self._anchors.scores[0]].reshape(-1, 2)
-        if len(scores) != len(priors):
+        if len(scores) != len(every):
             raise ModelError(
-                f"{self.model_id}: gives {len(scores)} boxes at {width}x{height}, its manifest {len(priors)}"
+                f"{self.model_id}: gives {len(scores)} boxes at {width}x{height}, its manifest {len(every)}"
             )
         good = np.flatnonzero(scores[:, 1] >= min_score)
-        return self._decode(outputs, priors[good], good, fitted, scores[good, 1]).detections()
-
-    def _decode(
-        self, outputs: dict[str, Array], priors: Array, good: NDArray[np.intp], fitted: Fitted, scores: Array
-    ) -> Candidates:
-        """Offsets in prior sizes times the first variance, sizes as logarithms times the second."""
         near, far = self._anchors.variances
-        centres, sides = priors[:, :2], priors[:, 2:]
+        centres, sides = every[good, :2], every[good, 2:]
         raw = outputs[self._anchors.boxes[0]].reshape(-1, 4)[good]
         middle = centres + raw[:, :2] * near * sides
         half = sides * np.exp(raw[:, 2:] * far) / 2
@@ -66,7 +35,7 @@ class RetinaFace:
         if self.has_landmarks:
             shifts = outputs[self._anchors.points[0]].reshape(-1, 5, 2)[good]
             points = fitted.undo(centres[:, None] + shifts * near * sides[:, None])
-        return Candidates(fitted.undo(boxes), scores, points)
+        return Candidates(fitted.undo(boxes), scores[good, 1], points)
 
 
 @lru_cache(maxsize=16)

@@ -13,22 +13,18 @@ from streamd.vision.blobs import to_blob
 from streamd.vision.catalog import Manifest
 from streamd.vision.decoding import Candidates, require_bgr
 from streamd.vision.geometry import letterbox
+from streamd.vision.network import NetworkDetector
 from streamd.vision.onnx import Session
 
 
-class Ssd:
+class Ssd(NetworkDetector):
     """Fits every picture into the model's fixed input, letterboxed."""
 
-    has_landmarks = False
-
     def __init__(self, manifest: Manifest, session: Session) -> None:
+        super().__init__(manifest, session)
         if manifest.input.size is None:
             raise ModelError(f"model '{manifest.name}': decoding 'ssd' needs an input size")
-        self._input = manifest.input
         self._width, self._height = manifest.input.size
-        self._session = session
-        self.model_id = manifest.model_id
-        self.provider = session.provider
 
     def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
         """Faces per BGR image of any size, in its pixels, best first; one run for all."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamd.config import TILE_OVERLAP
 from streamd.domain import Box, Detection
+from streamd.vision.window import Window
 
 _SAME_FACE_SHARE = 0.5
 """Overlap, as a share of the smaller box, from which two detections are one face, or part of it."""
@@ -18,34 +18,14 @@ _SAME_FACE_SHARE = 0.5
 Image = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A part of an image, or the whole of it, as the detector gets it."""
-
-    pixels: Image
-    scale: float = 1.0
-    left: int = 0
-    top: int = 0
-
-    def in_image(self, detection: Detection) -> Detection:
-        """A face in the tile as a face in the image."""
-        found = detection.scaled(1 / self.scale, 1 / self.scale)
-        box = found.box
-        moved = Box(box.x1 + self.left, box.y1 + self.top, box.x2 + self.left, box.y2 + self.top)
-        points = found.landmarks
-        if points is not None:
-            points = points + np.array([self.left, self.top], np.float32)
-        return Detection(moved, found.score, points)
-
-
-def tiles_of(image: Image, columns: int, rows: int) -> list[Tile]:
+def tiles_of(image: Image, columns: int, rows: int) -> list[Window]:
     """The image itself where there is but one tile; else its tiles, and the whole at the size of a tile."""
     if columns * rows == 1:
-        return [Tile(image)]
+        return [Window(image)]
     height, width = image.shape[:2]
     lines = [(top, bottom) for top, bottom in _stretches(height, rows)]
     tiles = [
-        Tile(np.ascontiguousarray(image[top:bottom, left:right]), 1.0, left, top)
+        Window(np.ascontiguousarray(image[top:bottom, left:right]), 1.0, left, top)
         for top, bottom in lines
         for left, right in _stretches(width, columns)
     ]
@@ -53,7 +33,7 @@ def tiles_of(image: Image, columns: int, rows: int) -> list[Tile]:
     scale = 1 / (most - (most - 1) * TILE_OVERLAP)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     whole = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return [*tiles, Tile(whole, scale)]
+    return [*tiles, Window(whole, scale)]
 
 
 def _stretches(length: int, parts: int) -> list[tuple[int, int]]:
@@ -65,7 +45,7 @@ def _stretches(length: int, parts: int) -> list[tuple[int, int]]:
     return [(start, start + size) for start in starts]
 
 
-def merged(tiles: Sequence[Tile], found: Sequence[Sequence[Detection]]) -> list[Detection]:
+def merged(tiles: Sequence[Window], found: Sequence[Sequence[Detection]]) -> list[Detection]:
     """Faces of all tiles in the image's pixels, best first; one that several tiles saw counts once."""
     if len(tiles) == 1:
         return list(found[0])

@@ -7,10 +7,11 @@ With the detector ``slow_detector:SlowYunet`` (PYTHONPATH=tests) the worker is o
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -34,7 +35,9 @@ def main(seconds: float, cameras: int, detector: str) -> None:
         with Daemon(root, models=Config().models_path, cameras=urls, gallery=demo / "gallery", extra=extra) as daemon:
             series = []
             for _ in range(int(seconds / EVERY_S)):
-                time.sleep(EVERY_S)
+                assert daemon.process is not None
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    sys.exit(f"the daemon ended with {daemon.process.wait(EVERY_S)}")
                 resident = daemon.metrics().by("streamd_process_resident_bytes", "process")
                 series.append(round(resident["worker@0"] / 1e6, 1))
     print(json.dumps({"cameras": cameras, "detector": detector, "worker_mb": series}))

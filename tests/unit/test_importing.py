@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 from tinymodel import write_mean_model
 
 from streamd.errors import ModelError, UsageError
-from streamd.importing import KnownFace, Request, import_model, known_faces
+from streamd.importing import Request, import_model, known_faces
 from streamd.vision.loading import load_embedder
 from streamd.vision.modelstore import ModelStore
 from streamd.vision.photos import read_photo
+from streamd.vision.separation import KnownFace
 
 PLAIN = {"mean": [0.0, 0.0, 0.0], "scale": 1.0}
 """What SFace is fed; the profile's own normalisation is another."""
@@ -57,7 +61,7 @@ def test_a_file_that_tells_people_apart_becomes_a_model(sface: Path, store: Mode
 def test_a_wrong_normalisation_is_refused_and_the_right_one_named(
     sface: Path, store: ModelStore, faces: list[KnownFace]
 ) -> None:
-    with pytest.raises(ModelError, match=r"cannot tell known faces apart.*with mean 0 and scale 1 it would"):
+    with pytest.raises(ModelError, match=r"cannot tell known faces apart.*with --normalisation raw it would"):
         import_model(Request(sface, "mobilefacenet", "mine"), store, faces)
     assert is_empty(store)
 
@@ -133,3 +137,84 @@ def test_a_manifest_whose_terms_are_not_accepted_is_neither_pulled_nor_loaded(
         load_embedder("mine", models=store.folder, device="cpu")
     with pytest.raises(ModelError, match="for non-commercial use only"):
         store.pull(store.manifest("mine"))
+
+
+def graph(path: Path, *, inputs: int = 1, kind: int = TensorProto.FLOAT, nhwc: bool = False, side: int = 112) -> Path:
+    """The mean of each channel of the last input; vectors of length three."""
+    shape = [1, side, side, 3] if nhwc else [1, 3, side, side]
+    fed = [helper.make_tensor_value_info(f"in{number}", kind, shape) for number in range(inputs)]
+    nodes = [
+        helper.make_node("Cast", [fed[-1].name], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["out"], axes=[1, 2] if nhwc else [2, 3], keepdims=0),
+    ]
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, None)
+    model = helper.make_model(
+        helper.make_graph(nodes, "odd", fed, [out]), opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    )
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [({"inputs": 2}, "has the inputs in0, in1; a model needs exactly one"), ({"kind": TensorProto.INT64}, "(?i)int64")],
+)
+def test_inputs_that_no_profile_feeds_are_refused(
+    tmp_path: Path, store: ModelStore, faces: list[KnownFace], odd: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        import_model(Request(graph(tmp_path / "odd.onnx", **odd), "mobilefacenet", "mine"), store, faces)
+    assert is_empty(store)
+
+
+@pytest.mark.parametrize("nhwc", [False, True])
+def test_layout_dimension_and_a_fixed_batch_are_taken_from_the_graph(
+    tmp_path: Path, store: ModelStore, faces: list[KnownFace], nhwc: bool
+) -> None:
+    """It comes as far as the faces, which mean colours cannot tell apart."""
+    file = graph(tmp_path / "odd.onnx", nhwc=nhwc)
+    with pytest.raises(ModelError, match="cannot tell known faces apart"):
+        import_model(Request(file, "mobilefacenet", "mine"), store, faces)
+
+
+def test_a_network_that_gives_no_numbers_is_refused_for_that(
+    tmp_path: Path, store: ModelStore, faces: list[KnownFace]
+) -> None:
+    broken = write_mean_model(tmp_path / "broken.onnx", gain=float("nan"))
+    with pytest.raises(ModelError, match="gave a vector of length nan"):
+        import_model(Request(broken, "mobilefacenet", "mine"), store, faces)
+    assert is_empty(store)
+
+
+def test_another_dimension_than_the_profiles_is_refused(
+    tmp_path: Path, store: ModelStore, faces: list[KnownFace]
+) -> None:
+    file = graph(tmp_path / "odd.onnx", side=160)
+    with pytest.raises(ModelError, match="gives 3 dimensions, profile 'facenet512' has 512"):
+        import_model(Request(file, "facenet512", "mine"), store, faces)
+
+
+def test_colours_in_the_wrong_order_are_remarked_on(
+    sface: Path, store: ModelStore, faces: list[KnownFace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SFace bears them well: its d' falls by a twentieth only."""
+    monkeypatch.setattr("streamd.importing._CLEARLY", 1.02)
+    _, wrong = import_model(Request(sface, "mobilefacenet", "w", changes={**PLAIN, "colour": "bgr"}), store, faces)
+    _, right = import_model(Request(sface, "mobilefacenet", "r", changes=PLAIN), store, faces)
+    assert "better with --colour rgb" in wrong
+    assert "better with" not in right
+
+
+def test_photos_are_read_one_by_one_and_no_more_than_are_looked_at(models_dir: Path, faces_dir: Path) -> None:
+    read = []
+
+    def photos(*names: str) -> Iterator[np.ndarray]:
+        for name in names:
+            read.append(name)
+            yield read_photo(faces_dir / name)
+
+    many = ["obama.jpg"] * 10
+    found = known_faces({"obama": photos(*many), "biden": photos("biden.jpg")}, models_dir)
+    assert len(read) == 4
+    assert [face.person for face in found] == ["obama"] * 3 + ["biden"]
+    assert max(max(face.photo.shape) for face in found) <= 960

@@ -31,7 +31,7 @@ def test_more_people_and_a_smaller_rate_ask_for_more_similarity() -> None:
 
 
 def test_thresholds_stay_possible() -> None:
-    assert SCORES.threshold(1e-9, 1e9) <= 0.95
+    assert SCORES.threshold(1e-9, 1e9) < 1
     assert SCORES.threshold(0.5, 1) >= 0.05
 
 
@@ -55,8 +55,27 @@ def test_a_picture_without_colour_has_its_own_spread() -> None:
     assert plain.of(grey=True) is plain
 
 
-def test_an_unmeasured_model_lets_one_pair_in_a_thousand_pass_at_its_pair_threshold() -> None:
-    assert ScoreModel.assumed(0.36).false_accept_rate(0.36) == pytest.approx(1e-3, rel=0.01)
+@pytest.mark.parametrize("pair_threshold", [0.3, 0.6, 0.93, 0.985])
+def test_an_unmeasured_model_lets_one_pair_in_a_hundred_pass_at_its_pair_threshold(pair_threshold: float) -> None:
+    assumed = ScoreModel.assumed(pair_threshold)
+    assert assumed.false_accept_rate(pair_threshold) == pytest.approx(0.01, rel=0.01)
+    assert assumed.impostor.mean < pair_threshold < assumed.genuine.mean < 1
+
+
+def test_a_network_that_finds_everybody_similar_gets_the_threshold_that_its_rate_asks_for() -> None:
+    """Such as dlib's: a limit below 1 would let strangers in."""
+    dlib = ScoreModel(Spread(0.835, 0.035), Spread(0.951, 0.021))
+    assert dlib.threshold(1e-4) == pytest.approx(0.835 + 3.719 * 0.035, abs=1e-3)
+    assert dlib.false_accept_rate(dlib.threshold(1e-4)) == pytest.approx(1e-4, rel=1e-3)
+
+
+def test_where_even_one_would_not_do_nobody_is_named() -> None:
+    assert ScoreModel(Spread(0.9, 0.05), Spread(0.95, 0.02)).threshold(1e-6, 1000) == 0.9999
+
+
+def test_margins_shrink_with_the_distance_between_people() -> None:
+    assert ScoreModel(Spread(0.095, 0.089), SCORES.genuine).scale == pytest.approx(1)
+    assert ScoreModel(Spread(0.835, 0.035), SCORES.genuine).scale == pytest.approx(0.165 / 0.905)
 
 
 def test_a_measured_spread_moves_the_grey_one_along() -> None:

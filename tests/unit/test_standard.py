@@ -28,8 +28,8 @@ def test_a_threshold_of_the_user_takes_the_place_of_the_rate() -> None:
 def test_a_person_with_a_lookalike_has_a_stricter_threshold_up_to_a_limit() -> None:
     least = standard().threshold()
     assert standard(nearest=0.2).threshold_for("ann") == least
-    assert standard(nearest=least).threshold_for("ann") == pytest.approx(least + LOOKALIKE_GAP)
-    assert standard(nearest=0.9).threshold_for("ann") == pytest.approx(least + LOOKALIKE_MOST)
+    assert standard(nearest=least).threshold_for("ann") == pytest.approx(least + LOOKALIKE_GAP * SCORES.scale)
+    assert standard(nearest=0.9).threshold_for("ann") == pytest.approx(least + LOOKALIKE_MOST * SCORES.scale)
 
 
 def test_a_grey_picture_is_held_against_its_own_threshold() -> None:

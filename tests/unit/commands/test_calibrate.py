@@ -7,14 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galleryparts import GREEN, ColourEmbedder, SquareDetector, write_photo
+from galleryparts import GREEN, ColourEmbedder, write_photo
 
 from streamd.cli import main
 from streamd.config import GalleryConfig
 from streamd.errors import ExitCode
-from streamd.gallery import opening
 from streamd.gallery.live import LiveGallery
-from streamd.gallery.opening import PhotoModels
 from streamd.gallery.rows import NewFace
 from streamd.gallery.store import GalleryStore
 
@@ -22,14 +20,7 @@ MODEL = ColourEmbedder().model_id
 Output = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    config = tmp_path / "streamd.yaml"
-    config.write_text("state_dir: state\n")
-    monkeypatch.setenv("STREAMD_CONFIG", str(config))
-    models = PhotoModels(SquareDetector(), ColourEmbedder())
-    monkeypatch.setattr(opening, "load_photo_models", lambda config: models)
-    return tmp_path / "state"
+pytestmark = pytest.mark.usefixtures("state")
 
 
 def fill(state: Path, people: int, faces: int = 2) -> None:

@@ -7,22 +7,11 @@ import pytest
 from galleryparts import GREEN, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
 from streamd.cli import main
-from streamd.gallery import opening
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync
-from streamd.gallery.opening import PhotoModels
 from streamd.gallery.store import GalleryStore
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration with an empty state, and models that understand squares."""
-    config = tmp_path / "streamd.yaml"
-    config.write_text("state_dir: state\n")
-    monkeypatch.setenv("STREAMD_CONFIG", str(config))
-    models = PhotoModels(SquareDetector(), ColourEmbedder())
-    monkeypatch.setattr(opening, "load_photo_models", lambda config: models)
-    return tmp_path / "state"
+pytestmark = pytest.mark.usefixtures("state")
 
 
 @pytest.fixture

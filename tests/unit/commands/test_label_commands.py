@@ -4,27 +4,23 @@ import json
 from pathlib import Path
 
 import pytest
-from galleryparts import GREEN, RED, ColourEmbedder, SquareDetector, face, unit, write_photo
+from galleryparts import GREEN, RED, face, unit, write_photo
 
 from streamd.cli import main
 from streamd.commands.finding import Level
 from streamd.commands.scope_checks import scopes
 from streamd.configfile import load_config
-from streamd.gallery import opening
-from streamd.gallery.opening import PhotoModels
 from streamd.gallery.store import GalleryStore
 
 Output = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    path = tmp_path / "streamd.yaml"
-    path.write_text("state_dir: state\n")
-    monkeypatch.setenv("STREAMD_CONFIG", str(path))
-    models = PhotoModels(SquareDetector(), ColourEmbedder())
-    monkeypatch.setattr(opening, "load_photo_models", lambda config: models)
-    return path
+pytestmark = pytest.mark.usefixtures("state")
+
+
+@pytest.fixture
+def config(state: Path) -> Path:
+    return state.parent / "streamd.yaml"
 
 
 @pytest.fixture

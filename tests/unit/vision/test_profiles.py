@@ -9,10 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from streamd.vision.catalog import Manifest
+from streamd.vision.catalog import Manifest, ModelInput
 from streamd.vision.embedding import OnnxEmbedder
+from streamd.vision.geometry import ARCFACE, TEMPLATE, Alignment
 from streamd.vision.onnx import open_session
-from streamd.vision.profiles import profile_names, read_profile
+from streamd.vision.profiles import alternatives, profile_names, read_profile
 
 EMBEDDERS = [name for name in profile_names() if read_profile(name)["kind"] == "embedder"]
 BGR = (30, 60, 200)
@@ -64,3 +65,47 @@ def _blob(chips: np.ndarray, manifest: Manifest) -> np.ndarray:
     from streamd.vision.blobs import to_blob
 
     return to_blob(chips, manifest.input)
+
+
+DISTANCES = {
+    "arcface": 0.68,
+    "facenet128": 0.40,
+    "facenet512": 0.30,
+    "vggface": 0.68,
+    "openface": 0.10,
+    "deepface": 0.23,
+    "deepid": 0.015,
+}
+"""Cosine distances as DeepFace publishes them."""
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_pair_thresholds_are_the_published_ones(name: str) -> None:
+    body = read_profile(name)
+    assert body["pair_threshold"] == pytest.approx(1 - DISTANCES[name])
+    assert body["pair_threshold"] < body["threshold"] < 1
+
+
+@pytest.mark.parametrize("name", EMBEDDERS)
+def test_eyes_and_mouth_lie_inside_every_profiles_chip(name: str) -> None:
+    body = read_profile(name)
+    width, height = body["input"]["size"]
+    placed = Alignment(width, height, body.get("zoom", 1), body.get("rise", 0)).from_arcface()
+    points = (np.column_stack([TEMPLATE, np.ones(5)]) @ placed.T)[:, :2]
+    assert (points > 0).all()
+    assert (points < (width, height)).all()
+    assert placed[0, 0] == placed[1, 1]
+
+
+def test_a_rise_of_a_tenth_moves_the_face_up_by_a_tenth_of_the_shorter_side() -> None:
+    risen = Alignment(100, 200, 1.0, 0.1).from_arcface() - Alignment(100, 200).from_arcface()
+    np.testing.assert_allclose(risen, [[0, 0, 0], [0, 0, -10], [0, 0, 0]])
+    np.testing.assert_allclose(ARCFACE.from_arcface(), np.eye(3))
+
+
+def test_alternatives_are_everything_but_the_input_itself() -> None:
+    fed = ModelInput(name="x", size=(112, 112), colour="rgb")
+    others = alternatives(fed)
+    assert len(others) == 9
+    assert others["--colour bgr"] == fed.model_copy(update={"colour": "bgr"})
+    assert others["--colour bgr --normalisation signed"].mean == (127.5, 127.5, 127.5)
