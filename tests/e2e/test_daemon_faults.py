@@ -78,7 +78,9 @@ def test_a_child_that_hangs_is_replaced(victim: str, rtsp: RtspServer, make_daem
 def test_events_decided_while_the_publisher_is_dead_reach_the_journal_once(
     rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture, nobody: Picture
 ) -> None:
-    with make_daemon({"door": {"url": rtsp.url("cam1")}}) as daemon:
+    # Six deaths in a row: with the usual back-off the last restart alone would wait twenty seconds.
+    patient = {"supervision": {"backoff_max_s": 1}}
+    with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra=patient) as daemon:
         daemon.await_event("camera.online")
         for _ in range(3):
             last = daemon.journal()[-1].seq
