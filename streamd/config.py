@@ -223,6 +223,11 @@ class GalleryConfig(Section):
     """Search structure; ``auto`` takes the exact one below ``hnsw_from`` faces."""
     hnsw_from: Annotated[int, Field(ge=1)] = 20000
     """Faces from which ``auto`` searches approximately."""
+    key_file: Path | None = None
+    """Encrypts embeddings and crops: a file with the key, made by ``streamd gallery new-key`` or kept as a systemd
+    credential (``${CREDENTIALS_DIRECTORY}/gallery-key``)."""
+    undo_days: Annotated[float, Field(ge=0)] = 7.0
+    """How long removed faces are kept so that ``streamd gallery undo`` can bring them back."""
 
 
 class EventsConfig(Section):

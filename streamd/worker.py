@@ -21,6 +21,7 @@ from streamd.framelink import Bye, Message, Ready, WorkerEnd
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync
 from streamd.gallery.live import LiveGallery
+from streamd.gallery.opening import open_store
 from streamd.gallery.store import GalleryStore
 from streamd.interfaces import Detector, Embedder
 from streamd.pipeline import Models, Pipeline
@@ -251,7 +252,7 @@ def serve(context: ChildContext) -> int:
         allow_cpu=workers.allow_cpu,
     )
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
-        store = GalleryStore(config.gallery_file)
+        store = open_store(config, actor="daemon")
         folder = _folder(context, store, detectors[config.detection.model], embedder)
         curator = Curator(store, gallery, folder, metrics=context.metrics, tells=context.index == 0)
         poller = zmq.Poller()

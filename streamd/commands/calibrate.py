@@ -40,12 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from streamd.configfile import load_config
-    from streamd.gallery.opening import load_photo_models
-    from streamd.gallery.store import GalleryStore
+    from streamd.gallery.opening import load_photo_models, open_store
 
     config = load_config(args.config)
     models = load_photo_models(config)
-    with GalleryStore(config.gallery_file) as store:
+    with open_store(config) as store:
         if args.reset:
             return _reset(store, models.embedder.model_id)
         enrolled = _enrolled(store, models.embedder.model_id)

@@ -63,11 +63,10 @@ def _enroll(
     """Photo after photo; the person has the labels from the first that is accepted on."""
     from streamd.configfile import load_config
     from streamd.gallery.enrolment import Enroller
-    from streamd.gallery.opening import load_photo_models
-    from streamd.gallery.store import GalleryStore
+    from streamd.gallery.opening import load_photo_models, open_store
 
     config = load_config(args.config)
-    with GalleryStore(config.gallery_file) as store:
+    with open_store(config) as store:
         models = load_photo_models(config)
         unlabelled = bool(labels) and not args.dry_run
         for result in Enroller(store, models.detector, models.embedder).enroll(name, paths, dry_run=args.dry_run):

@@ -35,10 +35,10 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "calibrate":
         return calibrate.run(args)
     from streamd.configfile import load_config
-    from streamd.gallery.store import GalleryStore
+    from streamd.gallery.opening import open_store
 
     config = load_config(args.config)
-    with GalleryStore(config.gallery_file) as store:
+    with open_store(config) as store:
         if args.verb == "log":
             _print_log(args, store)
         else:

@@ -42,10 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from streamd.configfile import load_config
-    from streamd.gallery.store import GalleryStore
+    from streamd.gallery.opening import open_store
 
     config = load_config(args.config)
-    with GalleryStore(config.gallery_file) as store:
+    with open_store(config) as store:
         body, lines = _VERBS[args.verb](args, store, config)
     print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(lines))
     return ExitCode.OK

@@ -8,7 +8,7 @@ from streamd.commands.finding import Finding, Level
 from streamd.config import Config
 from streamd.domain import Scope
 from streamd.gallery.labels import admitted, label_texts
-from streamd.gallery.store import GalleryStore
+from streamd.gallery.opening import open_store
 
 _SHOWN = 8
 
@@ -18,7 +18,7 @@ def scopes(config: Config) -> Iterator[Finding]:
     wanted = {name: Scope.of(camera.search) for name, camera in config.cameras.items() if camera.search}
     if not any(wanted.values()) or not config.gallery_file.exists():  # which opening would make
         return
-    with GalleryStore(config.gallery_file) as store:
+    with open_store(config) as store:
         labels = {person.id: person.labels for person in store.people()}
     in_use = label_texts(frozenset().union(*labels.values()))
     for name, scope in wanted.items():

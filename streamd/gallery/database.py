@@ -12,19 +12,31 @@ from pathlib import Path
 
 from streamd.errors import GalleryError
 from streamd.gallery.schema import MIGRATIONS
+from streamd.gallery.vault import Vault, check_vault
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process's transaction."""
 _CHECKED_BYTES = 32 * 1024 * 1024
 """Files up to this size are checked whole when opened (about 50 ms); larger ones are checked as they are read."""
+SEALED_TABLES = ("faces", "undo", "stranger_faces")
+"""Tables with the columns ``vector`` and ``chip``."""
+_BEGIN_BATCH = "UPDATE present SET batch = (SELECT coalesce(max(version), 0) + 1 FROM changes), actor = ?"
 
 
 class Database:
     """One connection, shared by the threads of a process under a lock."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create ``path``. Raises GalleryError for a file or place that cannot be used."""
+    def __init__(self, path: Path, *, vault: Vault | None = None, actor: str = "") -> None:
+        """Open or create ``path``. Raises GalleryError for a file or place that cannot be used.
+
+        Args:
+            vault: seals vectors and crops; must be the one that the file was sealed with. SQL reads them as
+                ``unseal(vector)`` and writes them as ``seal(?)``, which do nothing without a vault.
+            actor: who makes the changes, for the log.
+        """
         self.path = path
+        self.vault = vault
+        self.actor = actor
         self._lock = threading.RLock()
         with self._in_words():
             _create_private(path)
@@ -51,6 +63,7 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that no other writer can enter; all of it happens, or nothing."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
+            connection.execute(_BEGIN_BATCH, (self.actor,))
             yield connection
 
     def scalar(self, query: str) -> int:
@@ -66,8 +79,52 @@ class Database:
         """
         with self._lock, self._in_words():
             self._connection.execute("VACUUM")
-            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            return not busy
+            deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+            while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                if time.monotonic() >= deadline_s:
+                    return False
+                time.sleep(0.01)
+            return True
+
+    def copy_to(self, path: Path) -> None:
+        """Write the whole file, as of one moment, to ``path``, which must not exist; others go on meanwhile."""
+        with self._lock, self._in_words():
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
+    def reseal(self, vault: Vault | None) -> int:
+        """Seal everything with ``vault`` from now on (None: not at all), in one transaction; returns how many faces.
+
+        Processes that have the file open with the old key read nothing any more.
+        """
+        before = self.vault
+
+        def resealed(sealed: bytes | None) -> bytes | None:
+            if sealed is None:
+                return None
+            plain = sealed if before is None else before.open(sealed)
+            return plain if vault is None else vault.seal(plain)
+
+        with self.write() as connection:
+            connection.create_function("reseal", 1, resealed)
+            faces = 0
+            for table in SEALED_TABLES:
+                query = f"UPDATE {table} SET vector = reseal(vector), chip = reseal(chip)"
+                faces += connection.execute(query).rowcount
+            connection.execute("DELETE FROM settings WHERE key = 'vault'")
+            if vault is not None:
+                connection.execute("INSERT INTO settings VALUES ('vault', ?)", (vault.token(),))
+        self._use(vault)
+        return faces
+
+    def _use(self, vault: Vault | None) -> None:
+        self.vault = vault
+
+        def kept(data: bytes | None) -> bytes | None:
+            return data
+
+        seal, unseal = (kept, kept) if vault is None else (vault.seal, vault.open)
+        self._connection.create_function("seal", 1, seal)
+        self._connection.create_function("unseal", 1, lambda data: None if data is None else unseal(data))
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -100,6 +157,8 @@ class Database:
         self._check_intact()
         self._enter_wal()
         self._migrate()
+        check_vault(self._connection, self.vault, self.path)
+        self._use(self.vault)
 
     def _enter_wal(self) -> None:
         """Going over to WAL needs the file for itself for a moment, and SQLite does not wait for that by itself."""
@@ -158,6 +217,8 @@ def _words(error: sqlite3.DatabaseError, path: Path) -> str:
         return f"cannot be written; check the owner and mode of {path.parent}"
     if _is_busy(error):
         return f"another process has been writing for over {BUSY_TIMEOUT_S:g} s; try again"
+    if "user-defined function raised" in text:
+        return "the sealed faces cannot be opened: the key was changed meanwhile, or the file is damaged"
     if "not a database" in text or "malformed" in text:
         return f"the file is damaged ({text}); move it away and enrol again, or restore a backup"
     return text

@@ -70,7 +70,7 @@ class Delta:
 def read_delta(connection: sqlite3.Connection, model_id: str, since: Mark) -> Delta:
     """What a reader at ``since`` has missed of one model's faces; the caller's transaction makes it one moment."""
     added = connection.execute(
-        "SELECT id, person_id, vector FROM faces WHERE id > ? AND model_id = ? ORDER BY id",
+        "SELECT id, person_id, unseal(vector) FROM faces WHERE id > ? AND model_id = ? ORDER BY id",
         (since.face_id, model_id),
     ).fetchall()
     removed = connection.execute("SELECT face_id FROM removed WHERE id > ?", (since.removed_id,))

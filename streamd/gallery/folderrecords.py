@@ -141,6 +141,13 @@ def welcome_duplicates(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM photos WHERE reason IN ('duplicate', 'other_person')")
 
 
+def repath_photos(connection: sqlite3.Connection, moves: Iterable[tuple[str, str]]) -> None:
+    """Photos lie elsewhere in the folder from now on: paths before and after."""
+    for before, after in moves:
+        connection.execute("UPDATE OR REPLACE photos SET path = ? WHERE path = ?", (after, before))
+        connection.execute("UPDATE faces SET source = ? WHERE source = ?", (FOLDER + after, FOLDER + before))
+
+
 def _replaced(connection: sqlite3.Connection, path: str) -> set[str]:
     """Remove what the photo gave before; returns whose it was."""
     owners = _owners(connection, [path])

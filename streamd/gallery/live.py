@@ -23,6 +23,7 @@ from streamd.gallery.index import Entries, ExactIndex, Index, build_index, wants
 from streamd.gallery.scorerecords import saved_spread
 from streamd.gallery.snapshot import Snapshot
 from streamd.gallery.store import GalleryStore
+from streamd.gallery.vault import load_vault
 from streamd.scores import ScoreModel
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class LiveGallery:
         Raises:
             GalleryError: the file cannot be used, or holds vectors that are not of unit length.
         """
-        self._store = GalleryStore(store_path)
+        self._store = GalleryStore(store_path, vault=load_vault(config.key_file), actor="daemon")
         self._model_id = model_id
         self._config = config
         self._changing = threading.Lock()

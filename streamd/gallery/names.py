@@ -1,4 +1,4 @@
-"""What may be a person's name."""
+"""What may be a person's name, and what may be written down about a person."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from streamd.errors import UsageError
 
 MAX_CHARACTERS = 80
+MAX_NOTE_CHARACTERS = 2000
 
 
 def person_name(text: str) -> str:
@@ -19,6 +20,16 @@ def person_name(text: str) -> str:
     if problem := _problem(name):
         raise UsageError(f"person's name {text[: MAX_CHARACTERS + 1]!r} {problem}")
     return name
+
+
+def note_text(what: str, text: str) -> str:
+    """``text`` in NFC. Raises UsageError: over 2,000 characters, or control characters other than new lines."""
+    note = unicodedata.normalize("NFC", text)
+    if len(note) > MAX_NOTE_CHARACTERS:
+        raise UsageError(f"{what}: {len(note)} characters; at most {MAX_NOTE_CHARACTERS} are allowed")
+    if bad := next((c for c in note if c != "\n" and not _allowed(c)), None):
+        raise UsageError(f"{what}: contains the character U+{ord(bad):04X}, which cannot be printed")
+    return note
 
 
 def _problem(name: str) -> str | None:

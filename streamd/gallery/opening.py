@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from dataclasses import dataclass
 
 from streamd.config import Config
 from streamd.gallery.examiner import PhotoExaminer
+from streamd.gallery.store import GalleryStore
+from streamd.gallery.vault import load_vault
 from streamd.interfaces import Detector, Embedder
 from streamd.vision.loading import load_detector, load_embedder
 
@@ -28,3 +32,19 @@ def load_photo_models(config: Config) -> PhotoModels:
     detector = load_detector(config.detection.model, models=models, device=device, allow_cpu=allow_cpu)
     embedder = load_embedder(name, models=models, device=device, allow_cpu=allow_cpu)
     return PhotoModels(detector, embedder)
+
+
+def open_store(config: Config, *, actor: str | None = None) -> GalleryStore:
+    """The configured gallery file; ``actor`` is who makes changes, by default the user of this process.
+
+    Raises:
+        GalleryError: the file or its key cannot be used.
+    """
+    return GalleryStore(config.gallery_file, vault=load_vault(config.gallery.key_file), actor=actor or _user())
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"uid {os.getuid()}"

@@ -24,6 +24,9 @@ FACES_ADDED = "faces.added"
 FACES_REMOVED = "faces.removed"
 RENAMED = "person.renamed"
 LABELLED = "person.labelled"
+DESCRIBED = "person.described"
+MERGED = "person.merged"
+SPLIT = "person.split"
 FORGOTTEN = "person.forgotten"
 
 
@@ -52,6 +55,9 @@ class Person:
     created_wall_s: float
     faces: int
     labels: Labels = frozenset()
+    notes: str = ""
+    consent: str = ""
+    """What the person agreed to, and when, in the words of whoever enrolled them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class KeptFace:
     source: str
     source_sha256: str
     created_wall_s: float
+    added_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +80,16 @@ class Change:
     version: int
     at_wall_s: float
     what: str
-    """``person.enrolled faces.added faces.removed person.renamed person.labelled person.forgotten``."""
+    """``person.enrolled faces.added faces.removed person.renamed person.labelled person.described person.merged
+    person.split person.forgotten gallery.undone gallery.imported gallery.calibrated``."""
     person_id: str
     name: str | None
     """The person's name today; None once forgotten."""
     detail: str
+    batch: int = 0
+    """Number of the first change of the same transaction."""
+    actor: str = ""
+    """Who made it: a user's name, ``daemon`` for the folder of photographs."""
 
 
 def find_person_id(connection: sqlite3.Connection, name: str) -> str | None:
@@ -118,25 +130,39 @@ def delete_faces_of_source(connection: sqlite3.Connection, source: str) -> int:
 
 
 def delete_person(connection: sqlite3.Connection, person_id: str) -> int:
-    """Remove a person and every word about them; returns how many faces went."""
+    """Remove a person and every word about them, also what could be undone; returns how many faces went."""
     gone = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
+    connection.execute("DELETE FROM undo WHERE person_id = ?", (person_id,))
     connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (person_id,))
     log_change(connection, FORGOTTEN, person_id, "")
     return gone
 
 
+def move_faces(connection: sqlite3.Connection, face_ids: Sequence[int], to_person_id: str) -> None:
+    """Give faces to another person. They get new ids, so that every reader of the file notices."""
+    columns = "model_id, vector, chip, quality, source, source_sha256, created_wall_s, added_by"
+    for face_id in face_ids:
+        connection.execute(
+            f"INSERT INTO faces (person_id, {columns}) SELECT ?, {columns} FROM faces WHERE id = ?",
+            (to_person_id, face_id),
+        )
+        connection.execute("DELETE FROM faces WHERE id = ?", (face_id,))
+
+
 def log_change(connection: sqlite3.Connection, what: str, person_id: str, detail: str) -> None:
     connection.execute(
-        "INSERT INTO changes (at_wall_s, what, person_id, detail) VALUES (?, ?, ?, ?)",
+        "INSERT INTO changes (at_wall_s, what, person_id, detail, batch, actor)"
+        " SELECT ?, ?, ?, ?, batch, actor FROM present",
         (time.time(), what, person_id, detail),
     )
 
 
 def _insert_face(connection: sqlite3.Connection, person_id: str, face: NewFace) -> int:
     cursor = connection.execute(
-        "INSERT INTO faces (person_id, model_id, vector, chip, quality, source, source_sha256, created_wall_s)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO faces"
+        " (person_id, model_id, vector, chip, quality, source, source_sha256, created_wall_s, added_by)"
+        " SELECT ?, ?, seal(?), seal(?), ?, ?, ?, ?, actor FROM present",
         (
             person_id,
             face.model_id,
@@ -159,7 +185,7 @@ def _check_vector(connection: sqlite3.Connection, face: NewFace) -> None:
     if not abs(length - 1.0) < 1e-3:  # also true of NaN
         raise GalleryError(f"embedding of {face.source} has length {length:.3g}, not 1")
     row = connection.execute(
-        "SELECT length(vector) / 4 FROM faces WHERE model_id = ? LIMIT 1", (face.model_id,)
+        "SELECT length(unseal(vector)) / 4 FROM faces WHERE model_id = ? LIMIT 1", (face.model_id,)
     ).fetchone()
     if row and row[0] != vector.size:
         raise GalleryError(

@@ -7,6 +7,11 @@
 * ``photos`` is what the watched folder looked like when it was last acted on; ``reason`` is empty for a photo
   that was enrolled. ``dismissed`` stands for photos of forgotten people, whose names (paths) are not kept.
 * ``labels`` go with their person, by the foreign key.
+* ``present`` says which transaction is under way, and whose: ``batch`` is the number of its first change. Triggers note
+  under it in ``undo`` what the transaction did to people, faces and labels, removed rows whole, until that is too old.
+  An update of a face is not noted: only where its photo lies is ever changed.
+* ``strangers`` are people without a name, with the views that they were recognised by. They are no part of the gallery
+  that is searched for names, and seeing one again is no change of it.
 """
 
 from __future__ import annotations
@@ -66,5 +71,81 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             value TEXT NOT NULL,
             PRIMARY KEY (person_id, key, value)
         ) WITHOUT ROWID""",
+    ),
+    (
+        "ALTER TABLE people ADD COLUMN notes TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE people ADD COLUMN consent TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE faces ADD COLUMN added_by TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE changes ADD COLUMN batch INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE changes ADD COLUMN actor TEXT NOT NULL DEFAULT ''",
+        "UPDATE changes SET batch = version",
+        "CREATE INDEX changes_by_batch ON changes (batch)",
+        """CREATE TABLE present (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            batch INTEGER NOT NULL,
+            actor TEXT NOT NULL
+        )""",
+        "INSERT INTO present VALUES (1, 0, '')",
+        """CREATE TABLE undo (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            batch INTEGER NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('person', 'face', 'label')),
+            done TEXT NOT NULL CHECK (done IN ('insert', 'delete', 'update')),
+            row_id TEXT NOT NULL,
+            person_id TEXT NOT NULL,
+            before TEXT NOT NULL DEFAULT '{}',
+            vector BLOB,
+            chip BLOB
+        )""",
+        "CREATE INDEX undo_by_batch ON undo (batch)",
+        "CREATE INDEX undo_by_person ON undo (person_id)",
+        """CREATE TRIGGER people_inserted AFTER INSERT ON people BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id)
+            SELECT batch, 'person', 'insert', new.id, new.id FROM present; END""",
+        """CREATE TRIGGER people_deleted AFTER DELETE ON people BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id, before)
+            SELECT batch, 'person', 'delete', old.id, old.id, json_object('name', old.name, 'origin', old.origin,
+                'created_wall_s', old.created_wall_s, 'notes', old.notes, 'consent', old.consent) FROM present; END""",
+        """CREATE TRIGGER people_updated AFTER UPDATE ON people BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id, before)
+            SELECT batch, 'person', 'update', old.id, old.id, json_object('name', old.name, 'origin', old.origin,
+                'created_wall_s', old.created_wall_s, 'notes', old.notes, 'consent', old.consent) FROM present; END""",
+        """CREATE TRIGGER faces_inserted AFTER INSERT ON faces BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id)
+            SELECT batch, 'face', 'insert', new.id, new.person_id FROM present; END""",
+        """CREATE TRIGGER faces_deleted AFTER DELETE ON faces BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id, before, vector, chip)
+            SELECT batch, 'face', 'delete', old.id, old.person_id, json_object('model_id', old.model_id,
+                'quality', old.quality, 'source', old.source, 'source_sha256', old.source_sha256,
+                'created_wall_s', old.created_wall_s, 'added_by', old.added_by), old.vector, old.chip FROM present;
+            END""",
+        """CREATE TRIGGER labels_inserted AFTER INSERT ON labels BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id, before)
+            SELECT batch, 'label', 'insert', new.person_id, new.person_id,
+                json_object('key', new.key, 'value', new.value) FROM present; END""",
+        """CREATE TRIGGER labels_deleted AFTER DELETE ON labels BEGIN
+            INSERT INTO undo (batch, kind, done, row_id, person_id, before)
+            SELECT batch, 'label', 'delete', old.person_id, old.person_id,
+                json_object('key', old.key, 'value', old.value) FROM present; END""",
+        """CREATE TABLE strangers (
+            id TEXT PRIMARY KEY,
+            state TEXT NOT NULL CHECK (state IN ('open', 'ignored')),
+            first_seen_wall_s REAL NOT NULL,
+            last_seen_wall_s REAL NOT NULL,
+            sightings INTEGER NOT NULL
+        )""",
+        """CREATE TABLE stranger_faces (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            stranger_id TEXT NOT NULL REFERENCES strangers (id) ON DELETE CASCADE,
+            model_id TEXT NOT NULL,
+            vector BLOB NOT NULL,
+            chip BLOB NOT NULL,
+            quality REAL NOT NULL,
+            camera TEXT NOT NULL,
+            track TEXT NOT NULL,
+            seen_wall_s REAL NOT NULL
+        )""",
+        "CREATE INDEX stranger_faces_by_stranger ON stranger_faces (stranger_id)",
+        "CREATE TABLE stranger_changes (version INTEGER PRIMARY KEY AUTOINCREMENT, stranger_id TEXT NOT NULL)",
     ),
 )

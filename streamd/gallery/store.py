@@ -13,13 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from streamd.errors import GalleryError
+from streamd.errors import GalleryError, UsageError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.delta import Delta, Mark, read_delta
-from streamd.gallery.folderrecords import dismiss_photos, welcome_duplicates
+from streamd.gallery.folderrecords import dismiss_photos, repath_photos, welcome_duplicates
 from streamd.gallery.labels import Label, Labels, changed, labels_of, read_labels, write_labels
-from streamd.gallery.names import person_name
+from streamd.gallery.names import note_text, person_name
+from streamd.gallery.undo import Undone, undo
+from streamd.gallery.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,15 @@ class Forgotten:
 class GalleryStore:
     """The gallery file."""
 
-    def __init__(self, path: Path) -> None:
-        """Open, or create with its folder. Raises GalleryError: unusable, damaged, or of a newer streamd."""
+    def __init__(self, path: Path, *, vault: Vault | None = None, actor: str = "") -> None:
+        """Open, or create with its folder. Raises GalleryError: unusable, damaged, of a newer streamd, another key.
+
+        Args:
+            vault: opens the faces of an encrypted gallery.
+            actor: who makes the changes, for the log.
+        """
         self.path = path
-        self.database = Database(path)
+        self.database = Database(path, vault=vault, actor=actor)
 
     def close(self) -> None:
         self.database.close()
@@ -94,7 +101,7 @@ class GalleryStore:
 
     def faces_of(self, person_id: str) -> list[rows.KeptFace]:
         query = (
-            "SELECT id, model_id, quality, source, source_sha256, created_wall_s FROM faces"
+            "SELECT id, model_id, quality, source, source_sha256, created_wall_s, added_by FROM faces"
             " WHERE person_id = ? ORDER BY id"
         )
         with self.database.read() as connection:
@@ -103,7 +110,7 @@ class GalleryStore:
     def chip_jpeg(self, face_id: int) -> bytes:
         """The kept picture of a face, 112 x 112. Raises GalleryError where there is none."""
         with self.database.read() as connection:
-            row = connection.execute("SELECT chip FROM faces WHERE id = ?", (face_id,)).fetchone()
+            row = connection.execute("SELECT unseal(chip) FROM faces WHERE id = ?", (face_id,)).fetchone()
         if row is None:
             raise GalleryError(f"gallery {self.path}: no face {face_id}")
         return bytes(row[0])
@@ -145,6 +152,73 @@ class GalleryStore:
                 )
             return after
 
+    def describe(self, name: str, *, notes: str | None = None, consent: str | None = None) -> rows.Person:
+        """Write down notes about a person, or what they agreed to; None leaves it as it is.
+
+        Raises:
+            UsageError: a text is too long, or cannot be printed.
+            GalleryError: there is no such person.
+        """
+        texts = {"notes": notes, "consent": consent}
+        wanted = {column: note_text(column, text) for column, text in texts.items() if text is not None}
+        with self.database.write() as connection:
+            person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
+            for column, text in wanted.items():
+                connection.execute(f"UPDATE people SET {column} = ? WHERE id = ?", (text, person_id))
+            if wanted:
+                rows.log_change(connection, rows.DESCRIBED, person_id, ", ".join(wanted))
+        return self.person(name)
+
+    def merge(self, name: str, into: str, *, photos: Sequence[tuple[str, str]] = ()) -> int:
+        """``name`` turns out to be ``into``: faces and labels go over, the name goes. Returns how many faces went over.
+
+        ``photos`` are paths in the watched folder, before and after, that are moved along.
+
+        Raises:
+            UsageError: both are the same person.
+            GalleryError: one of them does not exist.
+        """
+        with self.database.write() as connection:
+            gone = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
+            kept = rows.find_person_id(connection, person_name(into)) or _nobody(connection, into)
+            if gone == kept:
+                raise UsageError(f"{name!r} and {into!r} are the same person already")
+            faces = [int(row[0]) for row in connection.execute("SELECT id FROM faces WHERE person_id = ?", (gone,))]
+            rows.move_faces(connection, faces, kept)
+            repath_photos(connection, photos)
+            both = labels_of(connection, gone) | labels_of(connection, kept)
+            write_labels(connection, kept, labels_of(connection, kept), both)
+            connection.execute("DELETE FROM labels WHERE person_id = ?", (gone,))
+            connection.execute("DELETE FROM people WHERE id = ?", (gone,))
+            rows.log_change(connection, rows.MERGED, kept, f"{len(faces)} faces of {gone}")
+            return len(faces)
+
+    def split(self, name: str, new: str, face_ids: Collection[int]) -> int:
+        """Some faces of a person are somebody else, who is created as ``new``. Returns how many faces went over.
+
+        Raises:
+            GalleryError: there is no such person, ``new`` exists, a face is not theirs, or none would be left.
+        """
+        wanted = person_name(new)
+        with self.database.write() as connection:
+            person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
+            if rows.find_person_id(connection, wanted):
+                raise GalleryError(f"there is a person {wanted!r} already; choose another name, or merge afterwards")
+            theirs = {int(r[0]) for r in connection.execute("SELECT id FROM faces WHERE person_id = ?", (person_id,))}
+            if strange := sorted(set(face_ids) - theirs):
+                raise GalleryError(f"{name!r} has no face {strange[0]}; 'streamd person show' lists them")
+            if not theirs - set(face_ids):
+                raise GalleryError(f"{name!r} would have no face left; 'streamd person rename' changes the name")
+            new_id = rows.ensure_person(connection, wanted, "command")
+            rows.move_faces(connection, sorted(set(face_ids)), new_id)
+            rows.log_change(connection, rows.SPLIT, new_id, f"{len(set(face_ids))} faces of {person_id}")
+            return len(set(face_ids))
+
+    def undo(self, version: int | None = None) -> Undone:
+        """Take back one change; see ``streamd.gallery.undo``."""
+        with self.database.write() as connection:
+            return undo(connection, version)
+
     def forget(self, name: str) -> Forgotten:
         """Delete a person, their faces, and their name wherever it stands in the file.
 
@@ -161,7 +235,7 @@ class GalleryStore:
     def changes(self, *, after: int = 0, limit: int = 1000) -> list[rows.Change]:
         """Changes numbered above ``after``, oldest first."""
         query = (
-            "SELECT c.version, c.at_wall_s, c.what, c.person_id, p.name, c.detail FROM changes c"
+            "SELECT c.version, c.at_wall_s, c.what, c.person_id, p.name, c.detail, c.batch, c.actor FROM changes c"
             " LEFT JOIN people p ON p.id = c.person_id WHERE c.version > ? ORDER BY c.version LIMIT ?"
         )
         with self.database.read() as connection:
@@ -180,14 +254,15 @@ class GalleryStore:
 
 
 _PEOPLE = (
-    "SELECT p.id, p.name, p.origin, p.created_wall_s, count(f.id) FROM people p LEFT JOIN faces f ON f.person_id = p.id"
+    "SELECT p.id, p.name, p.origin, p.created_wall_s, p.notes, p.consent, count(f.id)"
+    " FROM people p LEFT JOIN faces f ON f.person_id = p.id"
 )
 _BY_NAME = " GROUP BY p.id ORDER BY p.name"
 
 
 def _person(row: tuple[Any, ...], labels: Labels) -> rows.Person:
-    person_id, name, origin, created_wall_s, faces = row
-    return rows.Person(person_id, name, origin, created_wall_s, faces, labels)
+    person_id, name, origin, created_wall_s, notes, consent, faces = row
+    return rows.Person(person_id, name, origin, created_wall_s, faces, labels, notes, consent)
 
 
 def _nobody(connection: sqlite3.Connection, name: str) -> NoReturn:
