@@ -37,14 +37,23 @@ class Appearance:
     verdict_event: str | None = None
     """Id of the event that told the verdict that holds."""
     best_quality: float = 0.0
+    stranger: str | None = None
+    """Who it is where it is nobody known: an id that stays the same from one appearance to the next."""
+    muted: bool = False
+    """Whether it is somebody who is to be ignored: nothing more is told."""
 
     @property
     def decided(self) -> bool:
         return self.told.verdict is not Verdict.PENDING
 
-    def tell(self, decision: Decision, moment: Moment) -> list[Event]:
-        """The events that this decision calls for: none, the verdict, or its correction."""
+    def tell(self, decision: Decision, moment: Moment, *, hold: bool = False) -> list[Event]:
+        """The events that this decision calls for: none, the verdict, or its correction.
+
+        ``hold`` keeps the appearance of an undecided face back: it may be somebody who is to be ignored.
+        """
         events: list[Event] = []
+        if self.muted or (hold and decision.verdict is Verdict.PENDING):
+            return events
         if not self.appeared and (self.track.confirmed or decision.verdict is Verdict.KNOWN):
             self.appeared = True
             events.append(self._event(EventType.FACE_APPEARED, moment))
@@ -93,6 +102,7 @@ class Appearance:
             runner_up=_match(decision.runner_up) if decision and decision.runner_up else None,
             evidence=evidence,
             revises=revises,
+            stranger=None if decision is None or decision.identity else self.stranger,
             quality=_rounded(self.best_quality) if self.best_quality else None,
             box=_pixels(self.track.box, frame.picture.size),
             frame={

@@ -226,6 +226,10 @@ class GalleryConfig(Section):
     key_file: Path | None = None
     """Encrypts embeddings and crops: a file with the key, made by ``streamd gallery new-key`` or kept as a systemd
     credential (``${CREDENTIALS_DIRECTORY}/gallery-key``)."""
+    unknowns: bool = True
+    """Whether strangers who come again are recognised (``unknown-7f3a``); their views are kept for that."""
+    unknown_retention_days: Annotated[float, Field(gt=0)] = 30.0
+    """Strangers not seen for this long are deleted; those who are ignored stay."""
     undo_days: Annotated[float, Field(ge=0)] = 7.0
     """How long removed faces are kept so that ``streamd gallery undo`` can bring them back."""
 

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from streamd.errors import GalleryError
-from streamd.events import Event, EventType, new_id, timestamp
+from streamd.events import Event
 from streamd.gallery.folder import FolderSync
 from streamd.gallery.live import LiveGallery
-from streamd.gallery.rows import Change
 from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangerbook import StrangerBook
 from streamd.metrics import Metrics
+from streamd.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -28,22 +29,28 @@ PAUSE_S = 0.3
 """Between looks at the store and the folder."""
 EVENTS_BOUND = 1000
 """Changes that wait for the work loop, which takes them a few times a second; the oldest go first."""
-TOLD = frozenset({"person.enrolled", "person.forgotten"})
 
 
 class Curator:
     """Owns the thread that refreshes the gallery and, where there is one, the folder's sync."""
 
     def __init__(
-        self, store: GalleryStore, gallery: LiveGallery, folder: FolderSync | None, *, metrics: Metrics, tells: bool
+        self,
+        store: GalleryStore,
+        gallery: LiveGallery,
+        folder: FolderSync | None,
+        *,
+        metrics: Metrics,
+        upkeep: Upkeep | None,
+        strangers: StrangerBook | None = None,
     ) -> None:
-        """``tells``: whether this worker tells of people enrolled and forgotten (one of several does)."""
+        """``upkeep`` is what one of several workers does for all of them."""
         self._store = store
         self._gallery = gallery
         self._folder = folder
         self._metrics = metrics
-        self._tells = tells
-        self._told_version = store.version()
+        self._upkeep = upkeep
+        self._strangers = strangers
         self._events: deque[Event] = deque(maxlen=EVENTS_BOUND)
         self._trouble = ""
         self._stop = threading.Event()
@@ -80,8 +87,12 @@ class Curator:
             if self._folder is not None:
                 busy = self._folder.step().busy
             self._gallery.refresh()
-            if self._tells:
-                self._tell()
+            if self._strangers is not None:
+                self._strangers.flush()
+                self._strangers.refresh()
+            if self._upkeep is not None:
+                self._upkeep.clean_up(time.time())
+                self._events.extend(self._upkeep.news())
         except GalleryError as error:
             if str(error) != self._trouble:
                 logger.error("gallery: %s", error)
@@ -92,21 +103,3 @@ class Curator:
         self._metrics.gallery_faces.set(self._gallery.faces_count)
         self._metrics.gallery_version.set(self._gallery.version)
         return busy
-
-    def _tell(self) -> None:
-        for change in self._store.changes(after=self._told_version):
-            self._told_version = change.version
-            if change.what in TOLD:
-                self._events.append(_event(change))
-
-
-def _event(change: Change) -> Event:
-    identity = {"id": change.person_id} | ({"name": change.name} if change.name else {})
-    return Event(
-        type=EventType(change.what),
-        camera="-",
-        at=timestamp(change.at_wall_s),
-        id=new_id(),
-        identity=identity,
-        gallery_version=change.version,
-    )

@@ -80,7 +80,9 @@ def _account(event: Event) -> str:
 def _name(event: Event) -> str:
     if event.identity:
         return str(event.identity.get("name") or event.identity.get("id") or "")
-    return "to unknown" if event.type is EventType.FACE_REVISED else ""
+    if event.type is EventType.FACE_REVISED:
+        return "to unknown"
+    return event.stranger or ""
 
 
 def _figures(event: Event) -> str:

@@ -57,6 +57,8 @@ class Event:
     (in ``face.left``)."""
     revises: str | None = None
     """Id of the event that this one corrects."""
+    stranger: str | None = None
+    """Of somebody without a name who is recognised when seen again: ``unknown-7f3a``."""
     quality: float | None = None
     """Of the best view, 0..1."""
     box: tuple[int, int, int, int] | None = None
@@ -129,6 +131,7 @@ _OPTIONAL_TYPES: dict[str, type | tuple[type, ...]] = {
     "runner_up": dict,
     "evidence": dict,
     "revises": str,
+    "stranger": str,
     "quality": (int, float),
     "box": list,
     "frame": dict,

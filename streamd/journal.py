@@ -210,5 +210,6 @@ def _row(entry: Entry, event: Event) -> tuple[object, ...]:
     identity = event.identity or {}
     # Another program may have sent anything under these names, and an event is never refused for it here.
     person = [value if isinstance(value, str) else None for value in map(identity.get, ("id", "name"))]
+    person[0] = person[0] or event.stranger
     place = (event.camera, event.type.value, *person, event.at)
     return (event.seq, entry.worker, entry.epoch, entry.n, *place, event.to_json())

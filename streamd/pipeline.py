@@ -20,6 +20,7 @@ from streamd.appearances import Appearance, Moment
 from streamd.config import CameraConfig, DetectionConfig
 from streamd.domain import Decision, Detection, Frame, Match, Quality, Scope, Track, Verdict
 from streamd.events import Event, EventType
+from streamd.gallery.strangerbook import Look, StrangerBook
 from streamd.interfaces import Detector, Embedder, Gallery, embed_rated
 from streamd.metrics import Metrics
 from streamd.recognition import Evidence, Policy, View, one_place_each
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 
 IDLE_AFTER_S = 0.5
+HELD_S = 3.0
+"""Where somebody is to be ignored, a face is told of once it is decided, or after this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Models:
     embedder: Embedder
     """One for all cameras: vectors of two models are never compared."""
     gallery: Gallery
+    strangers: StrangerBook | None = None
+    """Recognises people without a name; None does without."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,6 +63,9 @@ class _Candidate:
     appearance: Appearance
     camera: str
     chip: Image
+    """As the embedder wants it."""
+    portrait: Image
+    """112 x 112, to be kept."""
     quality: Quality
     at_s: float
 
@@ -189,9 +197,10 @@ class Pipeline:
                 if not quality.usable or not appearance.evidence.wants(quality.score, frame.captured_at_s):
                     self._count_face(watch, "refused", quality.reason or "low_quality")
                 else:
+                    portrait = chip
                     if self._alignment != ARCFACE:
                         chip = cut_chip(frame.picture, detection.landmarks, self._alignment)
-                    yield _Candidate(appearance, watch.name, chip, quality, frame.captured_at_s)
+                    yield _Candidate(appearance, watch.name, chip, portrait, quality, frame.captured_at_s)
 
     def _embed(self, candidates: Sequence[_Candidate]) -> None:
         # Undecided faces first, then those that have waited longest for a look.
@@ -215,7 +224,7 @@ class Pipeline:
                 self._count_face(watch, "refused", quality.reason)
                 continue
             best = found[0] if found else None
-            evidence.add(View(vector, quality.score, candidate.at_s, best, quality.grey))
+            evidence.add(View(vector, quality.score, candidate.at_s, best, quality.grey, candidate.portrait))
             self._count_face(watch, "embedded", "")
 
     def _nearest(self, vectors: NDArray[np.float32], scopes: Sequence[Scope]) -> list[list[Match]]:
@@ -239,8 +248,33 @@ class Pipeline:
         for track, decision in one_place_each(by_track).items():
             appearance = watch.appearances[track]
             appearance.evidence.decision = decision
+            self._recognise_stranger(watch, appearance, decision)
             events += self._told(watch, appearance, decision, moment)
         return events
+
+    def _recognise_stranger(self, watch: CameraWatch, appearance: Appearance, decision: Decision) -> None:
+        """Who it is where it is nobody known: a stranger seen before, a new one, or somebody to be ignored."""
+        book, views = self._models.strangers, appearance.evidence.views
+        if book is None or not views:
+            return
+        if decision.identity is not None:
+            if appearance.stranger is not None:
+                book.retract(appearance.id)
+                appearance.stranger = None
+            return
+        nearest = decision.best.similarity if decision.best else None
+        fused = appearance.evidence.fused()
+        appearance.muted = appearance.muted or book.is_ignored(fused, nearest)
+        if appearance.muted or decision.verdict is not Verdict.UNKNOWN or appearance.stranger is not None:
+            return
+        standard = self._standard(watch)
+        threshold = standard.threshold(grey=appearance.evidence.grey)
+        if decision.best is not None:
+            threshold = standard.threshold_for(decision.best.person_id, grey=appearance.evidence.grey)
+        if book.is_stranger(nearest, threshold):
+            looks = [Look(v.vector, v.chip, v.quality) for v in views if v.chip is not None]
+            wall_s = self._wall_s()
+            appearance.stranger = book.identify(fused, looks, track=appearance.id, camera=watch.name, wall_s=wall_s)
 
     def _weigh(self, watch: CameraWatch, appearances: Sequence[Appearance]) -> None:
         if not appearances:
@@ -266,10 +300,12 @@ class Pipeline:
 
     def _told(self, watch: CameraWatch, appearance: Appearance, decision: Decision, moment: Moment) -> list[Event]:
         first = not appearance.decided
-        events = appearance.tell(decision, moment)
+        book = self._models.strangers
+        waited_s = moment.decided_at_s - appearance.track.started_at_s
+        hold = book is not None and book.any_ignored and waited_s < HELD_S
+        events = appearance.tell(decision, moment, hold=hold)
         for event in events:
             if event.type is EventType.FACE_IDENTIFIED and first:
-                waited_s = moment.decided_at_s - appearance.track.started_at_s
                 self._metrics.time_to_identity.labels(camera=watch.name).observe(max(0.0, waited_s))
             if event.type is not EventType.FACE_APPEARED:
                 result = event.type.value.partition(".")[2]

@@ -57,6 +57,8 @@ class View:
     """The person that this view alone puts first."""
     grey: bool = False
     """Whether the picture had no colour."""
+    chip: NDArray[np.uint8] | None = None
+    """The aligned face, 112 x 112, BGR."""
 
 
 class Evidence:

@@ -23,11 +23,14 @@ from streamd.gallery.folder import FolderSync
 from streamd.gallery.live import LiveGallery
 from streamd.gallery.opening import open_store
 from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangerbook import StrangerBook
+from streamd.gallery.strangers import StrangerRecords
 from streamd.interfaces import Detector, Embedder
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
 from streamd.scheduling import Intervals, Scheduler
 from streamd.sockets import CurveServer, Socket, public_key_names
+from streamd.upkeep import Upkeep
 from streamd.verdicts import VerdictSender
 from streamd.vision.loading import load_detector, load_embedder
 
@@ -254,15 +257,28 @@ def serve(context: ChildContext) -> int:
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
         store = open_store(config, actor="daemon")
         folder = _folder(context, store, detectors[config.detection.model], embedder)
-        curator = Curator(store, gallery, folder, metrics=context.metrics, tells=context.index == 0)
+        book = _strangers(config, store, embedder)
+        upkeep = Upkeep(store, config.journal_file, config.gallery) if context.index == 0 else None
+        curator = Curator(store, gallery, folder, metrics=context.metrics, upkeep=upkeep, strangers=book)
         poller = zmq.Poller()
         for socket in (*link.sockets, sender.socket):
             poller.register(socket, zmq.POLLIN)
         context.register(poller)
-        models = Models(detectors, embedder, gallery)
+        models = Models(detectors, embedder, gallery, book)
         worker = Worker(context, link, sender, models, detectors=detectors, curator=curator)
         with curator.running():
             return worker.run(poller)
+
+
+def _strangers(config: Config, store: GalleryStore, embedder: Embedder) -> StrangerBook | None:
+    if not config.gallery.unknowns:
+        return None
+    return StrangerBook(
+        StrangerRecords(store.database),
+        model_id=embedder.model_id,
+        scores=embedder.scores,
+        target_far=config.recognition.target_far,
+    )
 
 
 def _folder(context: ChildContext, store: GalleryStore, detector: Detector, embedder: Embedder) -> FolderSync | None:

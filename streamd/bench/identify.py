@@ -179,12 +179,13 @@ def _enrol(file: Path, gallery: dict[str, list[Path]], reader: FaceReader, embed
     with GalleryStore(file) as store:
         for name, paths in gallery.items():
             found = [(path, face) for path in paths if (face := reader.faces[path]) is not None]
-            rows = [_row(path, face, embedder.model_id) for path, face in found]
+            rows = [enrolled_row(path, face, embedder.model_id) for path, face in found]
             if rows:
                 store.add_faces(name, rows)
 
 
-def _row(path: Path, face: Face, model_id: str) -> NewFace:
+def enrolled_row(path: Path, face: Face, model_id: str) -> NewFace:
+    """What ``streamd enroll`` would store, whatever the photo's quality."""
     return NewFace(
         vector=face.vector,
         model_id=model_id,

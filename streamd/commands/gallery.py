@@ -1,14 +1,13 @@
-"""``streamd gallery``: the state of the gallery file, and what was changed in it."""
+"""``streamd gallery``: the state of the gallery file, what was changed in it, and the file itself."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from collections import Counter
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from streamd.commands import calibrate
+from streamd.commands import calibrate, gallery_changes, gallery_moving
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode
 
@@ -19,42 +18,58 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    status = verbs.add_parser("status", help="sizes, version, models, photos that were refused")
-    log = verbs.add_parser("log", help="changes, oldest first")
-    calibrate.add_arguments(
-        verbs.add_parser("calibrate", help="measure people against each other, set the thresholds, find bad photos")
-    )
-    for verb in (status, log):
-        add_config_argument(verb)
-        add_json_argument(verb)
-    log.add_argument("--after", type=int, default=0, metavar="VERSION", help="only changes after this one")
-    log.add_argument("-n", "--limit", type=int, default=1000, help="at most so many (default: 1000)")
+    made = {verb: verbs.add_parser(verb, help=told) for verb, told in _HELP.items()}
+    calibrate.add_arguments(made.pop("calibrate"))
+    for name, verb in made.items():
+        if name != "new-key":
+            add_config_argument(verb)
+            add_json_argument(verb)
+    gallery_changes.add_arguments(made["log"], made["undo"], made["audit"])
+    gallery_moving.add_arguments(*(made[name] for name in ("export", "import", "backup", "rekey", "new-key")))
+
+
+_HELP = {
+    "status": "sizes, version, models, photos that were refused",
+    "log": "changes, oldest first, and who made them",
+    "undo": "take back the newest change, or the given one",
+    "audit": "is everything consistent?",
+    "calibrate": "measure people against each other, set the thresholds, find bad photos",
+    "export": "write everybody to one signed file",
+    "import": "take people over from such a file",
+    "backup": "copy the whole gallery while it is in use",
+    "rekey": "encrypt, decrypt, or change the key",
+    "new-key": "make a key file",
+}
 
 
 def run(args: argparse.Namespace) -> int:
     if args.verb == "calibrate":
         return calibrate.run(args)
+    if args.verb == "new-key":
+        return gallery_moving.new_key(args)
     from streamd.configfile import load_config
     from streamd.gallery.opening import open_store
 
     config = load_config(args.config)
     with open_store(config) as store:
-        if args.verb == "log":
-            _print_log(args, store)
-        else:
-            _print_status(_status(store, config), as_json=args.json)
+        return _VERBS[args.verb](args, store, config)
+
+
+def _print_state(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
+    _print_status(_status(store, config), as_json=args.json)
     return ExitCode.OK
 
 
-def _print_log(args: argparse.Namespace, store: GalleryStore) -> None:
-    from streamd.events import timestamp
-
-    for change in store.changes(after=args.after, limit=args.limit):
-        if args.json:
-            print(json.dumps(asdict(change) | {"at": timestamp(change.at_wall_s)}, ensure_ascii=False))
-        else:
-            who = change.name or f"({change.person_id[:8]})"
-            print(f"{change.version:<6}{timestamp(change.at_wall_s)}  {change.what:<17}{who}  {change.detail}".rstrip())
+_VERBS = {
+    "status": _print_state,
+    "log": gallery_changes.log,
+    "undo": gallery_changes.undo,
+    "audit": gallery_changes.audit,
+    "export": gallery_moving.export,
+    "import": gallery_moving.import_,
+    "backup": gallery_moving.backup,
+    "rekey": gallery_moving.rekey,
+}
 
 
 def _status(store: GalleryStore, config: Config) -> dict[str, Any]:
@@ -73,6 +88,7 @@ def _status(store: GalleryStore, config: Config) -> dict[str, Any]:
         "people": len(people),
         "labels": dict(sorted(Counter(text for p in people for text in label_texts(p.labels)).items())),
         "faces": models,
+        "encrypted": store.database.vault is not None,
         "index": "hnsw" if approximate else "exact",
         "folder": str(config.gallery_folder) if config.gallery.sync else None,
         "photos": sum(not photo.reason for photo in photos),
@@ -88,6 +104,7 @@ def _print_status(status: dict[str, Any], *, as_json: bool) -> None:
     faces = ", ".join(f"{count} of {model}" for model, count in status["faces"].items()) or "none"
     print(f"file     {status['file']} ({status['bytes'] / 1e6:.1f} MB), version {status['version']}")
     print(f"people   {status['people']}")
+    print(f"sealed   {'encrypted' if status['encrypted'] else 'no: not encrypted'}")
     print(f"faces    {faces}")
     if status["labels"]:
         print(f"labels   {', '.join(f'{text} ({count})' for text, count in status['labels'].items())}")

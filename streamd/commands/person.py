@@ -23,11 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     showing = verbs.add_parser("show", help="a person's faces")
     labelling = verbs.add_parser("label", help="give a person labels, which cameras may search by")
     renaming = verbs.add_parser("rename", help="give a person another name")
+    noting = verbs.add_parser("note", help="write down notes, or what the person agreed to")
+    merging = verbs.add_parser("merge", help="two names are one person")
+    splitting = verbs.add_parser("split", help="some of a person's faces are somebody else")
     forgetting = verbs.add_parser("forget", help="delete a person and their faces for good")
-    for verb in (listing, showing, labelling, renaming, forgetting):
+    for verb in (listing, showing, labelling, renaming, noting, merging, splitting, forgetting):
         add_config_argument(verb)
         add_json_argument(verb)
-    for verb in (showing, labelling, forgetting):
+    for verb in (showing, labelling, noting, merging, splitting, forgetting):
         verb.add_argument("name", metavar="NAME")
     listing.add_argument(
         "--label", action="append", default=[], metavar="KEY=VALUE", help="only people with this label (repeatable)"
@@ -36,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelling.add_argument(
         "--remove", action="append", default=[], metavar="KEY[=VALUE]", help="a label to take away (repeatable)"
     )
+    noting.add_argument("--notes", metavar="TEXT", help="anything worth knowing")
+    noting.add_argument("--consent", metavar="TEXT", help="what they agreed to, and when")
+    merging.add_argument("into", metavar="INTO", help="the name that stays")
+    splitting.add_argument("new", metavar="NEW", help="name of the other person")
+    splitting.add_argument(
+        "--faces", type=_numbers, required=True, metavar="ID[,ID...]", help="their faces, as 'person show' lists them"
+    )
+    forgetting.add_argument("--photos", action="store_true", help="delete their photos in the watched folder as well")
     renaming.add_argument("name", metavar="OLD")
     renaming.add_argument("new", metavar="NEW")
 
@@ -70,6 +81,7 @@ def _show(args: argparse.Namespace, store: GalleryStore, config: Config) -> tupl
     person = store.person(args.name)
     faces = store.faces_of(person.id)
     lines = [f"{person.name}  {person.id}  since {_day(person.created_wall_s)}  {_labels(person.labels)}".rstrip()]
+    lines += [f"  {what}: {text}" for what, text in (("notes", person.notes), ("consent", person.consent)) if text]
     lines += [f"  face {f.id:<7}quality {f.quality:.2f}  {f.model_id}  {f.source}" for f in faces]
     return _person(person) | {"faces": [_rounded(asdict(f)) for f in faces]}, lines
 
@@ -100,20 +112,53 @@ def _rename(args: argparse.Namespace, store: GalleryStore, config: Config) -> tu
     return {"renamed": old, "to": new}, lines
 
 
+def _note(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    if args.notes is None and args.consent is None:
+        raise UsageError("nothing to do: give --notes or --consent")
+    person = store.describe(args.name, notes=args.notes, consent=args.consent)
+    return _person(person), [f"{person.name}: noted"]
+
+
+def _merge(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    from streamd.commands.personfolder import move_photos, planned_moves
+    from streamd.gallery.names import person_name
+
+    name, into = person_name(args.name), person_name(args.into)
+    moves = planned_moves(config.gallery_folder, name, into)
+    faces = store.merge(name, into, photos=[(move.before, move.after) for move in moves])
+    lines = [f"{name} is {into} now: {_faces(faces)} went over"]
+    if moves:
+        move_photos(config.gallery_folder, moves)
+        lines.append(f"their photos are now in {config.gallery_folder / into}")
+    return {"merged": name, "into": into, "faces": faces, "photos": len(moves)}, lines
+
+
+def _split(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    faces = store.split(args.name, args.new, args.faces)
+    return {"split": args.name, "new": args.new, "faces": faces}, [f"{args.new} has {_faces(faces)} of {args.name}"]
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def _forget(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
-    forgotten = store.forget(args.name)
-    photos = [str(config.gallery_folder / path) for path in forgotten.photos]
-    lines = [f"{args.name} is forgotten: {_faces(forgotten.faces)} deleted"]
-    if photos:
-        lines.append("photos that are still in the folder, not enrolled again; delete them yourself:")
-        lines += [f"  {photo}" for photo in photos]
-    if not forgotten.erased:
-        lines.append("another process was reading: its log is emptied with the next change")
-    body = {"forgotten": args.name, "faces": forgotten.faces, "photos": photos, "erased": forgotten.erased}
-    return body, lines
+    from streamd.forgetting import forget_person
+
+    receipt = forget_person(config, store, args.name, photos=args.photos)
+    return receipt.as_json(), receipt.lines()
 
 
-_VERBS = {"list": _list, "show": _show, "label": _label, "rename": _rename, "forget": _forget}
+_VERBS = {
+    "list": _list,
+    "show": _show,
+    "label": _label,
+    "rename": _rename,
+    "note": _note,
+    "merge": _merge,
+    "split": _split,
+    "forget": _forget,
+}
 
 
 def _person(person: Person) -> dict[str, Any]:

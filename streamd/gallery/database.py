@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamd.errors import GalleryError
 from streamd.gallery.schema import MIGRATIONS
-from streamd.gallery.vault import Vault, check_vault
+from streamd.gallery.vault import Vault, check_vault, vault_token
 
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process's transaction."""
@@ -63,6 +63,8 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that no other writer can enter; all of it happens, or nothing."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
+            if vault_token(connection) != self._token:
+                raise GalleryError(f"gallery {self.path}: its key was changed meanwhile; start this process again")
             connection.execute(_BEGIN_BATCH, (self.actor,))
             yield connection
 
@@ -116,8 +118,19 @@ class Database:
         self._use(vault)
         return faces
 
+    def find_damage(self) -> list[str]:
+        """What SQLite itself finds wrong with the file and its references; reads all of it."""
+        with self._lock, self._in_words():
+            damage = [str(row[0]) for row in self._connection.execute("PRAGMA integrity_check(20)")]
+            broken = [
+                f"row {row[1]} of {row[0]} refers to a missing row"
+                for row in self._connection.execute("PRAGMA foreign_key_check")
+            ]
+        return [line for line in damage if line != "ok"] + broken
+
     def _use(self, vault: Vault | None) -> None:
         self.vault = vault
+        self._token = vault_token(self._connection)
 
         def kept(data: bytes | None) -> bytes | None:
             return data

@@ -93,10 +93,10 @@ def check_vault(connection: sqlite3.Connection, vault: Vault | None, path: Path)
 
     A file without faces takes over the vault that it is opened with.
     """
-    row = connection.execute("SELECT value FROM settings WHERE key = 'vault'").fetchone()
-    if row is None and vault is None:
+    token = vault_token(connection)
+    if token is None and vault is None:
         return
-    if row is None and vault is not None:
+    if token is None and vault is not None:
         if connection.execute("SELECT EXISTS (SELECT 1 FROM faces) + EXISTS (SELECT 1 FROM stranger_faces)").fetchone()[
             0
         ]:
@@ -107,8 +107,14 @@ def check_vault(connection: sqlite3.Connection, vault: Vault | None, path: Path)
         return
     if vault is None:
         raise GalleryError(f"gallery {path} is encrypted: set gallery.key_file to the file with its key")
-    if not vault.fits(str(row[0])):
+    if token is None or not vault.fits(token):
         raise GalleryError(f"gallery {path}: the key in gallery.key_file is not the one that it was encrypted with")
+
+
+def vault_token(connection: sqlite3.Connection) -> str | None:
+    """What a key is recognised by; None where the file is not sealed."""
+    row = connection.execute("SELECT value FROM settings WHERE key = 'vault'").fetchone()
+    return None if row is None else str(row[0])
 
 
 def _key(data: bytes, path: Path) -> bytes:

@@ -1,0 +1,137 @@
+"""Forgets a person everywhere: gallery, log, journal, caches; and says what was deleted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from streamd.config import Config
+from streamd.control import ask_status
+from streamd.endpoints import control_endpoint
+from streamd.erasure import erase_person
+from streamd.errors import UnavailableError
+from streamd.events import EventType, timestamp
+from streamd.gallery.store import GalleryStore
+from streamd.journal import Filter, Journal
+
+NOTICED_WITHIN_S = 10.0
+"""How long a running daemon may take to notice; until then it may still tell of the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was deleted of one person."""
+
+    forgotten: str
+    person_id: str
+    at: str
+    faces: int
+    """Embeddings, and as many crops."""
+    events: int
+    """Events in the journal that told of them."""
+    photos: tuple[str, ...]
+    """Photos in the watched folder that are still there."""
+    photos_deleted: tuple[str, ...]
+    erased: bool
+    """Whether no trace is left in the files; False while another process kept reading."""
+    noticed: bool
+    """Whether a running daemon has taken note, or none runs."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The receipt for people."""
+        lines = [
+            f"{self.forgotten} is forgotten ({self.person_id}, {self.at})",
+            f"  {self.faces} embeddings and {self.faces} crops deleted, with what could be undone",
+            f"  {self.events} events in the journal erased",
+        ]
+        if self.photos_deleted:
+            lines.append(f"  {len(self.photos_deleted)} photos in the folder deleted")
+        if self.photos:
+            lines.append("photos that are still in the folder, not enrolled again (--photos deletes them):")
+            lines += [f"  {photo}" for photo in self.photos]
+        if not self.erased:
+            lines.append("another process was reading: run 'streamd gallery audit' later to empty its log")
+        if not self.noticed:
+            lines.append("the daemon has not taken note yet; forget them again in the journal once it has")
+        return lines
+
+
+def forget_person(config: Config, store: GalleryStore, name: str, *, photos: bool) -> Receipt:
+    """Delete a person for good.
+
+    Args:
+        photos: delete their photos in the watched folder, too.
+
+    Raises:
+        GalleryError: there is no such person, or the gallery cannot be written.
+        JournalError: the journal cannot be written; the gallery has forgotten them already.
+    """
+    person = store.person(name)
+    watched = _daemon_runs(config)
+    seq = _last_seq(config.journal_file)
+    sources = (face.source for face in store.faces_of(person.id))
+    strangers = {source.removeprefix("unknown:") for source in sources if source.startswith("unknown:")}
+    forgotten = store.forget(name)
+    events = erase_person(config.journal_file, person_id=person.id, name=person.name, strangers=strangers)
+    noticed = not watched or _await_notice(config.journal_file, person.id, seq)
+    if watched:
+        events += erase_person(config.journal_file, person_id=person.id, name=person.name, strangers=strangers)
+    kept = tuple(str(config.gallery_folder / path) for path in forgotten.photos)
+    deleted = _delete(kept) if photos else ()
+    return Receipt(
+        forgotten=person.name,
+        person_id=person.id,
+        at=timestamp(time.time()),
+        faces=forgotten.faces,
+        events=events,
+        photos=tuple(path for path in kept if path not in deleted),
+        photos_deleted=deleted,
+        erased=forgotten.erased,
+        noticed=noticed,
+    )
+
+
+def _daemon_runs(config: Config) -> bool:
+    try:
+        ask_status(control_endpoint(config.sockets_dir), timeout_s=1.0)
+    except UnavailableError:
+        return False
+    return True
+
+
+def _last_seq(journal: Path) -> int:
+    if not journal.exists():
+        return 0
+    with Journal(journal, read_only=True) as opened:
+        return opened.last_seq
+
+
+def _await_notice(path: Path, person_id: str, after: int) -> bool:
+    """Wait until the daemon tells that the person is no more: what it decides from then on does not name them."""
+    only = Filter(types=(EventType.PERSON_FORGOTTEN.value,), person=person_id)
+    deadline_s = time.monotonic() + NOTICED_WITHIN_S
+    with Journal(path, read_only=True) as journal:
+        while not journal.since(after, 1, only=only):
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(0.05)
+    return True
+
+
+def _delete(photos: tuple[str, ...]) -> tuple[str, ...]:
+    deleted = []
+    for name in photos:
+        path = Path(name)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue
+        deleted.append(name)
+        if not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    return tuple(deleted)

@@ -1,0 +1,112 @@
+"""What one worker does for all of them: tells what became of people, and deletes what has been kept long enough."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamd.config import GalleryConfig
+from streamd.errors import JournalError
+from streamd.events import Event, EventType, new_id, timestamp
+from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change
+from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangers import ASSIGNED, StrangerRecords
+from streamd.gallery.undo import drop_old_undo
+from streamd.journal import Filter, Journal
+
+logger = logging.getLogger(__name__)
+
+CLEAN_EVERY_S = 3600.0
+MOST_REVISED = 1000
+"""Past appearances of a stranger that are revised once they have a name; of more, the oldest stay as they were."""
+_DAY_S = 86_400.0
+_TOLD = "told_version"
+
+
+class Upkeep:
+    """Not thread-safe: one thread calls it."""
+
+    def __init__(self, store: GalleryStore, journal: Path, config: GalleryConfig) -> None:
+        self._store = store
+        self._strangers = StrangerRecords(store.database)
+        self._journal = journal
+        self._config = config
+        self._told_version = self._read_told()
+        self._cleaned_at_s = float("-inf")
+
+    def news(self) -> list[Event]:
+        """People enrolled and forgotten, and strangers who got a name, since the last call.
+
+        Changes made while no worker ran are told by the next one. Raises GalleryError.
+        """
+        events: list[Event] = []
+        version = self._store.version()
+        if version == self._told_version:
+            return events
+        for change in self._store.changes(after=self._told_version):
+            self._told_version = change.version
+            if change.what in (ENROLLED, FORGOTTEN):
+                events.append(_person_event(change))
+            elif change.what == ASSIGNED and change.name is not None:
+                events += self._revisions(change)
+        self._write_told()
+        return events
+
+    def clean_up(self, now_wall_s: float) -> None:
+        """Once an hour delete what is too old. Raises GalleryError."""
+        if now_wall_s - self._cleaned_at_s < CLEAN_EVERY_S:
+            return
+        self._cleaned_at_s = now_wall_s
+        gone = self._strangers.drop_old(now_wall_s - self._config.unknown_retention_days * _DAY_S)
+        with self._store.database.write() as connection:
+            final = drop_old_undo(connection, now_wall_s - self._config.undo_days * _DAY_S)
+        if gone or final:
+            logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
+
+    def _revisions(self, change: Change) -> Iterator[Event]:
+        """A revision of every event that told of the stranger, who has a name now."""
+        only = Filter(types=(EventType.FACE_UNKNOWN.value,), person=change.detail)
+        try:
+            if not self._journal.exists():
+                return
+            with Journal(self._journal, read_only=True) as journal:
+                past = [row.event() for row in journal.last(MOST_REVISED, only=only)]
+        except JournalError as error:
+            logger.error("past events of %s are not revised: %s", change.detail, error)
+            return
+        for event in past:
+            yield Event(
+                type=EventType.FACE_REVISED,
+                camera=event.camera,
+                at=timestamp(time.time()),
+                id=new_id(),
+                track=event.track,
+                identity={"id": change.person_id, "name": change.name},
+                revises=event.id,
+                stranger=event.stranger,
+                gallery_version=change.version,
+            )
+
+    def _read_told(self) -> int:
+        """How far earlier workers told; all of it where none has yet."""
+        with self._store.database.read() as connection:
+            row = connection.execute("SELECT value FROM settings WHERE key = ?", (_TOLD,)).fetchone()
+        return int(row[0]) if row else self._store.version()
+
+    def _write_told(self) -> None:
+        with self._store.database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_TOLD, str(self._told_version)))
+
+
+def _person_event(change: Change) -> Event:
+    identity = {"id": change.person_id} | ({"name": change.name} if change.name else {})
+    return Event(
+        type=EventType(change.what),
+        camera="-",
+        at=timestamp(change.at_wall_s),
+        id=new_id(),
+        identity=identity,
+        gallery_version=change.version,
+    )
