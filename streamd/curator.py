@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.3
 """Between looks at the store and the folder."""
+LONGEST_PAUSE_S = 5.0
+"""Between looks at a folder of so many photos that looking takes long."""
 EVENTS_BOUND = 1000
 """Changes that wait for the work loop, which takes them a few times a second; the oldest go first."""
 
@@ -53,6 +55,7 @@ class Curator:
         self._strangers = strangers
         self._events: deque[Event] = deque(maxlen=EVENTS_BOUND)
         self._trouble = ""
+        self._folder_due_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="curator", daemon=True)
 
@@ -74,18 +77,23 @@ class Curator:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            started_s = time.monotonic()
-            busy = self._step()
-            # A folder with work to do goes on at once, an idle one costs a twentieth of a core at most.
-            pause_s = 0.0 if busy else max(PAUSE_S, 20 * (time.monotonic() - started_s))
-            self._stop.wait(pause_s)
+            self._stop.wait(0.0 if self._step() else PAUSE_S)
+
+    def _look_at_folder(self, now_s: float) -> bool:
+        """Whether there is more to do in it at once."""
+        if self._folder is None or now_s < self._folder_due_s:
+            return False
+        report = self._folder.step()
+        took_s = time.monotonic() - now_s
+        # Looking at an idle folder costs a twentieth of a core at most; photos are not counted.
+        self._folder_due_s = 0.0 if report.enrolled or report.refused else now_s + min(LONGEST_PAUSE_S, 20 * took_s)
+        return report.busy
 
     def _step(self) -> bool:
         """One round; whether there is more to do at once."""
         busy = False
         try:
-            if self._folder is not None:
-                busy = self._folder.step().busy
+            busy = self._look_at_folder(time.monotonic())
             self._gallery.refresh()
             if self._strangers is not None:
                 self._strangers.flush()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamd.errors import GalleryError
@@ -217,9 +218,16 @@ class Database:
 
 
 def _create_private(path: Path) -> None:
-    """Faces are personal data: a new file is its owner's alone; SQLite gives its log the same mode."""
+    """Faces are personal data: a new file is its owner's alone; SQLite gives its log the same mode.
+
+    A file that exists is not touched: closing a descriptor of it would drop the locks of every connection that this
+    process has to it, and then the next process to leave would delete the log that they write to.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _words(error: sqlite3.DatabaseError, path: Path) -> str:

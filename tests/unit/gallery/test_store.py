@@ -318,3 +318,21 @@ def test_a_writer_killed_at_any_moment_leaves_whole_people_only(tmp_path: Path, 
         assert len(people(store)) >= after + len(reported)
         assert store.version() == 2 * len(people(store))
         store.add_faces("next", [face(unit("next"))])
+
+
+def test_what_one_of_two_connections_writes_is_seen_elsewhere_after_others_came_and_went(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.sqlite"
+    look = (
+        "import sys; from pathlib import Path; from streamd.gallery.store import GalleryStore;"
+        "print(len(GalleryStore(Path(sys.argv[1])).people()))"
+    )
+
+    def seen_elsewhere() -> int:
+        return int(subprocess.run([sys.executable, "-c", look, str(path)], capture_output=True, check=True).stdout)
+
+    with GalleryStore(path) as first, GalleryStore(path) as second:
+        first.add_faces("Anna", [face(unit(1))])
+        assert seen_elsewhere() == 1
+        second.add_faces("Bert", [face(unit(2))])
+        first.add_faces("Carla", [face(unit(3))])
+        assert seen_elsewhere() == 3

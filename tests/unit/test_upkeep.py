@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from galleryparts import MODEL, face, unit
+
+from streamd.config import GalleryConfig
+from streamd.events import Event, EventType, timestamp
+from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
+from streamd.journal import Entry, Journal
+from streamd.upkeep import Upkeep
+
+DAY_S = 86_400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[GalleryStore]:
+    with GalleryStore(tmp_path / "gallery.sqlite") as opened:
+        yield opened
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event.type.value for event in events]
+
+
+def sighting(stranger: str, *, at: float = 1.0) -> Sighting:
+    return Sighting(stranger, "door-1", "door", at, MODEL, [StrangerView(unit(1), b"jpeg", 0.8)])
+
+
+def test_people_are_told_once(store: GalleryStore, journal: Path) -> None:
+    upkeep = Upkeep(store, journal, GalleryConfig())
+    store.add_faces("Anna", [face(unit(1))])
+    assert kinds(upkeep.news()) == ["person.enrolled"]
+    assert upkeep.news() == []
+
+
+def test_what_happened_while_no_worker_ran_is_told_by_the_next(store: GalleryStore, journal: Path) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    first = Upkeep(store, journal, GalleryConfig())
+    store.add_faces("Bert", [face(unit(2), "photo:b")])
+    assert kinds(first.news()) == ["person.enrolled"]
+    store.forget("Bert")
+    assert kinds(Upkeep(store, journal, GalleryConfig()).news()) == ["person.forgotten"]
+
+
+def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GalleryStore, journal: Path) -> None:
+    records = StrangerRecords(store.database)
+    records.record(sighting("unknown-7f3a"))
+    unknown = [
+        Event(EventType.FACE_UNKNOWN, camera, timestamp(n), f"{n:032x}", track=f"{camera}-{n}", stranger=stranger)
+        for n, (camera, stranger) in enumerate(
+            [("door", "unknown-7f3a"), ("yard", "unknown-7f3a"), ("door", "unknown-1")]
+        )
+    ]
+    with Journal(journal) as opened:
+        opened.append([Entry("w", "e", n, event) for n, event in enumerate(unknown, start=1)])
+    upkeep = Upkeep(store, journal, GalleryConfig())
+    records.assign("unknown-7f3a", "Anna")
+    events = upkeep.news()
+    assert kinds(events) == ["person.enrolled", "face.revised", "face.revised"]
+    assert [e.revises for e in events[1:]] == [unknown[0].id, unknown[1].id]
+    assert [e.track for e in events[1:]] == ["door-0", "yard-1"]
+    assert all((e.identity or {})["name"] == "Anna" and e.stranger == "unknown-7f3a" for e in events[1:])
+
+
+def test_what_is_too_old_goes_once_an_hour(store: GalleryStore, journal: Path) -> None:
+    records = StrangerRecords(store.database)
+    upkeep = Upkeep(store, journal, GalleryConfig(unknown_retention_days=2, undo_days=1))
+    records.record(sighting("unknown-1", at=0.0))
+    records.record(sighting("unknown-2", at=1.5 * DAY_S))
+    store.add_faces("Anna", [face(unit(1))])
+    upkeep.clean_up(3 * DAY_S)
+    assert [s.id for s in records.all()] == ["unknown-2"]
+    upkeep.clean_up(30 * DAY_S)
+    assert records.all() == []
