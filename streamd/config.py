@@ -223,6 +223,9 @@ class GalleryConfig(Section):
     """Search structure; ``auto`` takes the exact one below ``hnsw_from`` faces."""
     hnsw_from: Annotated[int, Field(ge=1)] = 20000
     """Faces from which ``auto`` searches approximately."""
+    recall: Annotated[float, Field(ge=0.5, le=1.0)] = 0.995
+    """Share of known people's probes whose nearest face an approximate search is to find; it is made as broad as that
+    takes, and checked while it runs."""
     key_file: Path | None = None
     """Encrypts embeddings and crops: a file with the key, made by ``streamd gallery new-key`` or kept as a systemd
     credential (``${CREDENTIALS_DIRECTORY}/gallery-key``)."""

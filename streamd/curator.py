@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.3
 """Between looks at the store and the folder."""
+RECALL_EVERY_S = 60.0
 LONGEST_PAUSE_S = 5.0
 """Between looks at a folder of so many photos that looking takes long."""
 EVENTS_BOUND = 1000
@@ -56,6 +57,7 @@ class Curator:
         self._events: deque[Event] = deque(maxlen=EVENTS_BOUND)
         self._trouble = ""
         self._folder_due_s = 0.0
+        self._recall_due_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="curator", daemon=True)
 
@@ -89,6 +91,15 @@ class Curator:
         self._folder_due_s = 0.0 if report.enrolled or report.refused else now_s + min(LONGEST_PAUSE_S, 20 * took_s)
         return report.busy
 
+    def _check_recall(self, now_s: float) -> None:
+        if now_s < self._recall_due_s:
+            return
+        self._gallery.check_recall()
+        # A hundredth of a core at most.
+        self._recall_due_s = time.monotonic() + max(RECALL_EVERY_S, 100 * (time.monotonic() - now_s))
+        if (recall := self._gallery.recall) is not None:
+            self._metrics.gallery_recall.set(recall)
+
     def _step(self) -> bool:
         """One round; whether there is more to do at once."""
         busy = False
@@ -101,6 +112,7 @@ class Curator:
             if self._upkeep is not None:
                 self._upkeep.clean_up(time.time())
                 self._events.extend(self._upkeep.news())
+            self._check_recall(time.monotonic())
         except GalleryError as error:
             if str(error) != self._trouble:
                 logger.error("gallery: %s", error)

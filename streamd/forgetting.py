@@ -13,6 +13,7 @@ from streamd.endpoints import control_endpoint
 from streamd.erasure import erase_person
 from streamd.errors import UnavailableError
 from streamd.events import EventType, timestamp
+from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.journal import Filter, Journal
 
@@ -31,6 +32,8 @@ class Receipt:
     """Embeddings, and as many crops."""
     events: int
     """Events in the journal that told of them."""
+    caches: int
+    """Saved search indexes, which are built again without the person."""
     photos: tuple[str, ...]
     """Photos in the watched folder that are still there."""
     photos_deleted: tuple[str, ...]
@@ -77,6 +80,7 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     sources = (face.source for face in store.faces_of(person.id))
     strangers = {source.removeprefix("unknown:") for source in sources if source.startswith("unknown:")}
     forgotten = store.forget(name)
+    caches = drop_saved(config.gallery_file)
     events = erase_person(config.journal_file, person_id=person.id, name=person.name, strangers=strangers)
     noticed = not watched or _await_notice(config.journal_file, person.id, seq)
     if watched:
@@ -89,6 +93,7 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
         at=timestamp(time.time()),
         faces=forgotten.faces,
         events=events,
+        caches=caches,
         photos=tuple(path for path in kept if path not in deleted),
         photos_deleted=deleted,
         erased=forgotten.erased,

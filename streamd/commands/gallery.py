@@ -37,6 +37,7 @@ _HELP = {
     "export": "write everybody to one signed file",
     "import": "take people over from such a file",
     "backup": "copy the whole gallery while it is in use",
+    "reindex": "build the saved search index again",
     "rekey": "encrypt, decrypt, or change the key",
     "new-key": "make a key file",
 }
@@ -68,6 +69,7 @@ _VERBS = {
     "export": gallery_moving.export,
     "import": gallery_moving.import_,
     "backup": gallery_moving.backup,
+    "reindex": gallery_moving.reindex,
     "rekey": gallery_moving.rekey,
 }
 

@@ -79,12 +79,14 @@ def backup(args: argparse.Namespace, store: GalleryStore, config: Config) -> int
 
 
 def rekey(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
+    from streamd.gallery.savedindex import drop_saved
     from streamd.gallery.vault import load_vault
 
     vault = load_vault(args.to)
     if vault is None and store.database.vault is None:
         raise UsageError("the gallery is not encrypted")
     faces = store.database.reseal(vault)
+    drop_saved(store.path)
     erased = store.database.erase_free_space()
     if args.json:
         print(json.dumps({"faces": faces, "encrypted": vault is not None, "erased": erased}))
@@ -94,6 +96,23 @@ def rekey(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
     print("and restart streamd if it runs")
     if not erased:
         print("another process was reading: its log is emptied with the next change")
+    return ExitCode.OK
+
+
+def reindex(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
+    """Drop what is saved and build it again; the answers of a running daemon go on."""
+    from streamd.gallery.live import LiveGallery
+    from streamd.gallery.savedindex import drop_saved, index_files
+
+    dropped = drop_saved(store.path)
+    for model_id in store.faces_by_model():
+        with LiveGallery(store.path, model_id=model_id, config=config.gallery) as gallery:
+            gallery.await_build()
+    files = [str(path) for path in index_files(store.path)]
+    if args.json:
+        print(json.dumps({"dropped": dropped, "saved": files}))
+    else:
+        print("\n".join(files) or "so few faces are compared one by one: nothing to save")
     return ExitCode.OK
 
 

@@ -2,13 +2,16 @@
 
 What hnswlib 0.8 does that one would not expect, and how it is met here:
 
-* ``ef`` is not saved with an index and falls back to 10: indexes are never saved, always built from the store.
+* ``ef`` is not saved with an index and falls back to 10: it is kept beside a saved graph, and set after loading.
 * ``k`` above the number of live elements raises: ``k`` is bounded by the size, and nothing is ever deleted inside.
 * A full index raises, and deleted elements still count: it is built at its final size, once.
 * NaN vectors are accepted and come back as neighbours: ``Entries`` and ``check_probes`` refuse them.
 * Inserting while searching is not allowed: an index is not changed once built.
 * A query's ``filter`` calls Python for every face on its way, three to five times the time of a query without one, and
   raises where it finds too few: more neighbours are asked for instead, and small scopes are compared face by face.
+
+How broad a search must be (``ef``) depends on the faces. Once built, the graph is asked for the neighbours of made
+probes, and ``ef`` is raised until it answers well enough.
 """
 
 from __future__ import annotations
@@ -16,14 +19,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import hnswlib
 import numpy as np
 
-from streamd.gallery.index import Entries, ExactIndex, FaceRows, Hit, Index, check_probes, cosine, position
+from streamd.gallery.index import Entries, ExactIndex, FaceRows, Hit, Index, check_probes, cosine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from streamd.gallery.index import Vectors
@@ -32,27 +38,68 @@ logger = logging.getLogger(__name__)
 
 _LINKS = 16
 _EF_CONSTRUCTION = 200
-_EF_MIN, _EF_MAX = 128, 2048
+EF_MIN, EF_MAX = 128, 4096
+_EF_STEP = 1.25
+RECALL = 0.995
+"""Share of known people's probes whose nearest face is to be found."""
+STRANGER_RECALL = 0.98
+"""The same for strangers' probes, which are near to nobody: the hardest, and those where a miss does least harm."""
+_PROBES = 200
+_PROBE_SIMILARITY = 0.55
+"""Of a made probe and the face it is made from: a poor view of a known person, with SFace (docs/accuracy.md)."""
 _EXACT_SHARE = 0.05
 """A scope with a smaller share of the faces is compared face by face: the graph would pass twenty for each of it."""
 EXACT_SCOPE_FACES = 20_000
 """A scope of so many faces is compared face by face whatever its share."""
+_BLOCK_ROWS = 20_000
 
 
-class _Graph:
+class Graph:
     """Faces and their near neighbours; visits a few hundred faces of a hundred thousand."""
 
-    def __init__(self, vectors: Vectors, threads: int) -> None:
-        self.size, self.dim = len(vectors), int(vectors.shape[1])
-        self._graph = hnswlib.Index(space="ip", dim=self.dim)
-        self._graph.init_index(max_elements=self.size, ef_construction=_EF_CONSTRUCTION, M=_LINKS, random_seed=100)
-        self._graph.add_items(vectors, np.arange(self.size), num_threads=threads)
-        self._graph.set_ef(self.ef)
+    def __init__(self, graph: hnswlib.Index, *, size: int, dim: int, ef: int = EF_MIN) -> None:
+        self.size, self.dim = size, dim
+        self._graph = graph
+        self.set_ef(ef)
+
+    @classmethod
+    def of(cls, vectors: Vectors, *, recall: float, threads: int) -> Graph:
+        """Build, and find out how broad searches must be."""
+        size, dim = vectors.shape
+        graph = hnswlib.Index(space="ip", dim=dim)
+        graph.init_index(max_elements=size, ef_construction=_EF_CONSTRUCTION, M=_LINKS, random_seed=100)
+        graph.add_items(vectors, np.arange(size), num_threads=threads)
+        built = cls(graph, size=size, dim=dim)
+        built.set_ef(_fitting_ef(built, vectors, recall))
+        return built
+
+    @classmethod
+    def load(cls, path: Path, *, size: int, dim: int, ef: int) -> Graph:
+        """Read what ``save`` wrote. Raises RuntimeError for a file that hnswlib cannot read."""
+        graph = hnswlib.Index(space="ip", dim=dim)
+        graph.load_index(str(path), max_elements=size)
+        if graph.element_count != size:
+            raise RuntimeError(f"{graph.element_count} elements, not {size}")
+        return cls(graph, size=size, dim=dim, ef=ef)
+
+    def save(self, path: Path) -> None:
+        self._graph.save_index(str(path))
 
     @property
     def ef(self) -> int:
-        """Breadth of the search: 128 found 0.999 of the nearest among 100,000, a million needs ten times that."""
-        return min(_EF_MAX, max(_EF_MIN, _EF_MIN * self.size // 100_000))
+        """Breadth of the search; more finds more, and takes longer."""
+        return self._ef
+
+    def set_ef(self, ef: int) -> None:
+        self._ef = min(EF_MAX, max(EF_MIN, ef))
+        self._graph.set_ef(self._ef)
+
+    def widen(self) -> bool:
+        """Search more broadly from now on; False where that is not possible."""
+        if self._ef >= EF_MAX:
+            return False
+        self.set_ef(int(self._ef * 1.5))
+        return True
 
     def neighbours(self, probes: Vectors, count: int) -> NDArray[np.intp]:
         """Rows of the ``count`` nearest faces of each probe, nearest first."""
@@ -61,9 +108,15 @@ class _Graph:
         except RuntimeError as error:
             # Parts of the graph that no link reaches: rare, and then slow is better than wrong.
             logger.warning("approximate search found too little (%s), comparing with every face", error)
-            similarities = probes @ self.vectors(np.arange(self.size)).T
-            labels = np.argsort(-similarities, axis=1, kind="stable")[:, :count]
+            labels = self._every_neighbour(probes, count)
         return np.asarray(labels, dtype=np.intp)
+
+    def _every_neighbour(self, probes: Vectors, count: int) -> NDArray[np.intp]:
+        blocks = [
+            probes @ self.vectors(np.arange(at, min(at + _BLOCK_ROWS, self.size))).T
+            for at in range(0, self.size, _BLOCK_ROWS)
+        ]
+        return np.argsort(-np.concatenate(blocks, axis=1), axis=1, kind="stable")[:, :count]
 
     def vectors(self, rows: NDArray[np.intp] | list[int]) -> Vectors:
         if not len(rows):
@@ -71,25 +124,101 @@ class _Graph:
         return np.asarray(self._graph.get_items(rows, return_type="numpy"), dtype=np.float32)
 
 
+def _fitting_ef(graph: Graph, vectors: Vectors, recall: float) -> int:
+    """The smallest breadth that finds enough of the nearest faces of made probes."""
+    if len(vectors) <= EF_MIN:
+        return EF_MIN
+    known, strange = _made_probes(vectors)
+    for probes, wanted in ((known, recall), (strange, STRANGER_RECALL)):
+        best = _best_similarity(probes, vectors)
+        while _recall(graph, probes, vectors, best) < wanted and graph.ef < EF_MAX:
+            graph.set_ef(int(graph.ef * _EF_STEP))
+    return graph.ef
+
+
+def _made_probes(vectors: Vectors) -> tuple[Vectors, Vectors]:
+    """Poor views of faces in ``vectors``, and strangers, whose every number is somebody else's."""
+    chance = np.random.default_rng(0)
+    rows = chance.integers(0, len(vectors), _PROBES)
+    mixed = vectors[chance.integers(0, len(vectors), (_PROBES, vectors.shape[1])), np.arange(vectors.shape[1])]
+    strange = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-9)
+    faces = vectors[rows]
+    aside = strange - (strange * faces).sum(axis=1, keepdims=True) * faces
+    aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-9)
+    known = _PROBE_SIMILARITY * faces + np.sqrt(1 - _PROBE_SIMILARITY**2) * aside
+    return known.astype(np.float32), strange.astype(np.float32)
+
+
+def _best_similarity(probes: Vectors, vectors: Vectors) -> Vectors:
+    best = np.full(len(probes), -np.inf, np.float32)
+    for at in range(0, len(vectors), _BLOCK_ROWS):
+        np.maximum(best, (probes @ vectors[at : at + _BLOCK_ROWS].T).max(axis=1), out=best)
+    return best
+
+
+def _recall(graph: Graph, probes: Vectors, vectors: Vectors, best: Vectors) -> float:
+    found = vectors[graph.neighbours(probes, 1)[:, 0]]
+    return float(np.mean((found * probes).sum(axis=1) >= best - 1e-5))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphRows:
+    """What each row of a graph stands for."""
+
+    face_ids: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    """Position of the face's person among ``people``."""
+    people: list[str]
+    """Ids, each once, in order of their first face."""
+
+    @classmethod
+    def of(cls, entries: Entries) -> GraphRows:
+        # A loop, in which other threads get their turn: sorting a million texts would hold them up for seconds.
+        code_of: dict[str, int] = {}
+        codes = np.empty(len(entries.person_ids), np.int32)
+        for row, person in enumerate(entries.person_ids):
+            codes[row] = code_of.setdefault(person, len(code_of))
+        return cls(entries.face_ids, codes, list(code_of))
+
+
 class HnswIndex:
     """A graph over everybody, of which a scope may leave people out."""
 
-    def __init__(self, entries: Entries, *, threads: int = 1) -> None:
-        """Build the graph, which takes about 0.2 ms a face. ``entries`` must not be empty."""
-        self._graph = _Graph(entries.vectors, threads)
-        self._face_ids = entries.face_ids
-        self._rows = FaceRows(entries.face_ids)
-        everybody, self._codes = np.unique(np.asarray(entries.person_ids, dtype=object), return_inverse=True)
-        self._everybody = [str(p) for p in everybody]
-        self._counts = np.bincount(self._codes)
+    def __init__(self, entries: Entries, *, recall: float = RECALL, threads: int = 1) -> None:
+        """Build the graph, which takes about 0.3 ms a face. ``entries`` must not be empty."""
+        self._take(Graph.of(entries.vectors, recall=recall, threads=threads), GraphRows.of(entries))
+
+    @classmethod
+    def restored(cls, graph: Graph, rows: GraphRows) -> HnswIndex:
+        """An index that was built before."""
+        index = cls.__new__(cls)
+        index._take(graph, rows)
+        return index
+
+    def _take(self, graph: Graph, rows: GraphRows) -> None:
+        self._graph = graph
+        self._face_ids = rows.face_ids
+        self._rows = FaceRows(rows.face_ids)
+        self._everybody, self._codes = rows.people, rows.codes
+        self._code_of = {person: code for code, person in enumerate(rows.people)}
+        self._counts = np.bincount(rows.codes)
         self._most_faces = int(self._counts.max())
         """Faces of the person who has most: as many neighbours may be one person."""
-        self._narrow(np.ones(len(everybody), dtype=np.bool_))
+        self._narrow(np.ones(len(rows.people), dtype=np.bool_))
+
+    @property
+    def graph(self) -> Graph:
+        """Of everybody."""
+        return self._graph
+
+    @property
+    def rows(self) -> GraphRows:
+        return GraphRows(self._face_ids, self._codes, self._everybody)
 
     def _narrow(self, admitted: NDArray[np.bool_]) -> None:
         self._admitted = admitted
         """Of each person, whether the scope considers them."""
-        self._people = [self._everybody[i] for i in np.flatnonzero(admitted)]
+        self._people = self._everybody if admitted.all() else [self._everybody[i] for i in np.flatnonzero(admitted)]
         self._size = int(self._counts[admitted].sum())
 
     @property
@@ -114,8 +243,8 @@ class HnswIndex:
         return int(self._counts[code]) if code >= 0 else 0
 
     def _code(self, person_id: str) -> int:
-        code = position(self._everybody, person_id)
-        return code if code is not None and self._admitted[code] else -1
+        code = self._code_of.get(person_id, -1)
+        return code if code >= 0 and self._admitted[code] else -1
 
     def faces_of(self, person_id: str) -> tuple[NDArray[np.int64], Vectors]:
         rows = np.flatnonzero(self._codes == self._code(person_id))

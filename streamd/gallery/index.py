@@ -44,7 +44,7 @@ class Index(Protocol):
 
     @property
     def people(self) -> Sequence[str]:
-        """Ids of the people who have faces here, in order, each once."""
+        """Ids of the people who have faces here, each once."""
 
     def owner(self, face_id: int) -> str | None:
         """Whose face this is; None where it is not here."""
@@ -103,11 +103,13 @@ class PersonRows:
 
     @classmethod
     def of(cls, entries: Entries) -> PersonRows:
-        people, codes = np.unique(np.asarray(entries.person_ids, dtype=object), return_inverse=True)
+        people = sorted(set(entries.person_ids))
+        code_of = {person: code for code, person in enumerate(people)}
+        codes = np.fromiter((code_of[p] for p in entries.person_ids), np.intp, count=len(entries.person_ids))
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(len(people) + 1))
         vectors = np.ascontiguousarray(entries.vectors[order])
-        return cls(vectors, entries.face_ids[order], [str(p) for p in people], starts)
+        return cls(vectors, entries.face_ids[order], people, starts)
 
     def within(self, people: Collection[str]) -> PersonRows:
         """A copy of these people's rows."""
@@ -179,8 +181,11 @@ class ExactIndex:
         return hits
 
 
-def build_index(kind: IndexKind, entries: Entries, *, hnsw_from: int) -> Index:
+def build_index(kind: IndexKind, entries: Entries, *, hnsw_from: int, recall: float = 0.995) -> Index:
     """The index that ``kind`` asks for; ``auto`` is exact below ``hnsw_from`` faces.
+
+    Args:
+        recall: share of known people's probes whose nearest face an approximate index is to find.
 
     Raises:
         GalleryError: the vectors are not finite, or not of unit length.
@@ -188,7 +193,7 @@ def build_index(kind: IndexKind, entries: Entries, *, hnsw_from: int) -> Index:
     if wants_hnsw(kind, len(entries.face_ids), hnsw_from=hnsw_from):
         from streamd.gallery.hnsw import HnswIndex
 
-        return HnswIndex(entries)
+        return HnswIndex(entries, recall=recall)
     return ExactIndex(entries)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,10 +19,13 @@ import numpy as np
 from streamd.config import GalleryConfig
 from streamd.domain import Match, Population, Scope
 from streamd.errors import GalleryError
-from streamd.gallery.delta import Delta, Mark
+from streamd.gallery.delta import Delta, Mark, count_faces, current_mark, removed_since, vectors_of
+from streamd.gallery.hnsw import HnswIndex
 from streamd.gallery.index import Entries, ExactIndex, Index, build_index, wants_hnsw
+from streamd.gallery.recall import RecallCheck, best_similarities
+from streamd.gallery.savedindex import SavedIndex, StaleIndex, drop_saved, load_index, save_index
 from streamd.gallery.scorerecords import saved_spread
-from streamd.gallery.snapshot import Snapshot
+from streamd.gallery.snapshot import People, Snapshot
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.vault import load_vault
 from streamd.scores import ScoreModel
@@ -33,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 FRONT_MAX_FACES = 2000
 """Faces in the front index (about 60 us a search) before the large one is built again."""
+_SAMPLED = 64
+"""Embeddings of a saved index that are compared with the gallery's."""
 
 
 class LiveGallery:
@@ -44,7 +50,9 @@ class LiveGallery:
         Raises:
             GalleryError: the file cannot be used, or holds vectors that are not of unit length.
         """
-        self._store = GalleryStore(store_path, vault=load_vault(config.key_file), actor="daemon")
+        self._path = store_path
+        self._vault = load_vault(config.key_file)
+        self._store = self._opened()
         self._model_id = model_id
         self._config = config
         self._changing = threading.Lock()
@@ -52,12 +60,62 @@ class LiveGallery:
         self._spread = saved_spread(self._store.database, model_id)
         """Of impostor similarities, where this gallery was calibrated."""
         self._builder: threading.Thread | None = None
-        self._front = self._store.delta(model_id, Mark())
-        self._snapshot = Snapshot(self._front, ExactIndex(_entries(self._front)), ExactIndex(_nothing()))
-        """Complete at once; where an approximate index is wanted, it follows from the builder."""
-        self._front = self._front.without(self._front.face_ids)
+        self._check = RecallCheck()
+        self._start()
         self._warn_of_other_models()
         self._build_if_due()
+
+    def _opened(self) -> GalleryStore:
+        return GalleryStore(self._path, vault=self._vault, actor="daemon")
+
+    def _start(self) -> None:
+        """Complete at once: from a saved index, or exact until the builder has an approximate one."""
+        saved = self._load_saved()
+        since = self._store.delta(self._model_id, saved.mark if saved else Mark())
+        people = People(since.mark.version, since.names, since.labels)
+        if saved is None:
+            self._snapshot = Snapshot(people, ExactIndex(_entries(since)), ExactIndex(_nothing()))
+            self._front = since.without(since.face_ids)
+            return
+        hidden = _present(saved.index, since.removed)
+        self._front = since.without(since.removed)
+        self._snapshot = Snapshot(people, saved.index, ExactIndex(_entries(self._front)), hidden)
+        logger.info("gallery index of %d faces loaded, %d newer ones", saved.index.size, len(self._front.face_ids))
+
+    def _load_saved(self) -> SavedIndex | None:
+        if not wants_hnsw(self._config.index, self._count(), hnsw_from=self._config.hnsw_from):
+            return None
+        try:
+            saved = load_index(self._path, self._model_id, self._vault)
+            if saved is not None:
+                self._check_fits(saved)
+        except StaleIndex as error:
+            logger.warning("the saved gallery index is not used, and built again: %s", error)
+            return None
+        return saved
+
+    def _check_fits(self, saved: SavedIndex) -> None:
+        """Raises StaleIndex where the gallery file is not the one that was indexed, or an older state of it."""
+        with self._store.database.read() as connection:
+            now = current_mark(connection)
+            if (now.version, now.face_id, now.removed_id) < astuple(
+                saved.mark
+            ) or now.removed_id < saved.mark.removed_id:
+                raise StaleIndex(f"it is of version {saved.mark.version}, the gallery of {now.version}")
+            left = count_faces(connection, self._model_id, saved.mark.face_id)
+            removed = removed_since(connection, saved.mark)
+            gone = len(_present(saved.index, removed))
+            if left != saved.index.size - gone:
+                raise StaleIndex(f"it has {saved.index.size - gone} faces, the gallery {left}")
+            rows = np.unique(np.linspace(0, saved.index.size - 1, _SAMPLED).astype(np.intp))
+            ids = [int(i) for i in saved.index.rows.face_ids[rows]]
+            kept = vectors_of(connection, ids)
+        indexed = saved.index.graph.vectors(rows)
+        if any(i in kept and not np.array_equal(kept[i], vector) for i, vector in zip(ids, indexed, strict=True)):
+            raise StaleIndex("it holds other embeddings than the gallery")
+
+    def _count(self) -> int:
+        return self._store.faces_by_model().get(self._model_id, 0)
 
     def __enter__(self) -> LiveGallery:
         return self
@@ -72,6 +130,11 @@ class LiveGallery:
         if self._builder is not None:
             self._builder.join(1.0)
         self._store.close()
+
+    def await_build(self) -> None:
+        """Return once no index is being built."""
+        if self._builder is not None:
+            self._builder.join()
 
     @property
     def version(self) -> int:
@@ -92,6 +155,8 @@ class LiveGallery:
         Raises:
             GalleryError: a row is not of unit length, or of another dimension than the gallery.
         """
+        if not scope:
+            self._check.saw(vectors)
         return self._snapshot.view(scope).search(vectors, people)
 
     def population(self, scope: Scope | None = None) -> Population:
@@ -123,15 +188,41 @@ class LiveGallery:
         self._build_if_due()
         return True
 
+    @property
+    def recall(self) -> float | None:
+        """Share of approximate answers that were right of late; None where nothing is approximate, or not checked."""
+        return self._check.recall if isinstance(self._snapshot.everybody.large, HnswIndex) else None
+
+    def check_recall(self) -> None:
+        """Compare some answers with exact ones, and search more broadly where too few are right.
+
+        Takes seconds for a million faces; meant to be called every few minutes, from a thread that has the time.
+        Raises GalleryError.
+        """
+        now = self._snapshot.everybody
+        probes = self._check.take()
+        if not isinstance(now.large, HnswIndex) or not len(probes):
+            return
+        with self._opened() as store, store.database.read() as connection:
+            best = best_similarities(connection, self._model_id, probes)
+        found = [hits[0].similarity if hits else -1.0 for hits in now.search(probes, 1)]
+        self._check.add(np.array(found, np.float32), best)
+        recall = self._check.recall
+        if recall is not None and recall < self._config.recall - 0.01 and now.large.graph.widen():
+            logger.info("gallery index found %.1f %%: ef is %d now", 100 * recall, now.large.graph.ef)
+            self._check.forget()
+
     def _advance(self) -> None:
-        since = self._store.delta(self._model_id, self._front.mark)
+        since = self._store.delta(self._model_id, self._front.mark, whole=False)
+        self._names, self._labels = since.people_after(self._snapshot.names, self._snapshot.labels)
         before = self._snapshot.everybody
         self._front = self._front.without(since.removed).followed_by(since)
         hidden = before.hidden | _present(before.large, since.removed)
         self._exchange(before.large, hidden)
 
     def _exchange(self, large: Index, hidden: frozenset[int]) -> None:
-        changed = Snapshot(self._front, large, ExactIndex(_entries(self._front)), hidden)
+        people = People(self._front.mark.version, self._names, self._labels)
+        changed = Snapshot(people, large, ExactIndex(_entries(self._front)), hidden)
         changed.prepare_as(self._snapshot)
         self._snapshot = changed
 
@@ -153,20 +244,43 @@ class LiveGallery:
 
     def _build(self) -> None:
         try:
-            everything = self._store.delta(self._model_id, Mark())
-            large = build_index(self._config.index, _entries(everything), hnsw_from=self._config.hnsw_from)
+            with self._opened() as store:  # whose reading keeps nobody from looking for changes
+                everything = store.delta(self._model_id, Mark())
+            mark = everything.mark
+            large = build_index(
+                self._config.index,
+                _entries(everything),
+                hnsw_from=self._config.hnsw_from,
+                recall=self._config.recall,
+            )
             with self._changing:
                 self._swap(everything, large)
+            del everything
+            if isinstance(large, HnswIndex):
+                self._save(SavedIndex(large, mark))
         except GalleryError as error:
             logger.error("gallery index not rebuilt, the old one stays: %s", error)
+
+    def _save(self, built: SavedIndex) -> None:
+        try:
+            save_index(self._path, self._model_id, built, self._vault)
+        except OSError as error:
+            logger.warning("the gallery index is not saved: %s", error)
+        # Whoever was forgotten meanwhile must not stay in a file.
+        if self._removed_since(built.mark):
+            drop_saved(self._path)
+
+    def _removed_since(self, mark: Mark) -> frozenset[int]:
+        with self._store.database.read() as connection:
+            return removed_since(connection, mark)
 
     def _swap(self, built: Delta, large: Index) -> None:
         self._advance()  # so that the front is not older than what was built
         known = self._front.face_ids <= built.mark.face_id
         self._front = self._front.without(self._front.face_ids[known])
         # Whatever was removed after the new index was read is still to be hidden in it.
-        removed = self._store.delta(self._model_id, built.mark).removed
-        self._exchange(large, _present(large, removed))
+        self._exchange(large, _present(large, self._removed_since(built.mark)))
+        self._check.forget()
         logger.info("gallery index of %d faces in use (%s)", large.size, type(large).__name__)
 
     def _warn_of_other_models(self) -> None:

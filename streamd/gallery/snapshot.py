@@ -6,13 +6,13 @@ Two threads that ask for the same derived thing at the same moment both make it,
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from streamd.domain import Match, Population, Scope
-from streamd.gallery.delta import Delta
-from streamd.gallery.index import Hit, Index, position
-from streamd.gallery.labels import admitted
+from streamd.gallery.index import Hit, Index
+from streamd.gallery.labels import Labels, admitted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,7 @@ class View:
     def population(self) -> Population:
         owners = Counter(owner for face_id in self.hidden if (owner := self.large.owner(face_id)) is not None)
         gone = {person for person, faces in owners.items() if faces == self.large.faces_count(person)}
-        new = sum(p in gone or position(self.large.people, p) is None for p in self.front.people)
+        new = sum(p in gone or not self.large.faces_count(p) for p in self.front.people)
         return Population(len(self.large.people) - len(gone) + new, self.faces)
 
     def search(self, probes: NDArray[np.float32], people: int) -> list[list[Match]]:
@@ -83,15 +83,24 @@ class View:
         ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """Everybody at one version of the gallery."""
+
+    version: int
+    names: dict[str, str]
+    labels: dict[str, Labels]
+
+
 class Snapshot:
     """One version of the gallery."""
 
-    def __init__(self, people: Delta, large: Index, front: Index, hidden: frozenset[int] = frozenset()) -> None:
-        """``people`` has the version, the names and the labels; the faces are those of the indexes."""
-        self.version = people.mark.version
+    def __init__(self, people: People, large: Index, front: Index, hidden: frozenset[int] = frozenset()) -> None:
+        """The faces are those of the indexes."""
+        self.version = people.version
         self.names = people.names
+        self.labels = people.labels
         self.everybody = View(people.names, large, front, hidden)
-        self._labels = people.labels
         self._views: dict[Scope, View] = {}
         self._nearest_other: dict[str, float | None] = {}
 
@@ -117,7 +126,7 @@ class Snapshot:
         return self._nearest_other[person_id]
 
     def _make(self, scope: Scope, reuse: View | None) -> View:
-        view = self.everybody.within(admitted(scope, self._labels), reuse=reuse)
+        view = self.everybody.within(admitted(scope, self.labels), reuse=reuse)
         if len(self._views) >= MOST_SCOPES:
             oldest, *_ = self._views
             self._views.pop(oldest, None)

@@ -247,10 +247,10 @@ class GalleryStore:
             found = connection.execute("SELECT model_id, count(*) FROM faces GROUP BY model_id ORDER BY 1")
             return {str(model_id): int(n) for model_id, n in found}
 
-    def delta(self, model_id: str, since: Mark) -> Delta:
-        """What a reader at ``since`` has missed of one model's faces, as of one moment."""
+    def delta(self, model_id: str, since: Mark, *, whole: bool = True) -> Delta:
+        """What a reader at ``since`` has missed of one model's faces, as of one moment; see ``read_delta``."""
         with self.database.read() as connection:
-            return read_delta(connection, model_id, since)
+            return read_delta(connection, model_id, since, whole=whole)
 
 
 _PEOPLE = (

@@ -68,7 +68,7 @@ def one_kill(path: Path, folder: Path, chance: random.Random) -> bool:
     """Kill one child; whether that hit it between two acknowledgements."""
     with GalleryStore(path) as store:
         expected = state_of(store)
-    seeds = [chance.getrandbits(40) for _ in range(3)]
+    seeds = [chance.getrandbits(40) for _ in range(60)]
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -84,7 +84,7 @@ def one_kill(path: Path, folder: Path, chance: random.Random) -> bool:
     with os.fdopen(reading, "rb") as pipe:
         said = pipe.read()
     done = said.count(b"+")
-    possible = replayed(path, folder, expected, seeds)[done : done + 2]
+    possible = replayed(path, expected, folder, seeds=seeds[: done + 1])[done:]
     with GalleryStore(path) as store:
         problems = audit(store)
         if problems:
@@ -95,7 +95,7 @@ def one_kill(path: Path, folder: Path, chance: random.Random) -> bool:
     return not said.endswith(b".")
 
 
-def replayed(path: Path, folder: Path, before: State, seeds: list[int]) -> list[State]:
+def replayed(path: Path, before: State, folder: Path, *, seeds: list[int]) -> list[State]:
     """The states after none, one, two... of the changes, on a copy made before the child began."""
     origin = path.with_name("origin.sqlite")
     states = [before]
