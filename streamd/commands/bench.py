@@ -11,6 +11,7 @@ KINDS = {
     "detectors": "which labelled faces each detector finds, and how fast",
     "quality": "whether the quality figure predicts errors",
     "accuracy": "how well pairs of photographs are told apart",
+    "gallery": "how fast and exact the gallery's search is, up to a million faces",
     "unknowns": "how well strangers who come again are recognised",
     "identify": "how well known people are named among strangers",
 }

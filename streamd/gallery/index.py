@@ -82,12 +82,15 @@ class FaceRows:
     """Where each face stands in an index; a dictionary would take ten times the memory."""
 
     def __init__(self, face_ids: NDArray[np.int64]) -> None:
-        self._order = np.argsort(face_ids, kind="stable")
-        self._sorted = face_ids[self._order]
+        in_order = bool(np.all(face_ids[1:] > face_ids[:-1]))  # as the gallery file gives them
+        self._order = None if in_order else np.argsort(face_ids, kind="stable")
+        self._sorted = face_ids if self._order is None else face_ids[self._order]
 
     def find(self, face_id: int) -> int | None:
         at = int(np.searchsorted(self._sorted, face_id))
-        return int(self._order[at]) if at < len(self._sorted) and self._sorted[at] == face_id else None
+        if at >= len(self._sorted) or self._sorted[at] != face_id:
+            return None
+        return at if self._order is None else int(self._order[at])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ from streamd.errors import GalleryError
 from streamd.gallery.delta import Delta, Mark, count_faces, current_mark, removed_since, vectors_of
 from streamd.gallery.hnsw import HnswIndex
 from streamd.gallery.index import Entries, ExactIndex, Index, build_index, wants_hnsw
-from streamd.gallery.recall import RecallCheck, best_similarities
+from streamd.gallery.recall import RecallCheck, exact_answers
 from streamd.gallery.savedindex import SavedIndex, StaleIndex, drop_saved, load_index, save_index
 from streamd.gallery.scorerecords import saved_spread
 from streamd.gallery.snapshot import People, Snapshot
@@ -204,9 +204,9 @@ class LiveGallery:
         if not isinstance(now.large, HnswIndex) or not len(probes):
             return
         with self._opened() as store, store.database.read() as connection:
-            best = best_similarities(connection, self._model_id, probes)
+            exact = exact_answers(connection, self._model_id, probes)
         found = [hits[0].similarity if hits else -1.0 for hits in now.search(probes, 1)]
-        self._check.add(np.array(found, np.float32), best)
+        self._check.add(np.array(found, np.float32), exact)
         recall = self._check.recall
         if recall is not None and recall < self._config.recall - 0.01 and now.large.graph.widen():
             logger.info("gallery index found %.1f %%: ef is %d now", 100 * recall, now.large.graph.ef)

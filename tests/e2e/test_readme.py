@@ -56,7 +56,11 @@ def until_line(command: list[str], wanted: list[str], *, cwd: Path, env: dict[st
         raise
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        code = process.wait(30)
+        try:
+            code = process.wait(30)
+        except subprocess.TimeoutExpired:  # Python drops an interrupt that comes while it frees something
+            os.killpg(process.pid, signal.SIGINT)
+            code = process.wait(30)
         reader.join(5)
         process.stdout.close()
     return "".join(printed), code
