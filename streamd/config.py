@@ -229,6 +229,9 @@ class GalleryConfig(Section):
     key_file: Path | None = None
     """Encrypts embeddings and crops: a file with the key, made by ``streamd gallery new-key`` or kept as a systemd
     credential (``${CREDENTIALS_DIRECTORY}/gallery-key``)."""
+    check_photos: bool = True
+    """Whether photos in the folder are refused that are unlike the person's others, like somebody else's, or near
+    duplicates."""
     unknowns: bool = True
     """Whether strangers who come again are recognised (``unknown-7f3a``); their views are kept for that."""
     unknown_retention_days: Annotated[float, Field(gt=0)] = 30.0

@@ -256,7 +256,7 @@ def serve(context: ChildContext) -> int:
     )
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
         store = open_store(config, actor="daemon")
-        folder = _folder(context, store, detectors[config.detection.model], embedder)
+        folder = _folder(context, store, detectors[config.detection.model], embedder, gallery=gallery)
         book = _strangers(config, store, embedder)
         upkeep = Upkeep(store, config.journal_file, config.gallery) if context.index == 0 else None
         curator = Curator(store, gallery, folder, metrics=context.metrics, upkeep=upkeep, strangers=book)
@@ -281,9 +281,15 @@ def _strangers(config: Config, store: GalleryStore, embedder: Embedder) -> Stran
     )
 
 
-def _folder(context: ChildContext, store: GalleryStore, detector: Detector, embedder: Embedder) -> FolderSync | None:
+def _folder(
+    context: ChildContext, store: GalleryStore, detector: Detector, embedder: Embedder, *, gallery: LiveGallery
+) -> FolderSync | None:
     """The folder of photographs is kept by the first worker alone."""
     config = context.config
     if context.index != 0 or not config.gallery.sync:
         return None
-    return FolderSync(config.gallery_folder, store, Enroller(store, detector, embedder))
+    return FolderSync(
+        config.gallery_folder,
+        store,
+        Enroller(store, detector, embedder, gallery=gallery, checks=config.gallery.check_photos),
+    )

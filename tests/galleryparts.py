@@ -19,6 +19,7 @@ from streamd.gallery.rows import NewFace
 from streamd.scores import ScoreModel, Spread
 
 DIM = 16
+COLOUR_DIM = 256
 MODEL = "colours@0123456789ab"
 OTHER_MODEL = "shapes@ba9876543210"
 
@@ -60,9 +61,9 @@ class SquareDetector:
 
 
 class ColourEmbedder:
-    """Chips of one colour are one person."""
+    """Chips of one colour are one person; the mark in a corner sets their photos apart."""
 
-    dim = DIM
+    dim = COLOUR_DIM
     threshold = 0.45
     provider = "cpu"
     scores = ScoreModel(Spread(0.1, 0.09), Spread(0.7, 0.12))
@@ -72,7 +73,10 @@ class ColourEmbedder:
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         middles = np.percentile(chips[:, 30:82, 30:82].reshape(len(chips), -1, 3), 90, axis=1)
-        return np.stack([unit("-".join(str(round(c / 32)) for c in middle)) for middle in middles])
+        marks = chips[:, 20:26, 15:21].reshape(len(chips), -1).mean(axis=1)
+        people = [unit("-".join(str(round(c / 32)) for c in middle), COLOUR_DIM) for middle in middles]
+        mixed = np.stack([p + 0.8 * unit(f"mark {m / 4:.0f}", COLOUR_DIM) for p, m in zip(people, marks, strict=True)])
+        return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
 
 
 def photo_bytes(colour: tuple[int, int, int], *, sides_px: Sequence[int] = (120,), seed: int = 0) -> bytes:
@@ -83,6 +87,7 @@ def photo_bytes(colour: tuple[int, int, int], *, sides_px: Sequence[int] = (120,
         # Checks with hard edges pass for a face in focus.
         rows, columns = np.indices((side, side)) * 10 // side
         square[(rows + columns) % 2 == 1] = np.array(colour) // 3 + 61
+        square[: side // 5, : side // 5] = 61 + seed * 37 % 180
         image[60 : 60 + side, 200 * i + 30 : 200 * i + 30 + side] = square
     image[0, 0] = (seed % 50, seed // 50 % 50, 1)
     done, data = cv2.imencode(".png", image)

@@ -1,19 +1,21 @@
-"""``streamd enroll``: puts a person's photographs into the gallery."""
+"""``streamd enroll``: puts a person's photographs, or views of a video or camera, into the gallery."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from streamd.gallery.enrolment import PhotoResult
+    from streamd.config import Config
+    from streamd.gallery.enrolment import Enroller, PhotoResult
     from streamd.gallery.labels import Label
 
 _MANY = 5
@@ -23,7 +25,11 @@ _MANY = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
-    parser.add_argument("--dry-run", action="store_true", help="examine the photos, store nothing")
+    parser.add_argument("--dry-run", action="store_true", help="examine, store nothing")
+    parser.add_argument("--force", action="store_true", help="take faces unlike the person's others, or like others'")
+    parser.add_argument("--views", type=int, default=8, metavar="N", help="of a video or camera (default: 8)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of a camera (default: 20) or video (default: all)")
+    parser.add_argument("--people", type=Path, metavar="DIR", help="everybody in DIR/<person>/*.jpg, in place of NAME")
     parser.add_argument(
         "--label",
         action="append",
@@ -31,86 +37,151 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="a label for the person, like site=hq (repeatable)",
     )
-    parser.add_argument("name", metavar="NAME", help="the person")
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO|DIR", help="photos of that person alone")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the person")
+    parser.add_argument(
+        "photos",
+        nargs="*",
+        metavar="PHOTO|DIR|VIDEO|CAMERA",
+        help="photos or videos of that person alone, rtsp:// and other urls, or the name of a configured camera",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from streamd.gallery.labels import by_key, parse_label
-    from streamd.gallery.names import person_name
 
-    name, labels = person_name(args.name), [parse_label(text) for text in args.label]
-    paths = list(_photos(args.photos))
-    if not paths:
-        raise UsageError(f"no photos in {', '.join(map(str, args.photos))}")
-    results = []
-    for result in _progress(_enroll(args, name, labels, paths), len(paths)):
-        results.append(result)
-        if not args.json:
-            print(f"{'accepted' if result.accepted else 'refused '}  {_said(result)}", flush=True)
-    accepted = sum(result.accepted for result in results)
+    labels = [parse_label(text) for text in args.label]
+    jobs = _jobs(args)
+    bodies, accepted, total = [], 0, 0
+    for body in _enrolled(args, labels, jobs):
+        bodies.append(body | {"labels": by_key(labels)})
+        accepted, total = accepted + body["accepted"], total + len(body["photos"])
     if args.json:
-        body = _as_json(name, results, dry_run=args.dry_run) | {"labels": by_key(labels)}
-        print(json.dumps(body, ensure_ascii=False, indent=2))
-    else:
-        print(_summary(name, accepted, len(results), dry_run=args.dry_run) + _labelled(labels if accepted else []))
+        print(json.dumps(bodies if args.people else bodies[0], ensure_ascii=False, indent=2))
+    elif args.people:
+        print(f"{len(bodies)} people: {accepted} of {total} photos {_did(args)}")
     return ExitCode.OK if accepted else ExitCode.UNAVAILABLE
 
 
-def _enroll(
-    args: argparse.Namespace, name: str, labels: Sequence[Label], paths: Sequence[Path]
-) -> Iterator[PhotoResult]:
-    """Photo after photo; the person has the labels from the first that is accepted on."""
+def _jobs(args: argparse.Namespace) -> list[tuple[str, list[str]]]:
+    """Names, and what is given of each. Raises UsageError."""
+    from streamd.gallery.names import person_name
+
+    if not args.people:
+        if not args.name or not args.photos:
+            raise UsageError("give NAME and photos, or --people DIR")
+        given = [str(path) for photo in args.photos for path in _photos(photo)]
+        if not given:
+            raise UsageError(f"no photos in {', '.join(args.photos)}")
+        return [(person_name(args.name), given)]
+    if args.name:
+        raise UsageError("--people takes the names from the folders: give no NAME")
+    if not args.people.is_dir():
+        raise UsageError(f"--people {args.people}: no such folder")
+    folders = sorted(path for path in args.people.iterdir() if path.is_dir() and not path.name.startswith("."))
+    jobs = [(person_name(folder.name), list(map(str, _photos(str(folder))))) for folder in folders]
+    if not any(given for _, given in jobs):
+        raise UsageError(f"--people {args.people}: no photos as <person>/*.jpg")
+    return [(name, given) for name, given in jobs if given]
+
+
+def _photos(given: str) -> list[str]:
+    """What is given, and of a folder the photos that lie directly in it."""
+    from streamd.vision.photos import SUFFIXES
+
+    path = Path(given)
+    if path.is_dir():
+        return [str(p) for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES]
+    return [given]
+
+
+def _enrolled(
+    args: argparse.Namespace, labels: Sequence[Label], jobs: Sequence[tuple[str, list[str]]]
+) -> Iterator[dict[str, Any]]:
+    """Person after person, printed as it goes."""
     from streamd.configfile import load_config
     from streamd.gallery.enrolment import Enroller
+    from streamd.gallery.live import LiveGallery
     from streamd.gallery.opening import load_photo_models, open_store
 
     config = load_config(args.config)
+    counter = _Counter(sum(len(given) for _, given in jobs))
     with open_store(config) as store:
         models = load_photo_models(config)
-        unlabelled = bool(labels) and not args.dry_run
-        for result in Enroller(store, models.detector, models.embedder).enroll(name, paths, dry_run=args.dry_run):
-            if result.accepted and unlabelled:
-                store.label(name, labels)
-                unlabelled = False
-            yield result
+        model_id = models.embedder.model_id
+        with LiveGallery(config.gallery_file, model_id=model_id, config=config.gallery) as gallery:
+            enroller = Enroller(store, models.detector, models.embedder, gallery=gallery)
+            for name, given in jobs:
+                results: list[PhotoResult] = []
+                for result in _results(args, config, enroller, name=name, given=given, counter=counter):
+                    counter.clear()
+                    if result.accepted and labels and not args.dry_run and not any(r.accepted for r in results):
+                        store.label(name, labels)
+                    results.append(result)
+                    if not args.json:
+                        print(f"{'accepted' if result.accepted else 'refused '}  {_said(result)}", flush=True)
+                accepted = sum(result.accepted for result in results)
+                if not args.json:
+                    print(_summary(name, accepted, len(results), args) + _labelled(labels if accepted else []))
+                yield _as_json(name, results, dry_run=args.dry_run)
 
 
-def _photos(given: Iterable[Path]) -> Iterator[Path]:
-    """Files as given, and the photos that lie directly in the folders."""
-    from streamd.vision.photos import SUFFIXES
+def _results(
+    args: argparse.Namespace,
+    config: Config,
+    enroller: Enroller,
+    *,
+    name: str,
+    given: Sequence[str],
+    counter: _Counter,
+) -> Iterator[PhotoResult]:
+    from streamd.commands.enroll_footage import enroll_footage, is_footage
 
-    for path in given:
-        if path.is_dir():
-            yield from sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        else:
-            yield path
+    photos = [Path(text) for text in given if not is_footage(text, config)]
+    yield from enroller.enroll(name, photos, dry_run=args.dry_run, force=args.force, noticed=counter.count)
+    for text in given:
+        if is_footage(text, config):
+            yield from enroll_footage(args, config, enroller, name=name, given=text)
+            counter.count()
 
 
-def _progress(results: Iterator[PhotoResult], total: int) -> Iterator[PhotoResult]:
-    shown = sys.stderr.isatty() and total >= _MANY
-    for done, result in enumerate(results, start=1):
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr)
-        yield result
-        if shown and done < total:
-            print(f"{done} of {total}", end="", file=sys.stderr, flush=True)
+class _Counter:
+    """How many photos are done, and how long the rest may take, on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done = total, 0
+        self._started_s = time.monotonic()
+        self._shown = sys.stderr.isatty() and total >= _MANY
+
+    def count(self) -> None:
+        self._done += 1
+        if self._shown and self._done < self._total:
+            rate = self._done / max(1e-3, time.monotonic() - self._started_s)
+            left_s = (self._total - self._done) / rate
+            text = f"\r\x1b[K{self._done} of {self._total}, {rate:.1f} a second, {left_s / 60:.0f} min left"
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _said(result: PhotoResult) -> str:
     return result.message if result.accepted else f"{result.message} ({result.reason})"
 
 
-def _summary(name: str, accepted: int, total: int, *, dry_run: bool) -> str:
-    did = "would be enrolled" if dry_run else "enrolled"
-    return f"{name}: {accepted} of {total} {'photo' if total == 1 else 'photos'} {did}"
+def _summary(name: str, accepted: int, total: int, args: argparse.Namespace) -> str:
+    return f"{name}: {accepted} of {total} {'photo' if total == 1 else 'photos'} {_did(args)}"
+
+
+def _did(args: argparse.Namespace) -> str:
+    return "would be enrolled" if args.dry_run else "enrolled"
 
 
 def _labelled(labels: Sequence[Label]) -> str:
     return "".join(f", {key}={value}" for key, value in labels)
 
 
-def _as_json(name: str, results: Sequence[PhotoResult], *, dry_run: bool) -> dict[str, object]:
+def _as_json(name: str, results: Sequence[PhotoResult], *, dry_run: bool) -> dict[str, Any]:
     photos = [
         {
             "path": str(r.path),

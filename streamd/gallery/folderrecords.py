@@ -137,8 +137,9 @@ def dismiss_photos(connection: sqlite3.Connection, person_id: str, name: str) ->
 
 
 def welcome_duplicates(connection: sqlite3.Connection) -> None:
-    """Try again what was refused because the same photo was there already: that one is gone."""
-    connection.execute("DELETE FROM photos WHERE reason IN ('duplicate', 'other_person')")
+    """Try again what was refused because of another face in the gallery: that one is gone."""
+    again = ("duplicate", "near_duplicate", "other_person", "closer_to_other", "unlike")
+    connection.executemany("DELETE FROM photos WHERE reason = ?", [(reason,) for reason in again])
 
 
 def repath_photos(connection: sqlite3.Connection, moves: Iterable[tuple[str, str]]) -> None:

@@ -166,6 +166,10 @@ class LiveGallery:
         """
         return self._snapshot.view(scope).population
 
+    def vectors_of(self, name: str) -> NDArray[np.float32]:
+        """Embeddings of a person's faces, shape (n, dim); (0, 0) for somebody who has none."""
+        return self._snapshot.vectors_of(name)
+
     def nearest_other(self, person_id: str) -> float | None:
         """Highest similarity between a face of this person and a face of anybody else, whatever their labels.
 

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from streamd.domain import Match, Population, Scope
 from streamd.gallery.index import Hit, Index
 from streamd.gallery.labels import Labels, admitted
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+_NO_VECTORS = np.zeros((0, 0), np.float32)
 MOST_SCOPES = 64
 """Scopes kept ready; of more, the one that was made first is dropped."""
 
@@ -65,14 +67,20 @@ class View:
 
     def nearest_other(self, person_id: str) -> float | None:
         """Highest similarity of a face of this person and a face of anybody else; None where there are not two."""
-        nearest: list[float] = []
+        shown = self.shown_faces(person_id)
+        # Of the two nearest people one at least is somebody else.
+        matches = self.search(shown, 2) if len(shown) else []
+        return max((m.similarity for found in matches for m in found if m.person_id != person_id), default=None)
+
+    def shown_faces(self, person_id: str) -> NDArray[np.float32]:
+        """Embeddings of a person's faces, shape (n, dim); (0, 0) where there are none."""
+        parts = []
         for index in (self.large, self.front):
             ids, vectors = index.faces_of(person_id)
-            shown = vectors[[i for i, face_id in enumerate(ids.tolist()) if face_id not in self.hidden]]
-            # Of the two nearest people one at least is somebody else.
-            matches = self.search(shown, 2) if len(shown) else []
-            nearest += [m.similarity for found in matches for m in found if m.person_id != person_id]
-        return max(nearest, default=None)
+            shown = [i for i, face_id in enumerate(ids.tolist()) if face_id not in self.hidden]
+            if shown:
+                parts.append(vectors[shown])
+        return np.concatenate(parts) if parts else _NO_VECTORS
 
     def _merged(self, parts: tuple[list[Hit], ...], people: int) -> list[Match]:
         best: dict[str, Hit] = {}
@@ -118,6 +126,11 @@ class Snapshot:
             self._make(scope, view if same else None)
         for made in (self.everybody, *self._views.values()):
             _ = made.population
+
+    def vectors_of(self, name: str) -> NDArray[np.float32]:
+        """Embeddings of a person's faces, shape (n, dim); (0, 0) for somebody who has none."""
+        person_id = next((who for who, called in self.names.items() if called == name), None)
+        return _NO_VECTORS if person_id is None else self.everybody.shown_faces(person_id)
 
     def nearest_other(self, person_id: str) -> float | None:
         """As ``View.nearest_other`` of everybody, found once."""

@@ -124,6 +124,11 @@ class GalleryStore:
         with self.database.read() as connection:
             return [(str(n), str(s)) for n, s in connection.execute(query, (sha256, model_id))]
 
+    def has_source(self, source: str) -> bool:
+        """Whether a face came from there."""
+        with self.database.read() as connection:
+            return connection.execute("SELECT 1 FROM faces WHERE source = ?", (source,)).fetchone() is not None
+
     def rename(self, old: str, new: str) -> None:
         """Raises GalleryError where ``old`` does not exist or ``new`` does."""
         wanted = person_name(new)

@@ -191,7 +191,7 @@ def test_two_photos_of_one_person_verify(capsys: Output, tmp_path: Path, anna: P
     other = write_photo(tmp_path / "photos" / "anna2.png", RED, seed=7)
     code, out = said(capsys, "verify", anna, other)
     assert code == 0
-    assert out.startswith("the same person: similarity 1.000 (distance 0.000), threshold 0.")
+    assert out.startswith("the same person: similarity 0.")
     code, out = said(capsys, "verify", "--json", anna, bert)
     body = json.loads(out)
     assert (code, body["same"]) == (0, False)
@@ -210,3 +210,30 @@ def test_a_damaged_gallery_is_exit_69(capsys: Output, state: Path) -> None:
     (state / "gallery.sqlite").write_bytes(b"x" * 5000)
     assert main(["person", "list"]) == 69
     assert "the file is damaged" in capsys.readouterr().err
+
+
+def test_a_folder_of_people_is_enrolled_in_one_run_and_again_without_harm(capsys: Output, tmp_path: Path) -> None:
+    for name, colour in (("Zoë", RED), ("李小龍", GREEN)):
+        for n in range(3):
+            write_photo(tmp_path / "people" / name / f"{n}.png", colour, seed=n)
+    write_photo(tmp_path / "people" / "Zoë" / "wrong.png", GREEN, seed=9)
+    code, out = said(capsys, "enroll", "--people", tmp_path / "people")
+    assert code == 0
+    assert out.splitlines()[-1] == "2 people: 6 of 7 photos enrolled"
+    assert "unlike the other photos given" in out
+    code, out = said(capsys, "enroll", "--people", tmp_path / "people", "--json")
+    assert code == 69
+    assert {p["reason"] for person in json.loads(out) for p in person["photos"]} == {"duplicate", "closer_to_other"}
+
+
+@pytest.mark.parametrize(
+    "args", [["enroll"], ["enroll", "Anna"], ["enroll", "--people", "nowhere"], ["enroll", "Anna", "--people", "."]]
+)
+def test_what_is_missing_is_exit_64(capsys: Output, args: list[str]) -> None:
+    assert main(args) == 64
+    assert capsys.readouterr().err
+
+
+def test_a_video_that_is_not_there_is_exit_69(capsys: Output, tmp_path: Path) -> None:
+    assert main(["enroll", "Anna", str(tmp_path / "none.mp4")]) == 69
+    assert "no such file" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from galleryparts import GREEN, RED, face, unit, write_photo
+from galleryparts import COLOUR_DIM, GREEN, RED, face, unit, write_photo
 
 from streamd.cli import main
 from streamd.commands.finding import Level
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> GalleryStore:
     """Anna at hq in two groups, Bert at the depot, Cleo without labels."""
     with GalleryStore(tmp_path / "state" / "gallery.sqlite") as opened:
         for number, name in enumerate(("Anna", "Bert", "Cleo")):
-            opened.add_faces(name, [face(unit(number), f"photo:{number}")])
+            opened.add_faces(name, [face(unit(number, COLOUR_DIM), f"photo:{number}")])
         opened.label("Anna", [("site", "hq"), ("group", "night-shift"), ("group", "first aid")])
         opened.label("Bert", [("site", "depot")])
     return opened

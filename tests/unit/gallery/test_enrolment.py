@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from galleryparts import BLUE, GREEN, MODEL, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
+from galleryparts import MODEL, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
 from streamd.domain import Detection
 from streamd.errors import GalleryError, PhotoRefused, UsageError
@@ -160,7 +160,7 @@ def test_a_name_that_cannot_be_is_refused_before_any_photo(
 
 
 def test_photos_before_a_failure_stay(tmp_path: Path, store: GalleryStore, enroller: Enroller) -> None:
-    photos = [write_photo(tmp_path / f"{i}.png", c) for i, c in enumerate((RED, GREEN, BLUE))]
+    photos = [write_photo(tmp_path / f"{i}.png", seed=i) for i in range(60)]
     results = enroller.enroll("Anna", photos)
     next(results)
     store.close()
