@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 import cv2
 import zmq
@@ -25,6 +26,7 @@ from streamd.gallery.opening import open_store
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangerbook import StrangerBook
 from streamd.gallery.strangers import StrangerRecords
+from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
@@ -51,7 +53,9 @@ class Worker:
         *,
         detectors: DetectorShelf,
         curator: Curator,
+        handover: Handover | None = None,
     ) -> None:
+        self._handover = handover
         config = context.config
         self._context = context
         self._detectors = detectors
@@ -70,7 +74,7 @@ class Worker:
 
     def run(self, poller: zmq.Poller) -> int:
         self._context.link.ready()
-        while not self._context.draining:
+        while not self._context.draining and not (self._handover and self._handover.is_due):
             poller.poll(math.ceil(self._wait_s() * 1000))
             self._step(time.monotonic())
         return self._drain()
@@ -254,9 +258,17 @@ def serve(context: ChildContext) -> int:
         threads=workers.threads,
         allow_cpu=workers.allow_cpu,
     )
+    change = handover(config, embedder, leads=context.index == 0)
+    if change is not None and change.previous is not None:
+        embedder = change.previous
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
         store = open_store(config, actor="daemon")
-        folder = _folder(context, store, detectors[config.detection.model], embedder, gallery=gallery)
+        # Photos that change meanwhile are taken over by the new model.
+        folder = (
+            None
+            if change is not None
+            else _folder(context, store, detectors[config.detection.model], embedder, gallery=gallery)
+        )
         book = _strangers(config, store, embedder)
         upkeep = Upkeep(store, config.journal_file, config.gallery) if context.index == 0 else None
         curator = Curator(store, gallery, folder, metrics=context.metrics, upkeep=upkeep, strangers=book)
@@ -265,8 +277,8 @@ def serve(context: ChildContext) -> int:
             poller.register(socket, zmq.POLLIN)
         context.register(poller)
         models = Models(detectors, embedder, gallery, book)
-        worker = Worker(context, link, sender, models, detectors=detectors, curator=curator)
-        with curator.running():
+        worker = Worker(context, link, sender, models, detectors=detectors, curator=curator, handover=change)
+        with curator.running(), change.running() if change is not None else nullcontext():
             return worker.run(poller)
 
 

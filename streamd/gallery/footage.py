@@ -15,6 +15,8 @@ from streamd.gallery.examiner import PhotoExaminer
 from streamd.gallery.hygiene import Bars, largest_group
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from streamd.domain import Face
     from streamd.interfaces import Source
 
@@ -108,7 +110,7 @@ def best_views(footage: Footage, bars: Bars, *, wanted: int, origin: str) -> lis
 
 
 def _varied(
-    vectors: np.ndarray, qualities: Sequence[float], group: Sequence[int], *, bars: Bars, wanted: int
+    vectors: NDArray[np.float32], qualities: Sequence[float], group: Sequence[int], *, bars: Bars, wanted: int
 ) -> list[int]:
     chosen: list[int] = []
     while len(chosen) < wanted:

@@ -82,7 +82,8 @@ class Change:
     at_wall_s: float
     what: str
     """``person.enrolled faces.added faces.removed person.renamed person.labelled person.described person.merged
-    person.split person.forgotten photos.reviewed gallery.undone gallery.imported gallery.calibrated``."""
+    person.split person.forgotten photos.reviewed faces.reembedded gallery.undone gallery.imported
+    gallery.calibrated``."""
     person_id: str
     name: str | None
     """The person's name today; None once forgotten."""

@@ -1,0 +1,132 @@
+"""Embeds the gallery again with another model, from the crops that it keeps.
+
+The old model's embeddings stay, and go on answering, until the new model has all of them: vectors of two models are
+never compared.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from streamd.domain import Bgr
+from streamd.gallery import rows
+from streamd.gallery.savedindex import drop_saved
+from streamd.gallery.store import GalleryStore
+from streamd.interfaces import Embedder
+from streamd.vision.crops import cut_chip
+from streamd.vision.embedding import alignment_of
+from streamd.vision.geometry import ARCFACE, TEMPLATE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from streamd.domain import Image
+
+logger = logging.getLogger(__name__)
+
+REEMBEDDED = "faces.reembedded"
+_BATCH = 8
+_MISSING = (
+    " FROM faces f WHERE f.model_id <> ? AND f.id > ? AND NOT EXISTS (SELECT 1 FROM faces g"
+    " WHERE g.model_id = ? AND g.person_id = f.person_id AND g.source_sha256 = f.source_sha256)"
+)
+
+
+def missing_faces(store: GalleryStore, model_id: str) -> int:
+    """How many faces have no embedding of this model yet."""
+    with store.database.read() as connection:
+        return int(connection.execute("SELECT count(*)" + _MISSING, (model_id, 0, model_id)).fetchone()[0])
+
+
+def other_models(store: GalleryStore, model_id: str) -> list[str]:
+    """Models that the gallery has embeddings of, but for this one; the one with most faces first."""
+    counts = store.faces_by_model()
+    return sorted(counts.keys() - {model_id}, key=lambda other: -counts[other])
+
+
+def embed_again(store: GalleryStore, embedder: Embedder) -> Iterator[int]:
+    """Embed some faces at a time, each time in one transaction; yields how many. Killed, it goes on where it stopped.
+
+    Raises:
+        GalleryError: the gallery cannot be read or written.
+    """
+    after, model_id = 0, embedder.model_id
+    while found := _next_chips(store, model_id, after):
+        after = found[-1][0]
+        readable = [(face_id, chip) for face_id, chip in found if chip is not None]
+        if len(readable) < len(found):
+            logger.error("%d crops cannot be read: 'streamd gallery audit' names them", len(found) - len(readable))
+        if readable:
+            vectors = embedder.embed(as_wanted(embedder, [chip for _, chip in readable]))
+            _add(store, model_id, [face_id for face_id, _ in readable], vectors)
+            yield len(readable)
+
+
+def finish(store: GalleryStore, embedder: Embedder) -> None:
+    """Every face has an embedding of the new model: those of others go, and strangers are embedded again.
+
+    Raises:
+        GalleryError: the gallery cannot be read or written.
+    """
+    model_id = embedder.model_id
+    with store.database.write() as connection:
+        query = "SELECT id, unseal(chip) FROM stranger_faces WHERE model_id <> ?"
+        for face_id, data in connection.execute(query, (model_id,)).fetchall():
+            chip = _decoded(data)
+            if chip is None:
+                connection.execute("DELETE FROM stranger_faces WHERE id = ?", (face_id,))
+                continue
+            vector = embedder.embed(as_wanted(embedder, [chip]))[0]
+            update = "UPDATE stranger_faces SET model_id = ?, vector = seal(?) WHERE id = ?"
+            connection.execute(update, (model_id, _bytes(vector), face_id))
+        connection.execute(
+            "DELETE FROM faces WHERE model_id <> ? AND EXISTS (SELECT 1 FROM faces g WHERE g.model_id = ?"
+            " AND g.person_id = faces.person_id AND g.source_sha256 = faces.source_sha256)",
+            (model_id, model_id),
+        )
+        # The same faces under another model: nothing that anybody would want back.
+        connection.execute("DELETE FROM undo WHERE batch = (SELECT batch FROM present)")
+        rows.log_change(connection, REEMBEDDED, "", f"all with {model_id}")
+    drop_saved(store.path)
+
+
+def as_wanted(embedder: Embedder, chips: Sequence[Image]) -> Image:
+    """Kept crops as this embedder wants faces aligned; what lies beyond a crop is black."""
+    alignment = alignment_of(embedder)
+    if alignment == ARCFACE:
+        return np.stack(chips)
+    return np.stack([cut_chip(Bgr(chip), TEMPLATE, alignment) for chip in chips])
+
+
+def _next_chips(store: GalleryStore, model_id: str, after: int) -> list[tuple[int, Image | None]]:
+    query = "SELECT f.id, unseal(f.chip)" + _MISSING + " ORDER BY f.id LIMIT ?"
+    with store.database.read() as connection:
+        found = connection.execute(query, (model_id, after, model_id, _BATCH)).fetchall()
+    return [(int(face_id), _decoded(data)) for face_id, data in found]
+
+
+def _add(store: GalleryStore, model_id: str, face_ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+    columns = "chip, quality, source, source_sha256, created_wall_s, added_by"
+    with store.database.write() as connection:
+        for face_id, vector in zip(face_ids, vectors, strict=True):
+            connection.execute(
+                f"INSERT INTO faces (person_id, model_id, vector, {columns})"
+                f" SELECT person_id, ?, seal(?), {columns} FROM faces WHERE id = ?",  # gone meanwhile: nothing is added
+                (model_id, _bytes(vector), face_id),
+            )
+        connection.execute("DELETE FROM undo WHERE batch = (SELECT batch FROM present)")
+        rows.log_change(connection, REEMBEDDED, "", f"{len(face_ids)} with {model_id}")
+
+
+def _bytes(vector: NDArray[np.float32]) -> bytes:
+    return np.ascontiguousarray(vector, dtype="<f4").tobytes()
+
+
+def _decoded(data: bytes) -> Image | None:
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    return None if picture is None else np.asarray(picture, np.uint8)
