@@ -219,6 +219,9 @@ class GalleryConfig(Section):
     ``state_dir``."""
     sync: bool = True
     """Whether the folder is watched."""
+    write_folder: bool = False
+    """Whether photos that are enrolled by command are put into the folder, too, and deleted from it with the person;
+    views of videos are not."""
     index: Literal["auto", "exact", "hnsw"] = "auto"
     """Search structure; ``auto`` takes the exact one below ``hnsw_from`` faces."""
     hnsw_from: Annotated[int, Field(ge=1)] = 20000
@@ -236,6 +239,9 @@ class GalleryConfig(Section):
     """Whether strangers who come again are recognised (``unknown-7f3a``); their views are kept for that."""
     unknown_retention_days: Annotated[float, Field(gt=0)] = 30.0
     """Strangers not seen for this long are deleted; those who are ignored stay."""
+    retention_days: dict[str, Annotated[float, Field(gt=0)]] = {}
+    """``{group=visitor: 30}``: people with that label are forgotten, from the journal as well, so many days after they
+    were enrolled. Of several the shortest counts; people without such a label are kept."""
     undo_days: Annotated[float, Field(ge=0)] = 7.0
     """How long removed faces are kept so that ``streamd gallery undo`` can bring them back."""
 

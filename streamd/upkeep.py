@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamd.config import GalleryConfig
+from streamd.erasure import erase_person
 from streamd.errors import JournalError
 from streamd.events import Event, EventType, new_id, timestamp
+from streamd.gallery.labels import label_texts
 from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change
+from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import ASSIGNED, StrangerRecords
 from streamd.gallery.undo import drop_old_undo
@@ -59,11 +62,29 @@ class Upkeep:
         if now_wall_s - self._cleaned_at_s < CLEAN_EVERY_S:
             return
         self._cleaned_at_s = now_wall_s
+        self._forget_expired(now_wall_s)
         gone = self._strangers.drop_old(now_wall_s - self._config.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
             final = drop_old_undo(connection, now_wall_s - self._config.undo_days * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
+
+    def _forget_expired(self, now_wall_s: float) -> None:
+        """People whose label's time is over."""
+        if not self._config.retention_days:
+            return
+        for person in self._store.people():
+            days = [self._config.retention_days.get(text) for text in label_texts(person.labels)]
+            kept_days = min((d for d in days if d is not None), default=None)
+            if kept_days is None or now_wall_s - person.created_wall_s < kept_days * _DAY_S:
+                continue
+            self._store.forget(person.name)
+            drop_saved(self._store.path)
+            try:
+                erase_person(self._journal, person_id=person.id, name=person.name)
+            except JournalError as error:
+                logger.error("a person whose time was over is forgotten, but not in the journal: %s", error)
+            logger.info("a person is forgotten after %g days", kept_days)
 
     def _revisions(self, change: Change) -> Iterator[Event]:
         """A revision of every event that told of the stranger, who has a name now."""

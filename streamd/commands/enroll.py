@@ -100,6 +100,7 @@ def _enrolled(
     """Person after person, printed as it goes."""
     from streamd.configfile import load_config
     from streamd.gallery.enrolment import Enroller
+    from streamd.gallery.folderwriter import FolderWriter
     from streamd.gallery.live import LiveGallery
     from streamd.gallery.opening import load_photo_models, open_store
 
@@ -109,7 +110,8 @@ def _enrolled(
         models = load_photo_models(config)
         model_id = models.embedder.model_id
         with LiveGallery(config.gallery_file, model_id=model_id, config=config.gallery) as gallery:
-            enroller = Enroller(store, models.detector, models.embedder, gallery=gallery)
+            writer = FolderWriter(config.gallery_folder, store.database) if config.gallery.write_folder else None
+            enroller = Enroller(store, models.detector, models.embedder, gallery=gallery, writer=writer)
             for name, given in jobs:
                 results: list[PhotoResult] = []
                 for result in _results(args, config, enroller, name=name, given=given, counter=counter):

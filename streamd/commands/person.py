@@ -145,7 +145,7 @@ def _numbers(text: str) -> list[int]:
 def _forget(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
     from streamd.forgetting import forget_person
 
-    receipt = forget_person(config, store, args.name, photos=args.photos)
+    receipt = forget_person(config, store, args.name, photos=args.photos or config.gallery.write_folder)
     return receipt.as_json(), receipt.lines()
 
 

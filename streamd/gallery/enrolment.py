@@ -15,6 +15,7 @@ from streamd.config import GalleryConfig
 from streamd.domain import Face
 from streamd.errors import GalleryError, PhotoRefused
 from streamd.gallery.examiner import PhotoExaminer
+from streamd.gallery.folderwriter import FolderWriter
 from streamd.gallery.hygiene import Hygiene
 from streamd.gallery.live import LiveGallery
 from streamd.gallery.names import person_name
@@ -73,13 +74,16 @@ class Enroller:
         embedder: Embedder,
         *,
         gallery: LiveGallery | None = None,
+        writer: FolderWriter | None = None,
         checks: bool = True,
     ) -> None:
         """Args:
         gallery: searched for the person's other photos and for other people; made where it is not given.
+        writer: puts the photos into the watched folder as well.
         checks: whether ``face_of`` refuses faces that would do the gallery no good (``Hygiene``).
         """
         self._checks = checks
+        self._writer = writer
         self._store = store
         self._examiner = PhotoExaminer(detector, embedder)
         self._scores = embedder.scores
@@ -183,8 +187,15 @@ class Enroller:
                 continue
             taken.append(examined)
             if not dry_run:
-                self._store.add_faces(name, [self._new_face(examined, f"photo:{judged.path.name}")])
+                self._keep(name, judged.path, examined)
             yield _accepted(judged.path, examined, dry_run=dry_run)
+
+    def _keep(self, name: str, path: Path, examined: Examined) -> None:
+        face = self._new_face(examined, f"photo:{path.name}")
+        if self._writer is not None:
+            self._writer.keep(name, path, face)
+        else:
+            self._store.add_faces(name, [face])
 
     def _odd(self, name: str, vectors: Sequence[Vector]) -> set[int]:
         """Those of a new person's photos that do not go with the rest."""

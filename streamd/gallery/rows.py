@@ -6,7 +6,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -45,6 +45,9 @@ class NewFace:
     """Where it came from: ``folder:<path in the folder>`` or ``photo:<file name>``."""
     source_sha256: str
     """Of the photo's bytes, hexadecimal."""
+
+    def from_source(self, source: str) -> NewFace:
+        return replace(self, source=source)
 
 
 @dataclass(frozen=True, slots=True)

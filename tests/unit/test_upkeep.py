@@ -81,3 +81,20 @@ def test_what_is_too_old_goes_once_an_hour(store: GalleryStore, journal: Path) -
     assert [s.id for s in records.all()] == ["unknown-2"]
     upkeep.clean_up(30 * DAY_S)
     assert records.all() == []
+
+
+def test_people_with_a_label_whose_time_is_over_are_forgotten_everywhere(store: GalleryStore, journal: Path) -> None:
+    for n, (name, label) in enumerate((("Anna", "visitor"), ("Bert", "staff"), ("Carla", "visitor"))):
+        store.add_faces(name, [face(unit(n), f"photo:{n}")])
+        store.label(name, [("group", label)])
+    carla = store.person("Carla")
+    with store.database.write() as connection:
+        connection.execute("UPDATE people SET created_wall_s = 40 * 86400 WHERE id = ?", (carla.id,))
+        connection.execute("UPDATE people SET created_wall_s = 0 WHERE id <> ?", (carla.id,))
+    told = Event(EventType.FACE_IDENTIFIED, "door", timestamp(1), "1" * 32, identity={"id": "x", "name": "Anna"})
+    with Journal(journal) as opened:
+        opened.append([Entry("w", "e", 1, told)])
+        Upkeep(store, journal, GalleryConfig(retention_days={"group=visitor": 30})).clean_up(50 * DAY_S)
+        (kept,) = opened.since(0, 10)
+    assert [p.name for p in store.people()] == ["Bert", "Carla"]
+    assert b"Anna" not in kept.body

@@ -237,3 +237,49 @@ def test_what_is_missing_is_exit_64(capsys: Output, args: list[str]) -> None:
 def test_a_video_that_is_not_there_is_exit_69(capsys: Output, tmp_path: Path) -> None:
     assert main(["enroll", "Anna", str(tmp_path / "none.mp4")]) == 69
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.fixture
+def two_way(tmp_path: Path) -> Path:
+    """The watched folder of a configuration that writes to it."""
+    (tmp_path / "streamd.yaml").write_text("state_dir: state\ngallery: {write_folder: true}\n")
+    return tmp_path / "state" / "gallery"
+
+
+def sync_of(folder: Path, store: GalleryStore) -> FolderSync:
+    return FolderSync(folder, store, Enroller(store, SquareDetector(), ColourEmbedder()), wall_clock=lambda: 4e9)
+
+
+@pytest.mark.parametrize("name", ["Zoë", "李小龍", "محمد", "anna", "Anna.B", "🙂"])
+def test_a_photo_enrolled_by_command_is_in_the_folder_and_known_to_it(
+    capsys: Output, tmp_path: Path, two_way: Path, name: str
+) -> None:
+    photo = write_photo(tmp_path / "p.png", RED)
+    assert said(capsys, "enroll", name, photo)[0] == 0
+    assert (two_way / name / "p.png").read_bytes() == photo.read_bytes()
+    with GalleryStore(tmp_path / "state" / "gallery.sqlite") as store:
+        report = sync_of(two_way, store).step()
+        assert (report.enrolled, report.refused, report.removed, report.busy) == ([], [], [], False)
+        assert [f.source for f in store.faces_of(store.person(name).id)] == [f"folder:{name}/p.png"]
+        (two_way / name / "p.png").unlink()
+        sync_of(two_way, store).step()
+        assert store.people() == []
+
+
+def test_photos_of_one_name_stand_side_by_side_and_go_with_the_person(
+    capsys: Output, tmp_path: Path, two_way: Path
+) -> None:
+    for n in range(2):
+        said(capsys, "enroll", "Anna", write_photo(tmp_path / str(n) / "p.png", RED, seed=n))
+    assert sorted(p.name for p in (two_way / "Anna").iterdir()) == ["p-2.png", "p.png"]
+    receipt = json.loads(said(capsys, "person", "forget", "Anna", "--json")[1])
+    assert len(receipt["photos_deleted"]) == 2
+    assert not (two_way / "Anna").exists()
+
+
+def test_a_name_too_long_for_a_folder_is_said_and_nothing_is_kept(
+    capsys: Output, tmp_path: Path, two_way: Path
+) -> None:
+    assert main(["enroll", "🙂" * 70, str(write_photo(tmp_path / "p.png", RED))]) == 69
+    assert "has 280 bytes" in capsys.readouterr().err
+    assert said(capsys, "person", "list", "--json")[1].strip() == "[]"
