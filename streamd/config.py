@@ -214,6 +214,18 @@ class FramesConfig(Section):
 class GalleryConfig(Section):
     """Known people."""
 
+    kind: Literal["local", "milvus", "pgvector"] = "local"
+    """Where the gallery is shared by several boxes: nowhere, in a Milvus, or in a PostgreSQL with pgvector. Each box
+    keeps a copy, with which it goes on while the server is away; what was changed meanwhile is sent later."""
+    uri: str | None = None
+    """Of Milvus: ``http://host:19530``, or a file for the embedded milvus-lite."""
+    token: str | None = None
+    """For Milvus: ``user:password`` or an API key; better ``${cred:milvus}`` than in the file."""
+    dsn: str | None = None
+    """Of PostgreSQL: ``postgresql://user:${PGPASSWORD}@host/database?sslmode=verify-full``."""
+    answers: Literal["box", "server"] = "box"
+    """Who answers searches of a shared gallery: the box's own copy, or the server, and the copy while the server is
+    away."""
     folder: Path | None = None
     """Photos as ``<person>/*.jpg``, kept in step while the daemon runs; empty takes ``gallery`` in
     ``state_dir``."""
@@ -244,6 +256,13 @@ class GalleryConfig(Section):
     were enrolled. Of several the shortest counts; people without such a label are kept."""
     undo_days: Annotated[float, Field(ge=0)] = 7.0
     """How long removed faces are kept so that ``streamd gallery undo`` can bring them back."""
+
+    @model_validator(mode="after")
+    def _has_its_server(self) -> GalleryConfig:
+        for kind, key, where in (("milvus", "uri", self.uri), ("pgvector", "dsn", self.dsn)):
+            if self.kind == kind and not where:
+                raise ValueError(f"kind {kind} needs {key}, the address of its server")
+        return self
 
 
 class EventsConfig(Section):

@@ -11,6 +11,7 @@
           SourceEnded                      a file or folder played to its end
         PhotoRefused                       a photo cannot be enrolled; carries the reason label
         GalleryError                       the gallery's files cannot be used
+          GalleryServerAway                the shared gallery's server does not answer: retry
         JournalError                       the journal cannot be written or read
       ProtocolError                        bytes that are not a message of ours
 
@@ -101,6 +102,10 @@ class PhotoRefused(UnavailableError):
 
 class GalleryError(UnavailableError):
     pass
+
+
+class GalleryServerAway(GalleryError):
+    """The server of a shared gallery cannot be reached, or does not answer in time."""
 
 
 class JournalError(UnavailableError):

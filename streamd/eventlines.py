@@ -19,11 +19,16 @@ _WORDS = {
     EventType.PERSON_ENROLLED: "enrolled",
     EventType.PERSON_FORGOTTEN: "forgotten",
 }
+_STATES = frozenset(
+    {EventType.CAMERA_ONLINE, EventType.CAMERA_OFFLINE, EventType.GALLERY_ONLINE, EventType.GALLERY_OFFLINE}
+)
 _COLOURS = {
     EventType.FACE_IDENTIFIED: "32",
     EventType.FACE_UNKNOWN: "33",
     EventType.FACE_REVISED: "35",
     EventType.CAMERA_OFFLINE: "31",
+    EventType.GALLERY_OFFLINE: "31",
+    EventType.GALLERY_ONLINE: "36",
     EventType.CAMERA_ONLINE: "36",
 }
 _DIM = "2"
@@ -67,8 +72,8 @@ def printable(text: str) -> str:
 
 def _account(event: Event) -> str:
     """What happened, in columns of a fixed width."""
-    if event.type in (EventType.CAMERA_ONLINE, EventType.CAMERA_OFFLINE):
-        state = event.type.value.replace(".", " ")
+    if event.type in _STATES:
+        state = event.type.value.replace("gallery.", "gallery server ").replace(".", " ")
         return f"{state}: {event.message}" if event.message else state
     latency = "" if event.latency_ms is None else f"{event.latency_ms} ms"
     return (

@@ -31,6 +31,8 @@ class EventType(StrEnum):
     FACE_LEFT = "face.left"
     PERSON_ENROLLED = "person.enrolled"
     PERSON_FORGOTTEN = "person.forgotten"
+    GALLERY_ONLINE = "gallery.online"
+    GALLERY_OFFLINE = "gallery.offline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Event:
     latency_ms: int | None = None
     """From the first frame that showed the face to the decision."""
     message: str | None = None
-    """For people: why a camera is offline. Never holds credentials."""
+    """For people: why a camera, or the server of a shared gallery, is offline. Never holds credentials."""
 
     @property
     def topic(self) -> str:

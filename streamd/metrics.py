@@ -97,6 +97,8 @@ class Metrics:
     gallery_faces = _gauge("gallery_faces", "Faces in the gallery.")
     gallery_version = _gauge("gallery_version", "Version of the gallery that is searched.")
     gallery_recall = _gauge("gallery_recall", "Share of approximate searches that found the nearest face, of late.")
+    gallery_server_up = _gauge("gallery_server_up", "Whether the server of a shared gallery answers.")
+    gallery_unsent = _gauge("gallery_unsent", "Changes of a shared gallery that its server does not have yet.")
     gallery_swap = _histogram("gallery_swap_seconds", "Time from a gallery's change to its use in searches.")
     events = _counter("events_total", "Events committed to the journal.", "type")
     events_published = _counter("events_published_total", "Events handed to a transport.", "transport")

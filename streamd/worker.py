@@ -31,7 +31,9 @@ from streamd.interfaces import Detector, Embedder
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
 from streamd.scheduling import Intervals, Scheduler
+from streamd.sharing import GalleryLink
 from streamd.sockets import CurveServer, Socket, public_key_names
+from streamd.steadiness import settle
 from streamd.upkeep import Upkeep
 from streamd.verdicts import VerdictSender
 from streamd.vision.loading import load_detector, load_embedder
@@ -54,8 +56,10 @@ class Worker:
         detectors: DetectorShelf,
         curator: Curator,
         handover: Handover | None = None,
+        link_to_server: GalleryLink | None = None,
     ) -> None:
         self._handover = handover
+        self._gallery_link = link_to_server
         config = context.config
         self._context = context
         self._detectors = detectors
@@ -148,6 +152,8 @@ class Worker:
                 self._offline(camera, "silent", "no sign of the capture process")
         self._send_all(self._pipeline.gallery_changed())
         self._send_all(self._curator.events())
+        if self._gallery_link is not None:
+            self._send_all(self._gallery_link.events())
 
     def _offline(self, camera: str, reason: str, message: str) -> None:
         self._send_all(self._pipeline.end_tracks(camera))
@@ -277,8 +283,24 @@ def serve(context: ChildContext) -> int:
             poller.register(socket, zmq.POLLIN)
         context.register(poller)
         models = Models(detectors, embedder, gallery, book)
-        worker = Worker(context, link, sender, models, detectors=detectors, curator=curator, handover=change)
-        with curator.running(), change.running() if change is not None else nullcontext():
+        shared = context.index == 0 and config.gallery.kind != "local"
+        server = GalleryLink(config, context.metrics) if shared else None
+        worker = Worker(
+            context,
+            link,
+            sender,
+            models,
+            detectors=detectors,
+            curator=curator,
+            handover=change,
+            link_to_server=server,
+        )
+        settle()
+        with (
+            curator.running(),
+            change.running() if change is not None else nullcontext(),
+            server.running() if server is not None else nullcontext(),
+        ):
             return worker.run(poller)
 
 

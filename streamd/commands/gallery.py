@@ -38,6 +38,7 @@ _HELP = {
     "import": "take people over from such a file",
     "backup": "copy the whole gallery while it is in use",
     "reindex": "build the saved search index again",
+    "sync": "fetch and send what is new in a shared gallery",
     "rekey": "encrypt, decrypt, or change the key",
     "new-key": "make a key file",
 }
@@ -70,6 +71,7 @@ _VERBS = {
     "import": gallery_moving.import_,
     "backup": gallery_moving.backup,
     "reindex": gallery_moving.reindex,
+    "sync": gallery_moving.sync,
     "rekey": gallery_moving.rekey,
 }
 
@@ -78,6 +80,7 @@ def _status(store: GalleryStore, config: Config) -> dict[str, Any]:
     from streamd.gallery.folderrecords import FolderRecords
     from streamd.gallery.index import wants_hnsw
     from streamd.gallery.labels import label_texts
+    from streamd.gallery.mirror import Mirror
 
     models = store.faces_by_model()
     people = store.people()
@@ -92,6 +95,8 @@ def _status(store: GalleryStore, config: Config) -> dict[str, Any]:
         "faces": models,
         "encrypted": store.database.vault is not None,
         "index": "hnsw" if approximate else "exact",
+        "shared": None if config.gallery.kind == "local" else config.gallery.kind,
+        "unsent": Mirror(store).unsent_count(),
         "folder": str(config.gallery_folder) if config.gallery.sync else None,
         "photos": sum(not photo.reason for photo in photos),
         "refused": dict(sorted(Counter(photo.reason for photo in photos if photo.reason).items())),
@@ -111,6 +116,8 @@ def _print_status(status: dict[str, Any], *, as_json: bool) -> None:
     if status["labels"]:
         print(f"labels   {', '.join(f'{text} ({count})' for text, count in status['labels'].items())}")
     print(f"index    {status['index']}")
+    if status["shared"]:
+        print(f"shared   {status['shared']}: {status['unsent']} changes to be sent")
     print(f"folder   {status['folder'] or 'not watched'}: {status['photos']} photos enrolled")
     for path, reason in status["refused_photos"].items():
         print(f"refused  {path}: {reason}")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd.errors import ExitCode, UsageError
+from streamd.errors import ExitCode, GalleryError, UsageError
 
 if TYPE_CHECKING:
     from streamd.config import Config
@@ -121,4 +121,24 @@ def new_key(args: argparse.Namespace) -> int:
 
     write_new_key(args.file)
     print(f"{args.file}  keep a copy elsewhere: without it the faces cannot be read")
+    return ExitCode.OK
+
+
+def sync(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
+    from streamd.sharing import sharing_of
+
+    if config.gallery.kind == "local":
+        raise UsageError("the gallery is not shared: gallery.kind is local")
+    sharing = sharing_of(store, config)
+    try:
+        done = sharing.step()
+    except GalleryError as error:
+        waiting = sharing.mirror.unsent_count()
+        raise GalleryError(f"{error}; {waiting} changes wait here") from error
+    finally:
+        sharing.close()
+    if args.json:
+        print(json.dumps(asdict(done)))
+    else:
+        print(f"{done.sent} records sent, {done.received} received, {done.forgotten} people forgotten elsewhere")
     return ExitCode.OK

@@ -86,7 +86,7 @@ class Delta:
 
 _BLOCK_FACES = 4000
 """Read at a time, so that a million faces are never held twice, and other threads get their turn."""
-_SWEEPING = ("gallery.undone", "gallery.imported", "person.merged")
+_SWEEPING = ("gallery.undone", "gallery.imported", "gallery.received", "person.merged")
 """Changes of more people than the one that they name."""
 
 

@@ -43,10 +43,10 @@ _EF_STEP = 1.25
 RECALL = 0.995
 """Share of known people's probes whose nearest face is to be found. Strangers are not asked for: near to nobody, they
 would need ten times the breadth, and to miss the face that is least unlike theirs does no harm."""
-_PROBES = 400
-_PROBE_SIMILARITY = 0.55
-"""Of a made probe and the face it is made from: a poor view of a known person. Of the pairs of photos of one person in
-the development data, embedded by SFace, 95 % are more similar."""
+_PROBES = 800
+_PROBE_SIMILARITY, _PROBE_SPREAD = 0.68, 0.093
+"""Of made probes and the faces they are made from, mean and deviation: as two photos of one person, embedded by SFace,
+are in the development data (docs/accuracy.md)."""
 _EXACT_SHARE = 0.05
 """A scope with a smaller share of the faces is compared face by face: the graph would pass twenty for each of it."""
 EXACT_SCOPE_FACES = 20_000
@@ -136,7 +136,7 @@ def _fitting_ef(graph: Graph, vectors: Vectors, recall: float) -> int:
 
 
 def _made_probes(vectors: Vectors) -> Vectors:
-    """Poor views of faces in ``vectors``: each is moved towards nobody, whose every number is somebody else's."""
+    """Further photos of faces in ``vectors``: each is moved towards nobody, whose every number is somebody else's."""
     chance = np.random.default_rng(0)
     rows = chance.integers(0, len(vectors), _PROBES)
     mixed: Vectors = vectors[chance.integers(0, len(vectors), (_PROBES, vectors.shape[1])), np.arange(vectors.shape[1])]
@@ -144,7 +144,8 @@ def _made_probes(vectors: Vectors) -> Vectors:
     faces = vectors[rows]
     aside = strange - (strange * faces).sum(axis=1, keepdims=True) * faces
     aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-9)
-    return np.asarray(_PROBE_SIMILARITY * faces + np.sqrt(1 - _PROBE_SIMILARITY**2) * aside, np.float32)
+    similarity = np.clip(chance.normal(_PROBE_SIMILARITY, _PROBE_SPREAD, (_PROBES, 1)), 0.2, 0.95)
+    return np.asarray(similarity * faces + np.sqrt(1 - similarity**2) * aside, np.float32)
 
 
 def _best_similarity(probes: Vectors, vectors: Vectors) -> Vectors:

@@ -22,9 +22,11 @@ from streamd.errors import GalleryError
 from streamd.gallery.delta import Delta, Mark, count_faces, current_mark, removed_since, vectors_of
 from streamd.gallery.hnsw import HnswIndex
 from streamd.gallery.index import Entries, ExactIndex, Index, build_index, wants_hnsw
+from streamd.gallery.mirror import Mirror
 from streamd.gallery.recall import RecallCheck, exact_answers
 from streamd.gallery.savedindex import SavedIndex, StaleIndex, drop_saved, load_index, save_index
 from streamd.gallery.scorerecords import saved_spread
+from streamd.gallery.serveranswers import ServerAnswers
 from streamd.gallery.snapshot import People, Snapshot
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.vault import load_vault
@@ -61,6 +63,8 @@ class LiveGallery:
         """Of impostor similarities, where this gallery was calibrated."""
         self._builder: threading.Thread | None = None
         self._check = RecallCheck()
+        by_server = config.kind != "local" and config.answers == "server"
+        self._server = ServerAnswers(Mirror(self._store), config, model_id) if by_server else None
         self._start()
         self._warn_of_other_models()
         self._build_if_due()
@@ -129,6 +133,8 @@ class LiveGallery:
         """Let go of the file. A large index being built is abandoned."""
         if self._builder is not None:
             self._builder.join(1.0)
+        if self._server is not None:
+            self._server.close()
         self._store.close()
 
     def await_build(self) -> None:
@@ -156,6 +162,10 @@ class LiveGallery:
             GalleryError: a row is not of unit length, or of another dimension than the gallery.
         """
         if not scope:
+            if self._server is not None:
+                answer = self._server.search(vectors, people, self._snapshot.names)
+                if answer is not None:
+                    return answer
             self._check.saw(vectors)
         return self._snapshot.view(scope).search(vectors, people)
 
@@ -184,6 +194,8 @@ class LiveGallery:
 
     def refresh(self) -> bool:
         """Take over what changed in the store; a few microseconds where nothing did. Returns whether it did."""
+        if self._server is not None:
+            self._server.connect()
         if self._store.version() == self._snapshot.version:
             return False
         with self._changing:

@@ -7,7 +7,9 @@ import os
 from dataclasses import dataclass
 
 from streamd.config import Config
+from streamd.errors import GalleryError
 from streamd.gallery.examiner import PhotoExaminer
+from streamd.gallery.mirror import keep_shared
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.vault import load_vault
 from streamd.interfaces import Detector, Embedder
@@ -40,7 +42,13 @@ def open_store(config: Config, *, actor: str | None = None) -> GalleryStore:
     Raises:
         GalleryError: the file or its key cannot be used.
     """
-    return GalleryStore(config.gallery_file, vault=load_vault(config.gallery.key_file), actor=actor or _user())
+    store = GalleryStore(config.gallery_file, vault=load_vault(config.gallery.key_file), actor=actor or _user())
+    try:
+        keep_shared(store, config.gallery)
+    except GalleryError:
+        store.close()
+        raise
+    return store
 
 
 def _user() -> str:

@@ -86,7 +86,7 @@ class Change:
     what: str
     """``person.enrolled faces.added faces.removed person.renamed person.labelled person.described person.merged
     person.split person.forgotten photos.reviewed faces.reembedded gallery.undone gallery.imported
-    gallery.calibrated``."""
+    gallery.received gallery.calibrated``."""
     person_id: str
     name: str | None
     """The person's name today; None once forgotten."""
@@ -145,14 +145,22 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> int:
 
 
 def move_faces(connection: sqlite3.Connection, face_ids: Sequence[int], to_person_id: str) -> None:
-    """Give faces to another person. They get new ids, so that every reader of the file notices."""
+    """Give faces to another person. They get new ids, so that every reader of the file notices;
+    a face that the person has already is not given twice."""
     columns = "model_id, vector, chip, quality, source, source_sha256, created_wall_s, added_by"
     for face_id in face_ids:
         connection.execute(
-            f"INSERT INTO faces (person_id, {columns}) SELECT ?, {columns} FROM faces WHERE id = ?",
-            (to_person_id, face_id),
+            f"INSERT INTO faces (person_id, {columns}) SELECT ?, {columns} FROM faces f WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM faces g WHERE g.person_id = ? AND g.model_id = f.model_id"
+            " AND g.source_sha256 = f.source_sha256 AND unseal(g.chip) = unseal(f.chip))",
+            (to_person_id, face_id, to_person_id),
         )
         connection.execute("DELETE FROM faces WHERE id = ?", (face_id,))
+
+
+def note_alias(connection: sqlite3.Connection, gone: str, kept: str) -> None:
+    """Faces that other boxes enrol for the person who is ``gone`` belong to the one who is ``kept``."""
+    connection.execute("UPDATE shared SET row_id = ? WHERE kind = 'person' AND row_id = ?", (kept, gone))
 
 
 def log_change(connection: sqlite3.Connection, what: str, person_id: str, detail: str) -> None:

@@ -12,9 +12,31 @@
   An update of a face is not noted: only where its photo lies is ever changed.
 * ``strangers`` are people without a name, with the views that they were recognised by. They are no part of the gallery
   that is searched for names, and seeing one again is no change of it.
+* ``shared`` has a row for each person and face of a gallery that several boxes share, also for those that are no more:
+  the name ``uid`` that all boxes know it by, the ``stamp`` of its newest change (microseconds, rising), and whether the
+  server has that. ``row_id`` is the person's or face's id here; of a person who turned out to be somebody else, that
+  one's. Triggers keep it while ``present.sends`` is 1.
 """
 
 from __future__ import annotations
+
+STAMP = (
+    "max(CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000,"
+    " 1 + coalesce((SELECT max(stamp) FROM shared), 0))"
+)
+
+
+def _tells(trigger: str, uid: str, row_id: str, *, kind: str = "person", keep_row: bool = False) -> str:
+    """A trigger that notes a change of a person or face for the other boxes."""
+    row = "" if keep_row else "row_id = excluded.row_id, "
+    return (
+        f"CREATE TRIGGER {trigger} WHEN (SELECT sends FROM present) = 1 BEGIN"
+        f" INSERT INTO shared VALUES ('{kind}', {uid}, {row_id}, {STAMP}, 0)"
+        f" ON CONFLICT (kind, uid) DO UPDATE SET {row}stamp = excluded.stamp, sent = 0; END"
+    )
+
+
+_FACE_UID = "face_uid(new.person_id, new.model_id, new.source_sha256, new.chip)"
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -147,5 +169,28 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX stranger_faces_by_stranger ON stranger_faces (stranger_id)",
         "CREATE TABLE stranger_changes (version INTEGER PRIMARY KEY AUTOINCREMENT, stranger_id TEXT NOT NULL)",
+    ),
+    (
+        "ALTER TABLE present ADD COLUMN sends INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE shared (
+            kind TEXT NOT NULL CHECK (kind IN ('person', 'face')),
+            uid TEXT NOT NULL,
+            row_id TEXT NOT NULL,
+            stamp INTEGER NOT NULL,
+            sent INTEGER NOT NULL,
+            PRIMARY KEY (kind, uid)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX shared_by_row ON shared (kind, row_id)",
+        "CREATE INDEX shared_by_stamp ON shared (stamp)",
+        "CREATE INDEX shared_unsent ON shared (stamp) WHERE sent = 0",
+        _tells("people_told_inserted AFTER INSERT ON people", "new.id", "new.id"),
+        _tells("people_told_updated AFTER UPDATE ON people", "new.id", "new.id"),
+        _tells("people_told_deleted AFTER DELETE ON people", "old.id", "old.id", keep_row=True),
+        _tells("labels_told_inserted AFTER INSERT ON labels", "new.person_id", "new.person_id", keep_row=True),
+        _tells("labels_told_deleted AFTER DELETE ON labels", "old.person_id", "old.person_id", keep_row=True),
+        _tells("faces_told_inserted AFTER INSERT ON faces", _FACE_UID, "CAST(new.id AS TEXT)", kind="face"),
+        f"""CREATE TRIGGER faces_told_deleted AFTER DELETE ON faces WHEN (SELECT sends FROM present) = 1 BEGIN
+            UPDATE shared SET row_id = '', stamp = {STAMP}, sent = 0
+            WHERE kind = 'face' AND row_id = CAST(old.id AS TEXT); END""",
     ),
 )

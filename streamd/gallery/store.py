@@ -195,6 +195,7 @@ class GalleryStore:
             write_labels(connection, kept, labels_of(connection, kept), both)
             connection.execute("DELETE FROM labels WHERE person_id = ?", (gone,))
             connection.execute("DELETE FROM people WHERE id = ?", (gone,))
+            rows.note_alias(connection, gone, kept)
             rows.log_change(connection, rows.MERGED, kept, f"{len(faces)} faces of {gone}")
             return len(faces)
 

