@@ -132,6 +132,8 @@ class TrackingConfig(Section):
     """A face unseen for this long has left."""
     min_hits: Annotated[int, Field(ge=1)] = 2
     """Looks in which a face must be found before it counts as an appearance."""
+    start_score: Share = 0.7
+    """A face must be found with this score once; lower ones, down to ``detection.min_score``, continue a track."""
     min_iou: Share = 0.15
     """Overlap below which a detection cannot continue a track."""
 

@@ -20,6 +20,8 @@ from streamd.domain import Box, Detection, Track, TrackUpdate
 
 BUFFER = 0.4
 """Boxes are enlarged by this share of their size on each side before their overlap is taken."""
+DOUBTFUL_IOU = 0.7
+"""Overlap that a detection of low score needs."""
 ACCELERATION = 4.0
 """Standard deviation of a face's acceleration, in face widths per second squared."""
 MEASUREMENT = 0.06
@@ -85,13 +87,13 @@ class KalmanTracker:
         for track in self._live:
             _predict(track, at_s)
             track.detection = None
-        matched = self._associate(detections)
-        for row, column in matched:
-            _correct(self._live[row], detections[column], at_s)
-        taken = {column for _, column in matched}
-        for index, detection in enumerate(detections):
-            if index not in taken:
-                self._live.append(self._start(detection, at_s))
+        sure = [d for d in detections if d.score >= self.config.start_score]
+        doubtful = [d for d in detections if d.score < self.config.start_score]
+        fresh = self._continue(self._live, sure, at_s, self.config.min_iou)
+        # As ByteTrack does (Zhang et al., ECCV 2022): a face that is half hidden is found with a low score.
+        unseen = [t for t in self._live if t.detection is None and t.hits >= self.config.min_hits]
+        self._continue(unseen, doubtful, at_s, DOUBTFUL_IOU)
+        self._live += [self._start(detection, at_s) for detection in fresh]
         return self._report(at_s)
 
     def predict(self, at_s: float) -> TrackUpdate:
@@ -101,12 +103,20 @@ class KalmanTracker:
             track.detection = None
         return self._report(at_s)
 
-    def _associate(self, detections: Sequence[Detection]) -> list[tuple[int, int]]:
-        if not self._live or not detections:
-            return []
-        overlap = _overlaps([t.box for t in self._live], [d.box for d in detections])
+    def _continue(
+        self, tracks: Sequence[_Live], detections: Sequence[Detection], at_s: float, least: float
+    ) -> list[Detection]:
+        """Give detections to the tracks that they continue; returns the others."""
+        if not tracks or not detections:
+            return list(detections)
+        overlap = _overlaps([t.box for t in tracks], [d.box for d in detections])
         rows, columns = linear_sum_assignment(-overlap)
-        return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if overlap[r, c] >= self.config.min_iou]
+        taken = set()
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            if overlap[row, column] >= least:
+                _correct(tracks[row], detections[column], at_s)
+                taken.add(column)
+        return [d for i, d in enumerate(detections) if i not in taken]
 
     def _start(self, detection: Detection, at_s: float) -> _Live:
         box = detection.box

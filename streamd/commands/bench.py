@@ -12,6 +12,7 @@ KINDS = {
     "quality": "whether the quality figure predicts errors",
     "accuracy": "how well pairs of photographs are told apart",
     "gallery": "how fast and exact the gallery's search is, up to a million faces",
+    "tracking": "how well faces are followed, at low rates of detection too",
     "unknowns": "how well strangers who come again are recognised",
     "identify": "how well known people are named among strangers",
 }
