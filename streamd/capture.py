@@ -13,7 +13,7 @@ from streamd.config import CameraConfig, redacted_url
 from streamd.domain import Frame, FrameId
 from streamd.framelink import CaptureEnd
 from streamd.metrics import Metrics
-from streamd.reading import CameraState, Newest, Reader
+from streamd.reading import CameraState, Newest, Reader, converted
 from streamd.sockets import CurveClient
 from streamd.sources.opening import open_source
 
@@ -86,15 +86,9 @@ class Capture:
         return True
 
     def _converted(self, newest: Newest) -> Frame:
-        frame = newest.frame
-        width, height = fitted(frame.size, self._config.detection.image_side_px)
-        return Frame(
-            id=FrameId(self._camera, self._epoch, newest.seq),
-            captured_at_s=frame.captured_at_s,
-            captured_wall_s=frame.captured_wall_s,
-            image=frame.bgr(width, height),
-            picture=frame.yuv420(),
-            motion=newest.motion,
+        frame_id = FrameId(self._camera, self._epoch, newest.seq)
+        return converted(
+            newest.frame, frame_id, self._config.detection.image_side_px, motion=newest.motion, cut=newest.cut
         )
 
 
@@ -124,13 +118,6 @@ class _CameraMetrics:
         grown = max(0, total - self._seen[name])
         self._seen[name] += grown
         return grown
-
-
-def fitted(size: tuple[int, int], longer_side_px: int) -> tuple[int, int]:
-    """Width and height of a view scaled down to a longer side, same aspect, even; never enlarged."""
-    width, height = size
-    scale = min(1.0, longer_side_px / max(width, height))
-    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = None) -> int:

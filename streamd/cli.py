@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "gallery": "state, history, export, backup and key of the gallery",
     "recognize": "say who is on photographs",
     "verify": "say whether two photographs show the same person",
+    "replay": "say what the daemon would have said about videos, and how right",
     "events": "print past events and follow new ones",
     "bench": "measure speed and accuracy",
     "doctor": "find out what is wrong with this installation",

@@ -119,6 +119,8 @@ class Frame:
     """Full resolution; faces are cut from here."""
     motion: float = 0.0
     """Share of the view that changed since the last frame looked at, 0..1."""
+    cut: bool = False
+    """Whether the camera shows another scene than in the last frame looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -87,6 +87,7 @@ class CaptureEnd:
             matrix=picture.matrix,
             full_range=picture.full_range,
             motion=round(frame.motion, 5),
+            cut=frame.cut,
             payload="inline",
         )
         self._announced_at_s = None
@@ -195,6 +196,7 @@ class WorkerEnd:
                 header.flag("full_range"),
             ),
             motion=min(1.0, max(0.0, header.number("motion"))),
+            cut="cut" in header.fields and header.flag("cut"),  # captures on other hosts may be older
         )
 
     def _captured_at_s(self, header: Header) -> float:

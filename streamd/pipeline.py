@@ -8,9 +8,11 @@ one camera does not hold up the others; who is left out is chosen first next tim
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +28,6 @@ from streamd.metrics import Metrics
 from streamd.recognition import Evidence, Policy, View, one_place_each
 from streamd.scheduling import Attention
 from streamd.standard import Standard
-from streamd.tracking import KalmanTracker
 from streamd.vision.crops import cut_chip
 from streamd.vision.embedding import alignment_of
 from streamd.vision.geometry import ARCFACE
@@ -89,6 +90,8 @@ class Pipeline:
         self._wall_s = wall_s
         self._monotonic_s = monotonic_s
         self._watches: dict[str, CameraWatch] = {}
+        self._ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
+        """Of each camera's tracks: no number is given twice, whatever becomes of the camera meanwhile."""
         self._searched_version = models.gallery.version
         self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x")
         """Sets this run's tracks apart from those of earlier runs."""
@@ -103,11 +106,15 @@ class Pipeline:
         for name, config in cameras.items():
             if name not in self._watches:
                 policy = Policy.of(config.recognition)
-                self._watches[name] = CameraWatch(name, config, policy)
+                self._watches[name] = CameraWatch(name, config, policy, self._ids[name])
         return events
 
     def attention(self, camera: str) -> Attention:
         return self._watches[camera].attention
+
+    def appearances(self, camera: str) -> list[Appearance]:
+        """The faces that are followed on a camera now."""
+        return list(self._watches[camera].appearances.values())
 
     def process(self, frames: Sequence[Frame]) -> list[Event]:
         """Look at one frame each of some cameras."""
@@ -139,8 +146,7 @@ class Pipeline:
     def end_tracks(self, camera: str) -> list[Event]:
         """The camera is gone, or the worker ends: every face has left."""
         watch = self._watches[camera]
-        tracks = [a.track for a in watch.appearances.values()]
-        watch.tracker = KalmanTracker(watch.config.tracking)
+        tracks = watch.start_over()
         return self._end(watch, tracks) if tracks else []
 
     def gallery_changed(self) -> list[Event]:
@@ -177,10 +183,12 @@ class Pipeline:
         return [d.scaled(sx, sy) for d in detections if d.score >= least]
 
     def _update_tracks(self, watch: CameraWatch, frame: Frame, detections: list[Detection]) -> list[Event]:
+        # Whoever is where somebody was in the scene before is somebody else.
+        events = self.end_tracks(watch.name) if frame.cut else []
         with self._stage("track"):
             update = watch.tracker.update(detections, frame.captured_at_s)
         watch.follow(update.live, self._epoch)
-        return self._end(watch, update.ended)
+        return events + self._end(watch, update.ended)
 
     def _candidates(self, watch: CameraWatch, frame: Frame, present: Sequence[Appearance]) -> Iterator[_Candidate]:
         for appearance in present:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from streamd.config import DetectionConfig
+
 
 class Attention(StrEnum):
     """What a camera's latest look showed."""
@@ -29,6 +31,16 @@ class Intervals:
     motion_s: float
     still_s: float
     motion_share: float
+
+    @classmethod
+    def of(cls, detection: DetectionConfig) -> Intervals:
+        return cls(
+            undecided_s=detection.undecided_interval_s,
+            tracked_s=detection.tracked_interval_s,
+            motion_s=detection.motion_interval_s,
+            still_s=detection.still_interval_s,
+            motion_share=detection.motion_share,
+        )
 
 
 @dataclass(slots=True)

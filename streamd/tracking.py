@@ -8,8 +8,9 @@ Make It Easier by Buffering the Matching Space", WACV 2023): at five looks a sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,10 +78,11 @@ class _Live:
 class KalmanTracker:
     """Implements ``interfaces.Tracker``."""
 
-    def __init__(self, config: TrackingConfig) -> None:
+    def __init__(self, config: TrackingConfig, ids: Iterator[int] | None = None) -> None:
+        """``ids`` numbers the tracks, from 1 where it is not given."""
         self.config = config
+        self._ids = count(1) if ids is None else ids
         self._live: list[_Live] = []
-        self._next_id = 1
 
     def update(self, detections: Sequence[Detection], at_s: float) -> TrackUpdate:
         """A frame was looked at; ``detections`` may be empty. A moment before the last one counts as the last."""
@@ -122,8 +124,7 @@ class KalmanTracker:
         box = detection.box
         scale = box.width
         filters = tuple(_Filter(v, scale) for v in (*box.centre, box.width, box.height))
-        track = _Live(self._next_id, filters, at_s, at_s, at_s, 1, detection)  # type: ignore[arg-type]  # four of them
-        self._next_id += 1
+        track = _Live(next(self._ids), filters, at_s, at_s, at_s, 1, detection)  # type: ignore[arg-type]  # four of them
         return track
 
     def _report(self, at_s: float) -> TrackUpdate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
@@ -15,13 +15,15 @@ from streamd.tracking import KalmanTracker
 class CameraWatch:
     """One camera's tracker, appearances and latest frame."""
 
-    def __init__(self, name: str, config: CameraConfig, policy: Policy) -> None:
+    def __init__(self, name: str, config: CameraConfig, policy: Policy, ids: Iterator[int]) -> None:
+        """``ids`` numbers the tracks of this camera for as long as the process lives."""
         self.name = name
         self.config = config
         self.policy = policy
         self.scope = Scope.of(config.search)
         """Whom the gallery is searched for."""
-        self.tracker = KalmanTracker(config.tracking)
+        self._ids = ids
+        self.tracker = KalmanTracker(config.tracking, ids)
         self.appearances: dict[int, Appearance] = {}
         self.last: Frame | None = None
 
@@ -30,6 +32,11 @@ class CameraWatch:
         if any(not a.decided for a in self.appearances.values()):
             return Attention.UNDECIDED
         return Attention.TRACKED if self.appearances else Attention.NOTHING
+
+    def start_over(self) -> list[Track]:
+        """Nobody is followed any more; returns the tracks that were."""
+        self.tracker = KalmanTracker(self.config.tracking, self._ids)
+        return [appearance.track for appearance in self.appearances.values()]
 
     def follow(self, tracks: Sequence[Track], epoch: str) -> None:
         """Begin and continue appearances."""

@@ -162,7 +162,7 @@ class Worker:
     def _take_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
         self._detectors.require(camera.detection.model for camera in cameras.values())
         self._send_all(self._pipeline.set_cameras(cameras))
-        self._scheduler.replace({name: _intervals(camera) for name, camera in cameras.items()})
+        self._scheduler.replace({name: Intervals.of(camera.detection) for name, camera in cameras.items()})
         self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
         self._presence = {name: self._presence.get(name) or Presence(name) for name in cameras}
 
@@ -189,17 +189,6 @@ class Worker:
         if self._sender.unacknowledged:
             logger.error("%d events were not acknowledged by the publisher", self._sender.unacknowledged)
         return 0
-
-
-def _intervals(camera: CameraConfig) -> Intervals:
-    detection = camera.detection
-    return Intervals(
-        undecided_s=detection.undecided_interval_s,
-        tracked_s=detection.tracked_interval_s,
-        motion_s=detection.motion_interval_s,
-        still_s=detection.still_interval_s,
-        motion_share=detection.motion_share,
-    )
 
 
 class DetectorShelf(dict[str, Detector]):

@@ -7,6 +7,7 @@ What hnswlib 0.8 does that one would not expect, and how it is met here:
 * A full index raises, and deleted elements still count: it is built at its final size, once.
 * NaN vectors are accepted and come back as neighbours: ``Entries`` and ``check_probes`` refuse them.
 * Inserting while searching is not allowed: an index is not changed once built.
+* Saving holds the interpreter: a copy of the process does it.
 * A query's ``filter`` calls Python for every face on its way, three to five times the time of a query without one, and
   raises where it finds too few: more neighbours are asked for instead, and small scopes are compared face by face.
 
@@ -16,7 +17,9 @@ probes, and ``ef`` is raised until it answers well enough.
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -51,7 +54,8 @@ _EXACT_SHARE = 0.05
 """A scope with a smaller share of the faces is compared face by face: the graph would pass twenty for each of it."""
 EXACT_SCOPE_FACES = 20_000
 """A scope of so many faces is compared face by face whatever its share."""
-_BLOCK_ROWS = 20_000
+_BLOCK_ROWS = 1000
+"""Faces in one matrix product: a search waits for one that is under way, for so many a few milliseconds."""
 
 
 class Graph:
@@ -63,14 +67,14 @@ class Graph:
         self.set_ef(ef)
 
     @classmethod
-    def of(cls, vectors: Vectors, *, recall: float, threads: int) -> Graph:
-        """Build, and find out how broad searches must be."""
+    def of(cls, vectors: Vectors, *, recall: float, threads: int, photos: float = 1.0) -> Graph:
+        """Build, and find out how broad searches must be; people have so many ``photos`` on average."""
         size, dim = vectors.shape
         graph = hnswlib.Index(space="ip", dim=dim)
         graph.init_index(max_elements=size, ef_construction=_EF_CONSTRUCTION, M=_LINKS, random_seed=100)
         graph.add_items(vectors, np.arange(size), num_threads=threads)
         built = cls(graph, size=size, dim=dim)
-        built.set_ef(_fitting_ef(built, vectors, recall))
+        built.set_ef(_fitting_ef(built, vectors, recall, photos))
         return built
 
     @classmethod
@@ -83,7 +87,21 @@ class Graph:
         return cls(graph, size=size, dim=dim, ef=ef)
 
     def save(self, path: Path) -> None:
-        self._graph.save_index(str(path))
+        """Write hnswlib's own file. Raises OSError.
+
+        A copy of this process does it: hnswlib holds the interpreter meanwhile, for a second with a million faces.
+        """
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                self._graph.save_index(str(path))
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        if status:
+            raise OSError(errno.EIO, f"writing the index failed (status {status})", str(path))
 
     @property
     def ef(self) -> int:
@@ -124,27 +142,31 @@ class Graph:
         return np.asarray(self._graph.get_items(rows, return_type="numpy"), dtype=np.float32)
 
 
-def _fitting_ef(graph: Graph, vectors: Vectors, recall: float) -> int:
+def _fitting_ef(graph: Graph, vectors: Vectors, recall: float, photos: float) -> int:
     """The smallest breadth that finds enough of the nearest faces of made probes."""
     if len(vectors) <= EF_MIN:
         return EF_MIN
-    probes = _made_probes(vectors)
+    probes = _made_probes(vectors, max(1, round(photos)))
     best = _best_similarity(probes, vectors)
     while _recall(graph, probes, vectors, best) < recall and graph.ef < EF_MAX:
         graph.set_ef(int(graph.ef * _EF_STEP))
     return graph.ef
 
 
-def _made_probes(vectors: Vectors) -> Vectors:
-    """Further photos of faces in ``vectors``: each is moved towards nobody, whose every number is somebody else's."""
+def _made_probes(vectors: Vectors, photos: int) -> Vectors:
+    """Further photos of people in ``vectors``: each is moved from a face towards nobody, whose every number is somebody
+    else's but for what all have in common. Of several ``photos`` the nearest is as near as the best of so many draws.
+    """
     chance = np.random.default_rng(0)
     rows = chance.integers(0, len(vectors), _PROBES)
     mixed: Vectors = vectors[chance.integers(0, len(vectors), (_PROBES, vectors.shape[1])), np.arange(vectors.shape[1])]
+    mixed = mixed - vectors.mean(axis=0)
     strange = mixed / np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), 1e-9)
     faces = vectors[rows]
     aside = strange - (strange * faces).sum(axis=1, keepdims=True) * faces
     aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-9)
-    similarity = np.clip(chance.normal(_PROBE_SIMILARITY, _PROBE_SPREAD, (_PROBES, 1)), 0.2, 0.95)
+    drawn = chance.normal(_PROBE_SIMILARITY, _PROBE_SPREAD, (_PROBES, photos)).max(axis=1, keepdims=True)
+    similarity = np.clip(drawn, 0.2, 0.95)
     return np.asarray(similarity * faces + np.sqrt(1 - similarity**2) * aside, np.float32)
 
 
@@ -185,7 +207,9 @@ class HnswIndex:
 
     def __init__(self, entries: Entries, *, recall: float = RECALL, threads: int = 1) -> None:
         """Build the graph, which takes about 0.3 ms a face. ``entries`` must not be empty."""
-        self._take(Graph.of(entries.vectors, recall=recall, threads=threads), GraphRows.of(entries))
+        rows = GraphRows.of(entries)
+        photos = len(rows.face_ids) / len(rows.people)
+        self._take(Graph.of(entries.vectors, recall=recall, threads=threads, photos=photos), rows)
 
     @classmethod
     def restored(cls, graph: Graph, rows: GraphRows) -> HnswIndex:

@@ -10,7 +10,7 @@ from streamd.config import CaptureConfig
 from streamd.domain import Yuv420
 from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import SourceInfo
-from streamd.reading import Reader
+from streamd.reading import CutDetector, Reader
 
 CONFIG = CaptureConfig(retry_min_s=0.01, retry_max_s=0.02)
 
@@ -175,3 +175,24 @@ def test_a_decoder_that_does_not_return_counts_as_hung(running: Start) -> None:
     now_s = time.monotonic()
     assert not reader.hung(now_s)
     assert reader.hung(now_s + 2 * CONFIG.read_timeout_s + 1.5)
+
+
+def test_another_scene_is_a_cut_and_a_face_that_moves_is_none() -> None:
+    chance = np.random.default_rng(1)
+    street, hall = (chance.integers(0, 255, (45, 80)).astype(np.uint8) for _ in range(2))
+    walker = street.copy()
+    walker[10:40, 20:40] = 90
+    flat = np.full((45, 80), 100, np.uint8)
+
+    def cut(*samples: NDArray[np.uint8]) -> bool:
+        cuts = CutDetector()
+        for sample in samples:
+            cuts.look(sample)
+        return cuts.seen
+
+    assert not cut(street, street, walker, street)
+    assert not cut(street, street // 2)  # somebody switched the light off
+    assert cut(street, hall)
+    assert cut(street, flat)
+    assert not cut(flat, flat + 1)
+    assert cut(street, street[:20])

@@ -1,0 +1,76 @@
+"""Draws what is known of a video into a copy of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import cv2
+import numpy as np
+
+from streamd.errors import UsageError
+from streamd.interfaces import DecodedFrame
+from streamd.rerun import Seen
+
+_KNOWN, _OTHER = (80, 200, 80), (60, 160, 240)
+_TIME_BASE = Fraction(1, 90_000)
+
+
+class AnnotatedVideo:
+    """An H.264 file in MP4, written frame by frame; nothing is left of it where writing fails."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises UsageError: it cannot be written there."""
+        self._path = path
+        self._scratch = path.with_name(f".{path.name}.part.mp4")
+        try:
+            self._container = av.open(str(self._scratch), "w", format="mp4")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{path}: cannot be written ({error})") from error
+        self._stream: av.VideoStream | None = None
+        self._last_pts = -1
+
+    def __enter__(self) -> AnnotatedVideo:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+            self._container.close()
+            self._scratch.rename(self._path)
+        else:
+            self._container.close()
+            self._scratch.unlink(missing_ok=True)
+
+    def add(self, frame: DecodedFrame, at_s: float, faces: Sequence[Seen]) -> None:
+        """The next frame; the first decides the size."""
+        if self._stream is None:
+            self._stream = self._container.add_stream("libx264", rate=30, options={"crf": "23", "preset": "veryfast"})
+            self._stream.width, self._stream.height = frame.size
+            self._stream.pix_fmt = "yuv420p"
+            self._stream.time_base = self._stream.codec_context.time_base = _TIME_BASE
+        image = frame.bgr(self._stream.width, self._stream.height)
+        draw(image, faces)
+        picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+        picture.time_base = _TIME_BASE
+        self._last_pts = picture.pts = max(self._last_pts + 1, round(at_s / _TIME_BASE))
+        self._container.mux(self._stream.encode(picture))
+
+
+def draw(image: np.ndarray, faces: Sequence[Seen]) -> None:
+    """Boxes and names, into ``image`` (BGR)."""
+    thickness = max(1, round(min(image.shape[:2]) / 300))
+    for face in faces:
+        box = face.track.box
+        colour = _OTHER if face.text in ("unknown", "pending", "ambiguous") else _KNOWN
+        corner = (round(box.x1), round(box.y1))
+        cv2.rectangle(image, corner, (round(box.x2), round(box.y2)), colour, thickness)
+        # OpenCV's font has ASCII only.
+        text = face.text.encode("ascii", "replace").decode()
+        above = (corner[0], max(12, corner[1] - 4))
+        cv2.putText(image, text, above, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thickness, colour, thickness, cv2.LINE_AA)
