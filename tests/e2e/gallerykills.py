@@ -15,9 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from streamd.config import GalleryConfig
 from streamd.gallery.archive import export_gallery, opened_archive
 from streamd.gallery.audit import audit
 from streamd.gallery.importer import import_people
+from streamd.gallery.live import LiveGallery
 from streamd.gallery.rows import NewFace
 from streamd.gallery.signing import Signer
 from streamd.gallery.store import GalleryStore
@@ -49,10 +51,19 @@ def change(store: GalleryStore, folder: Path, chance: random.Random) -> None:
         store.forget(chance.choice(names))
     elif what < 0.85 and len(names) > 1:
         store.merge(*chance.sample(names, 2))
+    elif what < 0.92:
+        reindex(store.path)
     else:
         trusted = {Signer.of(folder).public_key}
         with opened_archive(folder / "archive", folder, trusted=trusted, vault=None) as (_, inside):
             import_people(store, inside, merge=True)
+
+
+def reindex(path: Path) -> int:
+    """Build and save the search index; returns how many faces are in it."""
+    with LiveGallery(path, model_id=MODEL, config=GalleryConfig(index="hnsw")) as live:
+        live.await_build()
+        return live.faces_count
 
 
 def child(path: Path, folder: Path, seeds: list[int], acknowledge: int) -> None:
@@ -90,6 +101,9 @@ def one_kill(path: Path, folder: Path, chance: random.Random) -> bool:
         if problems:
             raise SystemExit(f"after a kill: {problems}")
         found = state_of(store)
+        faces = store.faces_by_model().get(MODEL, 0)
+    if reindex(path) != faces:
+        raise SystemExit("after a kill: the index has other faces than the gallery")
     if found not in possible:
         raise SystemExit(f"acknowledged {done} of {seeds}, expected one of {possible}, found {found}")
     return not said.endswith(b".")
