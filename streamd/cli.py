@@ -31,6 +31,7 @@ ROLES: dict[str, str] = {
     "capture": "one camera's process (also by hand, on another host)",
     "worker": "the inference process",
     "publisher": "the event process",
+    "courier": "delivers events to MQTT, NATS, webhooks, files and commands",
     "gateway": "the HTTP process",
     "printer": "prints a line per event (run --print-events)",
 }

@@ -16,19 +16,16 @@ from typing import Annotated, Literal
 from unicodedata import normalize
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from streamd.configtypes import CameraName, PositiveSeconds, Seconds, Section, Share, TcpEndpoint
+from streamd.sinkconfig import SinkConfig
 
 LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
 TILE_OVERLAP = 0.25
 """Share of a tile that its neighbour sees too: a face on the border is whole in one of the two."""
 SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition", "search")
-
-CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
-TcpEndpoint = Annotated[str, Field(pattern=r"^tcp://(\*|\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}$")]
 
 LabelKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
@@ -56,12 +53,6 @@ def default_state_dir() -> Path:
         return Path(given.split(":")[0])
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "streamd"
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
-    )
 
 
 class CaptureConfig(Section):
@@ -275,7 +266,9 @@ class EventsConfig(Section):
     replay: TcpEndpoint = "tcp://127.0.0.1:5572"
     """Where subscribers ask for past events (ZeroMQ DEALER or REQ)."""
     retention_days: Annotated[float, Field(gt=0)] = 30.0
-    """Events older than this are deleted from the journal."""
+    """Events older than this are deleted from the journal, and the pictures with them."""
+    max_mb: Annotated[float, Field(ge=1)] = 1000.0
+    """Of a journal larger than this the oldest events are deleted, whatever their age."""
 
 
 class GatewayConfig(Section):
@@ -341,6 +334,8 @@ class Config(Section):
     frames: FramesConfig = FramesConfig()
     gallery: GalleryConfig = GalleryConfig()
     events: EventsConfig = EventsConfig()
+    sinks: dict[CameraName, SinkConfig] = Field(default_factory=dict)
+    """Where events are delivered to, besides ZeroMQ, by a name of your choice."""
     gateway: GatewayConfig = GatewayConfig()
     supervision: SupervisionConfig = SupervisionConfig()
     log: LogConfig = LogConfig()
@@ -372,6 +367,11 @@ class Config(Section):
     @property
     def journal_file(self) -> Path:
         return self.state_dir / "journal.sqlite"
+
+    @property
+    def deliveries_file(self) -> Path:
+        """How far each sink is."""
+        return self.state_dir / "deliveries.sqlite"
 
 
 # As far as the last @: a password may hold a slash. What is hidden too much is better than too little.

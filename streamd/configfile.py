@@ -14,6 +14,7 @@ from streamd.configrules import broken_rules
 from streamd.configtree import KeyPath, Place, Tree, parse
 from streamd.configwords import problem_words, section_names
 from streamd.errors import ConfigError, ConfigProblem
+from streamd.sinkconfig import SINK_KINDS
 from streamd.substitution import expand
 
 MAX_BYTES = 1_000_000
@@ -195,6 +196,10 @@ def _path_keys(data: dict[str, Any]) -> Iterator[KeyPath]:
     cameras = data.get("cameras")
     for name in cameras if isinstance(cameras, dict) else ():
         yield ("cameras", name, "url")
+    sinks = data.get("sinks")
+    for name in sinks if isinstance(sinks, dict) else ():
+        for key in ("path", "ca_file", "credentials"):
+            yield ("sinks", name, key)
 
 
 def _make_absolute(data: dict[str, Any], path: KeyPath, base: Path, report: _Report) -> None:
@@ -222,13 +227,18 @@ def _validated(data: dict[str, Any], report: _Report) -> Config | None:
             return Config.model_validate(data)
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False):
-                path = tuple(str(key) for key in error["loc"] if key != "[key]")
+                path = _without_kind(tuple(str(key) for key in error["loc"] if key != "[key]"))
                 # A section that lacks a value only because that was refused has no second problem.
                 if error["type"] != "value_error" or not report.touched_inside(path):
                     report.add(path, problem_words(error, report.text(path)))
                 report.spoil(path)
                 _remove(data, path)
     return None
+
+
+def _without_kind(path: KeyPath) -> KeyPath:
+    """A sink's kind stands in pydantic's path, and not in the file's."""
+    return path[:2] + path[3:] if path[:1] == ("sinks",) and path[2:3] and path[2] in SINK_KINDS else path
 
 
 def _remove(data: dict[str, Any], path: KeyPath) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from streamd.config import SECTIONS_PER_CAMERA, CameraConfig, Config
+from streamd.sinkconfig import SINK_KINDS
 
 WIDTH = 100
 
@@ -31,6 +32,11 @@ _CAMERA_EXAMPLE: dict[str, Any] = {
     },
     "yard": {"remote": True},
 }
+_SINK_EXAMPLES: dict[str, Any] = {
+    "url": "scheme://host",
+    "path": "/var/log/streamd/events.jsonl",
+    "command": ["/usr/local/bin/ring-the-bell"],
+}
 
 
 def manual() -> str:
@@ -39,6 +45,8 @@ def manual() -> str:
     for name, field in Config.model_fields.items():
         if name == "cameras":
             lines += ["", *_cameras(field)]
+        elif name == "sinks":
+            lines += ["", *_sinks(field)]
         elif isinstance(field.default, BaseModel):
             lines += ["", *_section(name, type(field.default))]
         else:
@@ -69,6 +77,24 @@ def _cameras(field: FieldInfo) -> Iterator[str]:
     yield "cameras: {}"
     for line in yaml.safe_dump(_CAMERA_EXAMPLE, sort_keys=False, width=WIDTH).splitlines():
         yield f"#   {line}"
+
+
+def _sinks(field: FieldInfo) -> Iterator[str]:
+    yield from _comment(f"{field.description} What each kind takes, with its defaults:")
+    yield "sinks: {}"
+    for kind, section in SINK_KINDS.items():
+        yield "#"
+        yield from _comment(inspect.getdoc(section) or "")
+        yield f"#   my-{kind}:"
+        yield f"#     kind: {kind}"
+        for key, entry in section.model_fields.items():
+            if key == "kind":
+                continue
+            for line in _comment(f"{entry.description} {_choices(entry.annotation)}"):
+                yield f"#     {line}"
+            value = _SINK_EXAMPLES.get(key) if entry.is_required() else entry.default
+            shown = _assignment(key, list(value) if isinstance(value, tuple) else value)
+            yield from textwrap.indent(shown, "#     ").splitlines()
 
 
 def _assignment(name: str, value: Any) -> str:

@@ -10,6 +10,8 @@ from itertools import combinations
 
 from streamd.config import CameraConfig, Config
 from streamd.configtree import KeyPath
+from streamd.events import EventType
+from streamd.sinkconfig import MqttSink, NatsSink, WebhookSink
 
 LONGEST_SOCKET_PATH_BYTES = 100
 """The kernel takes 107; a few are kept for longer socket names to come."""
@@ -35,7 +37,7 @@ class _Port:
 
 def broken_rules(config: Config) -> Iterator[BrokenRule]:
     """Every rule that ``config`` breaks."""
-    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _orders):
+    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _sinks, _orders):
         yield from rule(config)
 
 
@@ -146,6 +148,44 @@ def _url_trouble(scheme: str, rest: str) -> str | None:
     if found is None:
         return "the port should be a number; '/', '?', '#' and '@' in a password must be percent-encoded"
     return None if found["host"] else f"'{scheme}' is not followed by a host"
+
+
+_SINK_SCHEMES = {"mqtt": ("mqtt", "mqtts"), "nats": ("nats", "tls"), "webhook": ("http", "https")}
+_ENCRYPTED = frozenset({"mqtts", "tls", "https"})
+
+
+def _sinks(config: Config) -> Iterator[BrokenRule]:
+    for name, sink in config.sinks.items():
+        for kind in sink.types:
+            if message := _type_trouble(kind):
+                yield BrokenRule((("sinks", name, "types"),), message)
+        for camera in sink.cameras:
+            if camera not in config.cameras:
+                yield BrokenRule((("sinks", name, "cameras"),), f"there is no camera '{camera}'")
+        if isinstance(sink, MqttSink | NatsSink | WebhookSink) and (message := _sink_url_trouble(sink)):
+            yield BrokenRule((("sinks", name, "url"),), message)
+
+
+def _type_trouble(kind: str) -> str | None:
+    known = [k.value for k in EventType]
+    if kind in known:
+        return None
+    close = difflib.get_close_matches(kind, known, n=1)
+    return f"there are no events of the type '{kind[:40]}'" + (f"; did you mean '{close[0]}'?" if close else "")
+
+
+def _sink_url_trouble(sink: MqttSink | NatsSink | WebhookSink) -> str | None:
+    """Shows nothing of the URL but its scheme: it may hold a password."""
+    scheme, _, rest = sink.url.partition("://")
+    schemes = _SINK_SCHEMES[sink.kind]
+    if scheme.lower() not in schemes:
+        return f"should begin with {' or '.join(f'{s}://' for s in schemes)}"
+    found = _HOST.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2])
+    if found is None or not found["host"]:
+        return f"'{scheme}' is not followed by a host; '/', '?', '#' and '@' in a password must be percent-encoded"
+    if scheme.lower() not in _ENCRYPTED and not sink.plain and not is_loopback(found["host"]):
+        return f"would send names of people over the network unencrypted; use {schemes[1]}://, or say plain: true"
+    return None
 
 
 def _orders(config: Config) -> Iterator[BrokenRule]:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from streamd.config import CameraConfig, Config
+from streamd.sinkconfig import SINK_KINDS
 
 _PATTERNS = (
     ("^tcp://", "should be like tcp://127.0.0.1:5571"),
@@ -17,7 +18,7 @@ _PATTERNS = (
     ("^[a-z0-9]", "a label's key should be 1 to 32 of a-z, 0-9, '-' and '_', the first a letter or digit"),
     (
         "^[A-Za-z0-9]",
-        "a camera's name should be 1 to 63 letters, digits, '-' and '_', the first a letter or digit",
+        "a name should be 1 to 63 letters, digits, '-' and '_', the first a letter or digit",
     ),
 )
 _KINDS = {
@@ -33,6 +34,9 @@ _KINDS = {
     "string_type": "should be text (in quotes, where it looks like a number)",
     "string_too_short": "should not be empty",
     "path_type": "should be a path",
+    "missing": "is needed",
+    "union_tag_not_found": f"'kind' is needed: {', '.join(SINK_KINDS)}",
+    "union_tag_invalid": f"'kind' should be one of {', '.join(SINK_KINDS)}",
     "model_type": "should hold 'key: value' lines",
     "dict_type": "should hold 'key: value' lines",
 }
@@ -46,6 +50,8 @@ def problem_words(error: Mapping[str, Any], text: str) -> str:
         return unknown_key(path)
     if kind in ("value_error", "assertion_error"):
         return str(error["msg"]).partition(", ")[2]
+    if kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
+        return _KINDS[kind]
     return _rule(error) + _contrast(path, error["input"], text)
 
 
@@ -92,6 +98,8 @@ def _section(path: tuple[Any, ...]) -> type[BaseModel] | None:
     for key in path:
         if model is dict:
             model = CameraConfig
+        elif path[0] == "sinks" and key in SINK_KINDS:
+            model = SINK_KINDS[key]
         elif isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:
             annotation = model.model_fields[key].annotation
             model = dict if get_args(annotation) else annotation

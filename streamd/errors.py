@@ -13,6 +13,9 @@
         GalleryError                       the gallery's files cannot be used
           GalleryServerAway                the shared gallery's server does not answer: retry
         JournalError                       the journal cannot be written or read
+        SinkError                          a destination of events
+          SinkAway                         it does not answer, or not as it should: retry for ever
+          SinkRefused                      it answers, and does not want this event
       ProtocolError                        bytes that are not a message of ours
 
 Messages say what, where and what to do, in lower case, with the offending value.
@@ -110,6 +113,22 @@ class GalleryServerAway(GalleryError):
 
 class JournalError(UnavailableError):
     pass
+
+
+class SinkError(UnavailableError):
+    pass
+
+
+class SinkAway(SinkError):
+    pass
+
+
+class SinkRefused(SinkError):
+    """``after_s``: when it may be tried again, as far as the destination said so."""
+
+    def __init__(self, message: str, *, after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class ProtocolError(StreamdError):

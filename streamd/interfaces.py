@@ -169,3 +169,40 @@ class Sink(Protocol):
         """Hand over one event, in order of ``seq``. Must not block."""
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An event of the journal on its way to a destination."""
+
+    event: Event
+    body: bytes
+    """Its JSON, number included."""
+    wanted: bool = True
+    """False where the sink is configured not to tell of it; only destinations that keep a state get those."""
+
+
+class Destination(Protocol):
+    """Where a sink's events go. Used by one thread, which may wait in it."""
+
+    keeps_state: bool
+    """Whether it is to see all events, and those before its place in the journal once it is opened (``recall``)."""
+
+    def open(self) -> None:
+        """Connect. Raises SinkAway."""
+
+    def recall(self, past: Sequence[Event]) -> None:
+        """What went before, oldest first: delivered already, for the state that follows from it."""
+
+    def deliver(self, parcels: Sequence[Parcel]) -> int:
+        """Hand over parcels in order; how many from the front have arrived, at least one.
+
+        Raises:
+            SinkAway: the first has not arrived, and the connection is of no use any more.
+            SinkRefused: the first is not wanted.
+        """
+
+    def idle(self, now_wall_s: float) -> None:
+        """Called about once a second while there is nothing to deliver. Raises SinkAway."""
+
+    def close(self) -> None: ...

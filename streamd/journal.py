@@ -180,6 +180,20 @@ class Journal:
             below = first + PRUNE_ROWS if keep is None else int(keep)
             return self._db.execute("DELETE FROM events WHERE seq < ?", (below,)).rowcount
 
+    def shrink(self, max_bytes: int) -> int:
+        """Delete up to ``PRUNE_ROWS`` events from the front while the file holds more; how many went.
+
+        What is deleted makes room for what comes: the file itself does not become smaller.
+        """
+        with in_words(self.path), self._transaction():
+            page, pages, free = (self._one(f"PRAGMA {name}") for name in ("page_size", "page_count", "freelist_count"))
+            excess = 1 - max_bytes / max(1, (pages - free) * page)
+            if excess <= 0:
+                return 0
+            first, last = self.first_seq, self.last_seq
+            below = first + min(PRUNE_ROWS, max(1, int((last - first + 1) * excess)))
+            return self._db.execute("DELETE FROM events WHERE seq < ?", (below,)).rowcount
+
     def check(self) -> None:
         """Write without changing anything: raises JournalError while the disk refuses."""
         with in_words(self.path), self._transaction():

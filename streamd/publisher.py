@@ -13,7 +13,7 @@ from streamd.errors import JournalError
 from streamd.events import Event
 from streamd.inbox import VerdictReceiver
 from streamd.interfaces import Sink
-from streamd.journal import PRUNE_ROWS, Entry, Journal
+from streamd.journal import Entry, Journal
 from streamd.replay import ReplayServer
 from streamd.sinks.zeromq import ZeromqSink
 
@@ -24,7 +24,7 @@ BATCH = 512
 POLL_S = 0.2
 HEARTBEAT_S = 1.0
 RETRY_S = 1.0
-PRUNE_EVERY_S = 3600.0
+PRUNE_EVERY_S = 600.0
 QUIET_S = 1.0
 """While draining: nothing new for this long is the end."""
 DRAIN_S = 5.0
@@ -115,6 +115,7 @@ class Publisher:
         context.register(self._poller)
         self._heartbeat_at_s = 0.0
         self._prune_at_s = 0.0
+        self._max_bytes = int(config.events.max_mb * 1e6)
 
     def run(self) -> None:
         """Work until told to drain, then until nothing more arrives."""
@@ -160,14 +161,13 @@ class Publisher:
         keep_s = self._context.config.events.retention_days * DAY_S
         self._prune_at_s = now_s + PRUNE_EVERY_S
         try:
-            deleted = self._journal.prune(time.time() - keep_s)
+            deleted = self._journal.prune(time.time() - keep_s) or self._journal.shrink(self._max_bytes)
         except JournalError as error:
             logger.error("old events stay: %s", error)
             return
-        if deleted == PRUNE_ROWS:  # there may be more: in the next pass, so that commits go between
+        if deleted:  # there may be more: in the next pass, so that commits go between
             self._prune_at_s = now_s
-        if deleted:
-            logger.info("%d events older than %g days deleted", deleted, keep_s / DAY_S)
+            logger.info("%d old events deleted", deleted)
 
 
 def serve(context: ChildContext) -> int:

@@ -35,6 +35,10 @@ def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
         part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection"})
         part = part.model_copy(update={"cameras": mine})
         found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
+    if config.sinks:
+        part = _slice(config, shared | {"events", "sinks"})
+        part = part.model_copy(update={"cameras": {name: CameraConfig(remote=True) for name in names}})
+        found.append(Spec("courier", "courier", 0, part))
     if config.gateway.enabled:
         found.append(Spec("gateway", "gateway", 0, _slice(config, shared | {"gateway"})))
     for position, name in enumerate(names):

@@ -29,7 +29,7 @@ from streamd.wire import decode, encode
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 1.0
-DRAIN_ORDER = ("capture", "worker", "publisher", "gateway", "printer")
+DRAIN_ORDER = ("capture", "worker", "publisher", "courier", "gateway", "printer")
 """Whoever produces is stopped before whoever consumes."""
 
 

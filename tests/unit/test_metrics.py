@@ -108,7 +108,7 @@ def test_every_metric_is_in_base_units_with_bounded_labels() -> None:
     for spec in TABLE.values():
         assert spec.name.startswith(PREFIX)
         assert spec.name.endswith("_total") == (spec.kind == "counter"), spec.name
-        assert set(spec.labels) <= allowed | {"type", "queue"}, spec.name
+        assert set(spec.labels) <= allowed | {"type", "queue", "sink"}, spec.name
 
 
 def test_the_documentation_lists_exactly_the_metrics_there_are() -> None:
