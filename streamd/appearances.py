@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from streamd.domain import Box, Decision, Frame, Identity, Match, Track, Verdict
 from streamd.events import Event, EventType, new_id, timestamp
+from streamd.ledger import Ledger
 from streamd.recognition import Evidence
+from streamd.zones import Stay
+
+if TYPE_CHECKING:
+    from streamd.domain import Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,49 @@ class Appearance:
     best_quality: float = 0.0
     stranger: str | None = None
     """Who it is where it is nobody known: an id that stays the same from one appearance to the next."""
+    zoned: bool = False
+    """Whether its camera has zones."""
+    stay: Stay = field(default_factory=Stay)
+    ledger: Ledger = field(default_factory=Ledger)
+    standard: dict[str, float] = field(default_factory=dict)
+    """What it had to reach, as of the last verdict."""
+    portrait: Image | None = None
+    """The best picture of the face so far, for people to look at."""
+    portrait_quality: float = 0.0
+    portrait_name: str | None = None
+    """What that picture is called, once it is kept."""
     muted: bool = False
     """Whether it is somebody who is to be ignored: nothing more is told."""
+
+    started_at_s: float = field(init=False)
+    """When the face was first seen."""
+    _zones_told: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.started_at_s = self.track.started_at_s
 
     @property
     def decided(self) -> bool:
         return self.told.verdict is not Verdict.PENDING
+
+    @property
+    def state(self) -> str:
+        """``appeared tentative identified unknown``: what is held of the face now."""
+        if self.told.identity is not None:
+            return "identified"
+        if self.decided:
+            return "unknown"
+        return "tentative" if self.evidence.views else "appeared"
+
+    def differs(self, decision: Decision) -> bool:
+        """Whether a decision calls for a verdict, or its correction."""
+        return _differs(decision, self.told)
+
+    def go_on(self, later: Appearance) -> None:
+        """The face came back, or was found again, and was taken for a new one."""
+        self.track, self.stay = later.track, later.stay
+        self.ledger.faces += later.ledger.faces
+        self.ledger.refused += later.ledger.refused
 
     def tell(self, decision: Decision, moment: Moment, *, hold: bool = False) -> list[Event]:
         """The events that this decision calls for: none, the verdict, or its correction.
@@ -59,13 +102,16 @@ class Appearance:
             events.append(self._event(EventType.FACE_APPEARED, moment))
         if self.appeared and _differs(decision, self.told):
             events.append(self._verdict(decision, moment))
+        if self.appeared and self.stay.now != self._zones_told and not events:
+            events.append(self._event(EventType.FACE_MOVED, moment, decision=self.told))
+        self._zones_told = self.stay.now
         return events
 
     def leave(self, moment: Moment) -> list[Event]:
         """The face is gone."""
         if not self.appeared:
             return []
-        seconds = round(self.track.seen_at_s - self.track.started_at_s, 3)
+        seconds = round(self.track.seen_at_s - self.started_at_s, 3)
         evidence: dict[str, object] = {"seconds": seconds, "views": len(self.evidence.views)}
         return [self._event(EventType.FACE_LEFT, moment, decision=self.told, evidence=evidence)]
 
@@ -91,7 +137,8 @@ class Appearance:
         revises: str | None = None,
     ) -> Event:
         frame = moment.frame
-        latency_s = max(0.0, moment.decided_at_s - self.track.started_at_s)
+        latency_s = max(0.0, moment.decided_at_s - self.started_at_s)
+        accounted = kind not in (EventType.FACE_APPEARED, EventType.FACE_MOVED)
         return Event(
             type=kind,
             camera=moment.camera,
@@ -103,6 +150,8 @@ class Appearance:
             evidence=evidence,
             revises=revises,
             stranger=None if decision is None or decision.identity else self.stranger,
+            zones=list(self.stay.now) if self.zoned else None,
+            account={**self.ledger.as_json(), "needed": self.standard} if accounted else None,
             quality=_rounded(self.best_quality) if self.best_quality else None,
             box=_pixels(self.track.box, frame.picture.size),
             frame={
@@ -113,7 +162,7 @@ class Appearance:
             },
             gallery_version=moment.gallery_version,
             model=moment.model,
-            latency_ms=None if kind is EventType.FACE_LEFT else round(latency_s * 1000),
+            latency_ms=None if kind in (EventType.FACE_LEFT, EventType.FACE_MOVED) else round(latency_s * 1000),
         )
 
 

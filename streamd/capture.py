@@ -12,6 +12,7 @@ from streamd.child import ChildContext
 from streamd.config import CameraConfig, redacted_url
 from streamd.domain import Frame, FrameId
 from streamd.framelink import CaptureEnd
+from streamd.masking import Mask
 from streamd.metrics import Metrics
 from streamd.reading import CameraState, Newest, Reader, converted
 from streamd.sockets import CurveClient
@@ -35,7 +36,8 @@ class Capture:
         self._config: CameraConfig = config
         self._link = link
         self._epoch = uuid.uuid4().hex[:8]
-        self._reader = Reader(lambda: open_source(url, config.capture), config.capture, name=camera)
+        self._mask = Mask(config.masks)
+        self._reader = Reader(lambda: open_source(url, config.capture), config.capture, name=camera, mask=self._mask)
         self._metrics = _CameraMetrics(context.metrics, camera)
         self._told: CameraState | None = None
         self._told_at_s = float("-inf")
@@ -88,7 +90,12 @@ class Capture:
     def _converted(self, newest: Newest) -> Frame:
         frame_id = FrameId(self._camera, self._epoch, newest.seq)
         return converted(
-            newest.frame, frame_id, self._config.detection.image_side_px, motion=newest.motion, cut=newest.cut
+            newest.frame,
+            frame_id,
+            self._config.detection.image_side_px,
+            motion=newest.motion,
+            cut=newest.cut,
+            mask=self._mask,
         )
 
 

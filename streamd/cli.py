@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "verify": "say whether two photographs show the same person",
     "replay": "say what the daemon would have said about videos, and how right",
     "events": "print past events and follow new ones",
+    "explain": "say why a face got its name, or none",
     "bench": "measure speed and accuracy",
     "doctor": "find out what is wrong with this installation",
     "keys": "make keys for cameras on other hosts",

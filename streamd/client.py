@@ -4,32 +4,31 @@ from streamd.client import subscribe
 
 for event in subscribe(since=0, types=["face.identified"]):
     print(event.camera, event.identity["name"])
+
+``asubscribe`` is the same for asyncio, and ``signature_is_valid`` checks a webhook's request.
 """
 
 from __future__ import annotations
 
-import json
-import logging
+import asyncio
 import time
-from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import ExitStack
-from types import TracebackType
 
 import zmq
+import zmq.asyncio
 
+from streamd.catchup import CatchUp
 from streamd.config import EventsConfig
-from streamd.errors import ProtocolError
-from streamd.events import Event, EventType
+from streamd.events import Event
+from streamd.signatures import signature_is_valid
 from streamd.sinks.zeromq import HEARTBEAT_TOPIC
 from streamd.sockets import Socket, Sockets, try_send
-from streamd.wire import Header, decode, encode
 
-logger = logging.getLogger(__name__)
+__all__ = ["AsyncSubscription", "Event", "Subscription", "asubscribe", "signature_is_valid", "subscribe"]
 
 PUBLISH = str(EventsConfig.model_fields["publish"].default)
 REPLAY = str(EventsConfig.model_fields["replay"].default)
-REPLAY_TIMEOUT_S = 2.0
 _POLL_S = 0.5
 
 
@@ -46,12 +45,22 @@ def subscribe(
         yield from events
 
 
-class Subscription:
-    """A subscriber's position in the journal, kept by live events, and by replays wherever they leave a gap.
+async def asubscribe(
+    *,
+    publish: str = PUBLISH,
+    replay: str = REPLAY,
+    since: int | None = None,
+    cameras: Collection[str] = (),
+    types: Collection[str] = (),
+) -> AsyncIterator[Event]:
+    """``subscribe`` for asyncio."""
+    async with AsyncSubscription(publish=publish, replay=replay, since=since, cameras=cameras, types=types) as events:
+        async for event in events:
+            yield event
 
-    Iterating gives events in order of ``seq``, each once. It waits for ever, or ends after ``timeout_s`` without
-    one. Filters are applied here, after everything was received, because a gap in the numbers must mean a loss.
-    """
+
+class _Subscriber:
+    """The sockets of a subscription, and where it stands in the journal."""
 
     def __init__(
         self,
@@ -63,36 +72,48 @@ class Subscription:
         types: Collection[str] = (),
         timeout_s: float | None = None,
     ) -> None:
-        self.position = since
-        """The last number that was given out or passed over; None before anything was heard."""
-        self.missed = 0
-        """Events that had been deleted from the journal before they could be fetched."""
-        self.connected = False
-        """Whether the publisher was ever heard."""
-        self._cameras, self._timeout_s = frozenset(cameras), timeout_s
-        self._types = frozenset(EventType(kind) for kind in types)
-        self._replay_endpoint = replay
-        self._ready: deque[Event] = deque()  # bounded: filled by one answer, and only when empty
-        self._behind = since is not None
-        self._asked_until_s: float | None = None
-        self._asked = 0
+        """``timeout_s`` ends the iteration when there is no event for so long; None waits for ever."""
+        self._state = CatchUp(since=since, cameras=cameras, types=types)
+        self._timeout_s = timeout_s
         self._resources = ExitStack()
-        self._sockets = self._resources.enter_context(Sockets())
-        self._live = self._sockets.connect(zmq.SUB, publish)
+        sockets = self._resources.enter_context(Sockets())
+        self._live: Socket = sockets.connect(zmq.SUB, publish)
         for topic in (b"event.", HEARTBEAT_TOPIC):
             self._live.set(zmq.SUBSCRIBE, topic)
-        self._asking = self._sockets.connect(zmq.DEALER, replay, hwm=8)
+        self._asking: Socket = sockets.connect(zmq.DEALER, replay, hwm=8)
+
+    @property
+    def position(self) -> int | None:
+        """The last number that was given out or passed over: the next ``since``. None before anything was heard."""
+        return self._state.position
+
+    @property
+    def missed(self) -> int:
+        """Events that had been deleted from the journal before they could be fetched."""
+        return self._state.missed
+
+    @property
+    def connected(self) -> bool:
+        """Whether the publisher was ever heard."""
+        return self._state.connected
+
+    def close(self) -> None:
+        self._resources.close()
+
+    def _ask(self) -> None:
+        if (question := self._state.question(time.monotonic())) is not None:
+            try_send(self._asking, [question])
+
+
+class Subscription(_Subscriber):
+    """Iterating gives events in order of ``seq``, each once. It waits for ever, or ends after ``timeout_s`` without
+    one."""
 
     def __enter__(self) -> Subscription:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
-
-    def close(self) -> None:
-        self._resources.close()
 
     def __iter__(self) -> Iterator[Event]:
         while (event := self.next(self._timeout_s)) is not None:
@@ -101,100 +122,52 @@ class Subscription:
     def next(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None where there is none for ``timeout_s`` (None: wait for ever)."""
         end_s = float("inf") if timeout_s is None else time.monotonic() + timeout_s
-        while not self._ready:
-            now_s = time.monotonic()
-            self._step(now_s, max(0.0, min(_POLL_S, end_s - now_s)))
-            if not self._ready and time.monotonic() >= end_s:
+        while not self._state.ready:
+            self._ask()
+            wait_s = max(0.0, min(_POLL_S, end_s - time.monotonic()))
+            if self._state.behind:
+                if parts := _received(self._asking, wait_s):
+                    self._state.answer(parts)
+            elif parts := _received(self._live, wait_s):
+                self._state.hear(parts)
+            if not self._state.ready and time.monotonic() >= end_s:
                 return None
-        return self._ready.popleft()
+        return self._state.ready.popleft()
 
-    def _step(self, now_s: float, wait_s: float) -> None:
-        if not self._behind:
-            self._hear(wait_s)
-        elif self._asked_until_s is None or now_s >= self._asked_until_s:
-            self._ask(now_s)
-        elif parts := _received(self._asking, wait_s):
-            self._take_answer(parts)
 
-    def _hear(self, wait_s: float) -> None:
-        """One live message. While behind nothing is heard: what overflows meanwhile is one more gap to close."""
-        parts = _received(self._live, wait_s)
-        if len(parts) != 2:
-            return
-        self.connected = True
-        try:
-            if parts[0] == HEARTBEAT_TOPIC:
-                self._compare(decode(parts[1]).integer("last_seq"))
+class AsyncSubscription(_Subscriber):
+    """``Subscription`` for asyncio: ``async with`` and ``async for``. To be used by one task."""
+
+    _sockets: tuple[zmq.asyncio.Socket, zmq.asyncio.Socket] | None = None
+
+    async def __aenter__(self) -> AsyncSubscription:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while (event := await self.next(self._timeout_s)) is not None:
+            yield event
+
+    async def next(self, timeout_s: float | None = None) -> Event | None:
+        """The next event; None where there is none for ``timeout_s`` (None: wait for ever)."""
+        if self._sockets is None:  # they belong to the running loop
+            shadow = zmq.asyncio.Socket.from_socket
+            self._sockets = shadow(self._live), shadow(self._asking)
+        live, asking = self._sockets
+        end_s = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        while not self._state.ready:
+            self._ask()
+            wait_s = max(0.0, min(_POLL_S, end_s - time.monotonic()))
+            socket, take = (asking, self._state.answer) if self._state.behind else (live, self._state.hear)
+            if await socket.poll(int(wait_s * 1000)):
+                take(await socket.recv_multipart())
             else:
-                self._take(Event.from_json(parts[1]))
-        except ProtocolError as error:
-            logger.warning("message of the publisher ignored: %s", error)
-
-    def _compare(self, last_seq: int) -> None:
-        """A heartbeat is older than what a replay gave meanwhile: only an answer says where the journal stands."""
-        if self.position is None:
-            self.position = last_seq
-        self._behind = last_seq != self.position
-
-    def _take(self, event: Event) -> None:
-        if self.position is None:
-            self.position = event.seq - 1
-        if event.seq == self.position + 1:
-            self._give(event)
-            self.position = event.seq
-        elif event.seq > self.position:
-            self._behind = True
-
-    def _give(self, event: Event) -> None:
-        if self._cameras and event.camera not in self._cameras:
-            return
-        if self._types and event.type not in self._types:
-            return
-        self._ready.append(event)
-
-    def _ask(self, now_s: float) -> None:
-        self._asked += 1
-        self._asked_until_s = now_s + REPLAY_TIMEOUT_S
-        try_send(self._asking, [encode("REPLAY", since=self.position, id=str(self._asked))])
-
-    def _take_answer(self, parts: list[bytes]) -> None:
-        try:
-            header = decode(parts[0])
-            if header.fields.get("id") != str(self._asked):  # late: it was asked again since
-                return
-            if header.kind != "EVENTS":
-                # Asked again when the time-out is over: a journal that cannot be read may recover.
-                raise ProtocolError(f"replay refused: {header.fields.get('reason')}")
-            self._advance(header, parts[1:])
-        except ProtocolError as error:
-            logger.warning("answer of %s ignored: %s", self._replay_endpoint, error)
-
-    def _advance(self, header: Header, bodies: list[bytes]) -> None:
-        """Take an answer in: its events follow the position without a gap, but for what was deleted."""
-        upto, first, last = (header.integer(name) for name in ("upto", "first_seq", "last_seq"))
-        self.connected = True
-        self._asked_until_s = None
-        position = self.position or 0
-        if last < position:
-            logger.warning("the journal was started anew: it ends at %d, %d was seen: from its start", last, position)
-            self.position, self._behind = 0, True
-            return
-        if first > position + 1:
-            self.missed += first - 1 - position
-            logger.warning("events %d to %d were deleted before they were fetched", position + 1, first - 1)
-        for body in bodies:
-            self._give_replayed(body, position)
-        self.position = max(position, upto, first - 1)
-        self._behind = self.position < last
-
-    def _give_replayed(self, body: bytes, position: int) -> None:
-        try:
-            event = Event.from_json(body)
-        except ProtocolError as error:
-            logger.warning("event skipped: %s: %s", error, json.dumps(body[:120].decode(errors="replace")))
-            return
-        if event.seq > position:
-            self._give(event)
+                await asyncio.sleep(0)
+            if not self._state.ready and time.monotonic() >= end_s:
+                return None
+        return self._state.ready.popleft()
 
 
 def _received(socket: Socket, wait_s: float) -> list[bytes]:

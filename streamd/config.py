@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from streamd.configtypes import CameraName, PositiveSeconds, Seconds, Section, Share, TcpEndpoint
 from streamd.sinkconfig import SinkConfig
+from streamd.zoneconfig import Polygon, ZoneConfig
 
 LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
@@ -120,7 +121,10 @@ class TrackingConfig(Section):
     """How faces are followed. May be overridden per camera."""
 
     max_gap_s: PositiveSeconds = 1.5
-    """A face unseen for this long has left."""
+    """A face unseen for this long is not followed any more."""
+    reappear_s: Seconds = 5.0
+    """Somebody who was looked at well and comes back within this long, seen by their face, continues their appearance;
+    until then their departure is not told."""
     min_hits: Annotated[int, Field(ge=1)] = 2
     """Looks in which a face must be found before it counts as an appearance."""
     start_score: Share = 0.7
@@ -161,6 +165,10 @@ class CameraConfig(Section):
     """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, or ``/dev/videoN``."""
     remote: bool = False
     """The camera is captured on another host, which connects to ``frames.listen``; no url is given here."""
+    zones: dict[CameraName, ZoneConfig] = Field(default_factory=dict)
+    """Parts of the view by name; events carry the names of those in which the face is."""
+    masks: tuple[Polygon, ...] = ()
+    """Polygons that are never looked at: they are blackened before a picture leaves the camera's process."""
     capture: CaptureConfig = CaptureConfig()
     detection: DetectionConfig = DetectionConfig()
     tracking: TrackingConfig = TrackingConfig()
@@ -271,6 +279,19 @@ class EventsConfig(Section):
     """Of a journal larger than this the oldest events are deleted, whatever their age."""
 
 
+class SnapshotsConfig(Section):
+    """Pictures kept beside the journal, to which events refer."""
+
+    faces: bool = True
+    """Whether the best picture of each face is kept."""
+    frames: Literal["none", "blurred", "full"] = "none"
+    """Whether the whole picture of a verdict is kept: not, with everybody blurred who is not enrolled, or as it is."""
+    retention_days: Annotated[float, Field(gt=0)] = 7.0
+    """Pictures older than this are deleted; those of a person who is forgotten, with them."""
+    max_mb: Annotated[float, Field(ge=1)] = 500.0
+    """Of more pictures than this the oldest are deleted."""
+
+
 class GatewayConfig(Section):
     """The HTTP port."""
 
@@ -334,6 +355,7 @@ class Config(Section):
     frames: FramesConfig = FramesConfig()
     gallery: GalleryConfig = GalleryConfig()
     events: EventsConfig = EventsConfig()
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     sinks: dict[CameraName, SinkConfig] = Field(default_factory=dict)
     """Where events are delivered to, besides ZeroMQ, by a name of your choice."""
     gateway: GatewayConfig = GatewayConfig()
@@ -367,6 +389,10 @@ class Config(Section):
     @property
     def journal_file(self) -> Path:
         return self.state_dir / "journal.sqlite"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        return self.state_dir / "snapshots"
 
     @property
     def deliveries_file(self) -> Path:

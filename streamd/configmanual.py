@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from streamd.config import SECTIONS_PER_CAMERA, CameraConfig, Config
 from streamd.sinkconfig import SINK_KINDS
+from streamd.zoneconfig import ZoneConfig
 
 WIDTH = 100
 
@@ -29,6 +30,8 @@ _CAMERA_EXAMPLE: dict[str, Any] = {
     "door": {
         "url": "rtsp://viewer:${DOOR_PASSWORD}@192.0.2.10/stream1",
         "detection": {"min_face_px": 60},
+        "zones": {"step": {"points": [[0.2, 0.3], [0.8, 0.3], [0.8, 1], [0.2, 1]], "dwell_s": 2}},
+        "masks": [[[0, 0], [0.3, 0], [0, 0.2]]],
     },
     "yard": {"remote": True},
 }
@@ -72,8 +75,11 @@ def _key(name: str, field: FieldInfo) -> Iterator[str]:
 
 def _cameras(field: FieldInfo) -> Iterator[str]:
     yield from _comment(f"{field.description} Each may have its own {', '.join(SECTIONS_PER_CAMERA)}.")
-    for name in ("url", "remote"):
+    for name in ("url", "remote", "zones", "masks"):
         yield from _comment(f"{name}: {CameraConfig.model_fields[name].description}")
+    yield from _comment("Each of the zones has:")
+    for name, zone in ZoneConfig.model_fields.items():
+        yield from _comment(f"{name}: {zone.description} {_choices(zone.annotation)}")
     yield "cameras: {}"
     for line in yaml.safe_dump(_CAMERA_EXAMPLE, sort_keys=False, width=WIDTH).splitlines():
         yield f"#   {line}"

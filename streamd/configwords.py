@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from streamd.config import CameraConfig, Config
 from streamd.sinkconfig import SINK_KINDS
+from streamd.zoneconfig import ZoneConfig
 
 _PATTERNS = (
     ("^tcp://", "should be like tcp://127.0.0.1:5571"),
@@ -97,7 +98,7 @@ def _section(path: tuple[Any, ...]) -> type[BaseModel] | None:
     model: Any = Config
     for key in path:
         if model is dict:
-            model = CameraConfig
+            model = ZoneConfig if "zones" in path[:3] else CameraConfig
         elif path[0] == "sinks" and key in SINK_KINDS:
             model = SINK_KINDS[key]
         elif isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:

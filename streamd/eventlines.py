@@ -15,6 +15,7 @@ _WORDS = {
     EventType.FACE_IDENTIFIED: "identified",
     EventType.FACE_UNKNOWN: "unknown",
     EventType.FACE_REVISED: "revised",
+    EventType.FACE_MOVED: "moved",
     EventType.FACE_LEFT: "left",
     EventType.PERSON_ENROLLED: "enrolled",
     EventType.PERSON_FORGOTTEN: "forgotten",
@@ -93,6 +94,8 @@ def _name(event: Event) -> str:
 def _figures(event: Event) -> str:
     """How sure it is, or how long it lasted."""
     evidence, identity = event.evidence or {}, event.identity or {}
+    if event.type is EventType.FACE_MOVED:
+        return f"in {', '.join(event.zones)}" if event.zones else "in no zone"
     if event.type is EventType.FACE_LEFT:
         return _if_number("after {:.0f} s", evidence.get("seconds"))
     if identity:

@@ -17,6 +17,8 @@ from typing import Any
 from streamd.errors import ProtocolError
 
 SCHEMA = "streamd.event/1"
+UNPUBLISHED = frozenset({"account"})
+"""Fields that no subscriber gets."""
 MAX_BYTES = 256 * 1024
 """Larger messages are not events of ours."""
 
@@ -28,6 +30,7 @@ class EventType(StrEnum):
     FACE_IDENTIFIED = "face.identified"
     FACE_UNKNOWN = "face.unknown"
     FACE_REVISED = "face.revised"
+    FACE_MOVED = "face.moved"
     FACE_LEFT = "face.left"
     PERSON_ENROLLED = "person.enrolled"
     PERSON_FORGOTTEN = "person.forgotten"
@@ -61,6 +64,8 @@ class Event:
     """Id of the event that this one corrects."""
     stranger: str | None = None
     """Of somebody without a name who is recognised when seen again: ``unknown-7f3a``."""
+    zones: list[str] | None = None
+    """Of the camera, in which the face is; None where the camera has none."""
     quality: float | None = None
     """Of the best view, 0..1."""
     box: tuple[int, int, int, int] | None = None
@@ -69,6 +74,11 @@ class Event:
     """``epoch seq size at`` of the frame that decided; ``at`` is when it was captured."""
     gallery_version: int | None = None
     model: str | None = None
+    snapshot: dict[str, Any] | None = None
+    """``face`` and ``frame``: pictures, paths in the folder of snapshots; ``people``: ids of those who are known in
+    the frame."""
+    account: dict[str, Any] | None = None
+    """What every look at the face said; on its way to the journal only, which keeps it apart."""
     latency_ms: int | None = None
     """From the first frame that showed the face to the decision."""
     message: str | None = None
@@ -134,11 +144,14 @@ _OPTIONAL_TYPES: dict[str, type | tuple[type, ...]] = {
     "evidence": dict,
     "revises": str,
     "stranger": str,
+    "zones": list,
     "quality": (int, float),
     "box": list,
     "frame": dict,
     "gallery_version": int,
     "model": str,
+    "snapshot": dict,
+    "account": dict,
     "latency_ms": int,
     "message": str,
 }

@@ -81,10 +81,18 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     strangers = {source.removeprefix("unknown:") for source in sources if source.startswith("unknown:")}
     forgotten = store.forget(name)
     caches = drop_saved(config.gallery_file)
-    events = erase_person(config.journal_file, person_id=person.id, name=person.name, strangers=strangers)
+    events = erase_person(
+        config.journal_file, person_id=person.id, name=person.name, strangers=strangers, pictures=config.snapshots_dir
+    )
     noticed = not watched or _await_notice(config.journal_file, person.id, seq)
     if watched:
-        events += erase_person(config.journal_file, person_id=person.id, name=person.name, strangers=strangers)
+        events += erase_person(
+            config.journal_file,
+            person_id=person.id,
+            name=person.name,
+            strangers=strangers,
+            pictures=config.snapshots_dir,
+        )
     kept = tuple(str(config.gallery_folder / path) for path in forgotten.photos)
     deleted = _delete(kept) if photos else ()
     return Receipt(

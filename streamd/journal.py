@@ -6,10 +6,11 @@ read. A commit is on the disk when ``append`` returns; the caller groups events 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,9 +119,12 @@ class Journal:
             seq = before = self.last_seq
             numbered: list[Event | None] = []
             for entry in entries:
-                event = entry.event.numbered(seq + 1)
+                event = replace(entry.event, seq=seq + 1, account=None)
                 added = self._db.execute(_INSERT, _row(entry, event)).rowcount == 1
                 seq += added
+                if added and entry.event.account is not None and event.track is not None:
+                    account = json.dumps(entry.event.account, ensure_ascii=False, separators=(",", ":")).encode()
+                    self._db.execute("INSERT OR REPLACE INTO accounts VALUES(?,?,?)", (event.track, seq, account))
                 numbered.append(event if added else None)
             if seq != before:
                 self._db.execute("UPDATE meta SET value = ? WHERE name = 'last_seq'", (seq,))
@@ -164,6 +168,28 @@ class Journal:
         with in_words(self.path):
             return [Stored(*row) for row in self._db.execute(sql, (*values, limit))][::-1]
 
+    def find(self, event_id: str) -> Stored | None:
+        """The event of this id."""
+        needle = f'"id":"{event_id}"'.encode()
+        with in_words(self.path):
+            row = self._db.execute("SELECT seq, body FROM events WHERE instr(body, ?) LIMIT 1", (needle,)).fetchone()
+        return Stored(*row) if row else None
+
+    def of_track(self, track: str) -> list[Stored]:
+        """Every event of one appearance, in order."""
+        needle = f'"track":{json.dumps(track, ensure_ascii=False)}'.encode()
+        with in_words(self.path):
+            rows = self._db.execute("SELECT seq, body FROM events WHERE instr(body, ?) ORDER BY seq", (needle,))
+            return [Stored(*row) for row in rows]
+
+    def account(self, track: str) -> dict[str, Any] | None:
+        """What every look at a face said (``ledger.Ledger.as_json``); None where nothing is known."""
+        if not self._one("SELECT count(*) FROM sqlite_master WHERE name = 'accounts'"):
+            return None  # of an older version
+        body = self._one("SELECT body FROM accounts WHERE track = ?", track)
+        found: dict[str, Any] | None = json.loads(body) if body else None
+        return found
+
     def prune(self, older_than_wall_s: float) -> int:
         """Delete up to ``PRUNE_ROWS`` events from the front that are older; how many went.
 
@@ -178,7 +204,7 @@ class Journal:
                 timestamp(older_than_wall_s),
             )
             below = first + PRUNE_ROWS if keep is None else int(keep)
-            return self._db.execute("DELETE FROM events WHERE seq < ?", (below,)).rowcount
+            return self._delete_below(below)
 
     def shrink(self, max_bytes: int) -> int:
         """Delete up to ``PRUNE_ROWS`` events from the front while the file holds more; how many went.
@@ -191,8 +217,11 @@ class Journal:
             if excess <= 0:
                 return 0
             first, last = self.first_seq, self.last_seq
-            below = first + min(PRUNE_ROWS, max(1, int((last - first + 1) * excess)))
-            return self._db.execute("DELETE FROM events WHERE seq < ?", (below,)).rowcount
+            return self._delete_below(first + min(PRUNE_ROWS, max(1, int((last - first + 1) * excess))))
+
+    def _delete_below(self, seq: int) -> int:
+        self._db.execute("DELETE FROM accounts WHERE seq < ?", (seq,))
+        return self._db.execute("DELETE FROM events WHERE seq < ?", (seq,)).rowcount
 
     def check(self) -> None:
         """Write without changing anything: raises JournalError while the disk refuses."""

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from streamd.errors import JournalError
 
-FORMAT = 1
+FORMAT = 2
 APPLICATION_ID = 0x73746A31
 """Marks the file as a journal of ours (``stj1``)."""
 WAL_LIMIT_BYTES = 16 * 1024 * 1024
 BUSY_TIMEOUT_S = 2.0
 
+_ACCOUNTS = "CREATE TABLE accounts(track TEXT PRIMARY KEY, seq INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;"
+"""Since format 2: what every look at a face said, as of the event ``seq``."""
 _SCHEMA = f"""
 CREATE TABLE events(
     seq INTEGER PRIMARY KEY,
@@ -24,6 +26,7 @@ CREATE TABLE events(
     camera TEXT NOT NULL, type TEXT NOT NULL, person_id TEXT, person TEXT, at TEXT NOT NULL,
     body BLOB NOT NULL,
     UNIQUE(worker, epoch, n));
+{_ACCOUNTS}
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES('last_seq', 0);
 PRAGMA application_id={APPLICATION_ID};
@@ -79,6 +82,8 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
     if _is_empty(db):
         db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+    elif db.execute("PRAGMA user_version").fetchone()[0] == 1:
+        db.executescript(f"BEGIN IMMEDIATE;{_ACCOUNTS}PRAGMA user_version=2;COMMIT;")
 
 
 def _check(db: sqlite3.Connection, path: Path) -> None:

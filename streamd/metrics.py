@@ -103,6 +103,7 @@ class Metrics:
     events = _counter("events_total", "Events committed to the journal.", "type")
     events_published = _counter("events_published_total", "Events handed to a transport.", "transport")
     events_dropped = _counter("events_dropped_total", "Events not delivered.", "transport", "reason")
+    snapshots = _counter("snapshots_total", "Pictures by what became of them: kept, dropped or failed.", "outcome")
     sink_up = _gauge("sink_up", "Whether a sink takes events (0 or 1).", "sink")
     sink_behind = _gauge("sink_behind_events", "Events of the journal that a sink does not have yet.", "sink")
     journal_seq = _gauge("journal_seq", "Number of the last event in the journal.")

@@ -11,23 +11,24 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.appearances import Appearance, Moment
+from streamd.album import Album
+from streamd.appearances import Appearance
 from streamd.config import CameraConfig, DetectionConfig
-from streamd.domain import Decision, Detection, Frame, Match, Quality, Scope, Track, Verdict
-from streamd.events import Event, EventType
-from streamd.gallery.strangerbook import Look, StrangerBook
+from streamd.domain import Detection, Frame, Match, Quality, Scope
+from streamd.events import Event
+from streamd.gallery.strangerbook import StrangerBook
 from streamd.interfaces import Detector, Embedder, Gallery, embed_rated
+from streamd.judging import Judge
 from streamd.metrics import Metrics
-from streamd.recognition import Evidence, Policy, View, one_place_each
+from streamd.recognition import Policy, View
 from streamd.scheduling import Attention
-from streamd.standard import Standard
 from streamd.vision.crops import cut_chip
 from streamd.vision.embedding import alignment_of
 from streamd.vision.geometry import ARCFACE
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 
 IDLE_AFTER_S = 0.5
-HELD_S = 3.0
-"""Where somebody is to be ignored, a face is told of once it is decided, or after this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Models:
 class _Candidate:
     """A face that is worth embedding."""
 
-    appearance: Appearance
+    track: int
     camera: str
     chip: Image
     """As the embedder wants it."""
@@ -80,6 +79,7 @@ class Pipeline:
         metrics: Metrics,
         *,
         embeddings_per_step: int,
+        album: Album | None = None,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -87,8 +87,16 @@ class Pipeline:
         self._alignment = alignment_of(models.embedder)
         self._metrics = metrics
         self._budget = embeddings_per_step
-        self._wall_s = wall_s
-        self._monotonic_s = monotonic_s
+        self._album = album
+        self._judge = Judge(
+            models.gallery,
+            models.embedder,
+            models.strangers,
+            metrics=metrics,
+            album=album,
+            wall_s=wall_s,
+            monotonic_s=monotonic_s,
+        )
         self._watches: dict[str, CameraWatch] = {}
         self._ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
         """Of each camera's tracks: no number is given twice, whatever becomes of the camera meanwhile."""
@@ -131,7 +139,10 @@ class Pipeline:
             candidates += self._candidates(watch, frame, present)
         self._embed(candidates)
         for name, present in seen.items():
-            events += self._decide(self._watches[name], present)
+            watch = self._watches[name]
+            # By track: a face may have turned out to continue another story.
+            tracks = [a.track.id for a in present if a.track.id in watch.appearances]
+            events += self._judge.decide(watch, [watch.appearances[track] for track in dict.fromkeys(tracks)])
             self._metrics.tracks.labels(camera=name).set(len(self._watches[name].appearances))
         return events
 
@@ -139,15 +150,15 @@ class Pipeline:
         """No frame of a camera was looked at for a while: tracks grow old and end."""
         watch = self._watches[camera]
         # The next frame shows a moment a little before now: a tracker that was taken ahead of it could not go back.
-        if not watch.appearances or watch.last is None or at_s - watch.last.captured_at_s < IDLE_AFTER_S:
+        nobody = not watch.appearances and not watch.absent
+        if nobody or watch.last is None or at_s - watch.last.captured_at_s < IDLE_AFTER_S:
             return []
-        return self._end(watch, watch.tracker.predict(at_s).ended)
+        return self._judge.leave(watch, watch.part(watch.tracker.predict(at_s).ended, at_s))
 
     def end_tracks(self, camera: str) -> list[Event]:
         """The camera is gone, or the worker ends: every face has left."""
         watch = self._watches[camera]
-        tracks = watch.start_over()
-        return self._end(watch, tracks) if tracks else []
+        return self._judge.leave(watch, watch.start_over())
 
     def gallery_changed(self) -> list[Event]:
         """Weigh every track's views again if the gallery has a new version; embeds nothing."""
@@ -155,7 +166,7 @@ class Pipeline:
         if version == self._searched_version:
             return []
         self._searched_version = version
-        return [event for watch in self._watches.values() for event in self._rescore(watch)]
+        return [event for watch in self._watches.values() for event in self._judge.rescore(watch)]
 
     def _detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         found: list[list[Detection]] = [[] for _ in frames]
@@ -185,34 +196,53 @@ class Pipeline:
     def _update_tracks(self, watch: CameraWatch, frame: Frame, detections: list[Detection]) -> list[Event]:
         # Whoever is where somebody was in the scene before is somebody else.
         events = self.end_tracks(watch.name) if frame.cut else []
+        size, at_s = frame.picture.size, frame.captured_at_s
+        followed = [d for d in detections if not watch.zones.ignores(d.box, size)]
         with self._stage("track"):
-            update = watch.tracker.update(detections, frame.captured_at_s)
-        watch.follow(update.live, self._epoch)
-        return events + self._end(watch, update.ended)
+            update = watch.tracker.update(followed, at_s)
+            watch.follow(update.live, self._epoch)
+        for track in update.live:
+            if track.detection is not None:
+                appearance = watch.appearances[track.id]
+                appearance.ledger.faces += 1
+                appearance.stay.look(watch.zones.around(track.box, size), at_s)
+        return events + self._judge.leave(watch, watch.part(update.ended, at_s))
 
     def _candidates(self, watch: CameraWatch, frame: Frame, present: Sequence[Appearance]) -> Iterator[_Candidate]:
         for appearance in present:
-            detection = appearance.track.detection
+            detection, evidence = appearance.track.detection, appearance.evidence
+            doubted = watch.doubts(appearance.track.id)
             if detection is None or detection.landmarks is None:
-                self._count_face(watch, "skipped", "no_landmarks")
-            elif not appearance.evidence.wants(1.0, frame.captured_at_s):
+                self._refuse(watch, appearance, "skipped", "no_landmarks")
+            elif watch.zones.any_included and not appearance.stay.entered_s and not appearance.stay.counted:
+                self._refuse(watch, appearance, "skipped", "outside_zones")
+            elif not doubted and not evidence.wants(1.0, frame.captured_at_s):
                 self._count_face(watch, "skipped", "decided")
             else:
                 with self._stage("align"):
                     chip = cut_chip(frame.picture, detection.landmarks)
                     quality = assess(detection, chip, frame.picture.size, watch.config.detection.min_face_px)
-                appearance.best_quality = max(appearance.best_quality, quality.score if quality.usable else 0)
-                if not quality.usable or not appearance.evidence.wants(quality.score, frame.captured_at_s):
-                    self._count_face(watch, "refused", quality.reason or "low_quality")
+                if quality.usable:
+                    appearance.best_quality = max(appearance.best_quality, quality.score)
+                    if self._album is not None:
+                        self._album.look(appearance, frame.picture, detection.box, quality.score)
+                good = evidence.wants(quality.score, frame.captured_at_s)
+                if not quality.usable or not (good or (doubted and quality.score >= watch.policy.min_quality)):
+                    self._refuse(watch, appearance, "refused", quality.reason or "low_quality", quality)
                 else:
                     portrait = chip
                     if self._alignment != ARCFACE:
                         chip = cut_chip(frame.picture, detection.landmarks, self._alignment)
-                    yield _Candidate(appearance, watch.name, chip, portrait, quality, frame.captured_at_s)
+                    track = appearance.track.id
+                    yield _Candidate(track, watch.name, chip, portrait, quality, frame.captured_at_s)
 
     def _embed(self, candidates: Sequence[_Candidate]) -> None:
         # Undecided faces first, then those that have waited longest for a look.
-        order = sorted(candidates, key=lambda c: (c.appearance.decided, c.appearance.evidence.embedded_at_s))
+        def urgency(candidate: _Candidate) -> tuple[bool, float]:
+            appearance = self._watches[candidate.camera].appearances[candidate.track]
+            return appearance.decided, appearance.evidence.embedded_at_s
+
+        order = sorted(candidates, key=urgency)
         for candidate in order[self._budget :]:
             self._count_face(self._watches[candidate.camera], "postponed", "budget")
         if chosen := order[: self._budget]:
@@ -224,129 +254,51 @@ class Pipeline:
         self._metrics.batch_size.labels(stage="embed").observe(len(chosen))
         with self._stage("search"):
             matches = self._nearest(vectors, [self._watches[c.camera].scope for c in chosen])
-        for candidate, vector, confidence, found in zip(chosen, vectors, confidences, matches, strict=True):
-            quality = with_confidence(candidate.quality, confidence)
-            watch, evidence = self._watches[candidate.camera], candidate.appearance.evidence
+        rated = [with_confidence(c.quality, confidence) for c, confidence in zip(chosen, confidences, strict=True)]
+        waiting = self._reunite(chosen, vectors, rated)
+        for candidate, vector, quality, found in zip(chosen, vectors, rated, matches, strict=True):
+            watch = self._watches[candidate.camera]
+            appearance = watch.appearances[candidate.track]
+            appearance.ledger.view(candidate.at_s - appearance.started_at_s, quality, found)
             if quality.reason is not None:
-                evidence.waste(candidate.at_s)
+                appearance.evidence.waste(candidate.at_s)
                 self._count_face(watch, "refused", quality.reason)
-                continue
-            best = found[0] if found else None
-            evidence.add(View(vector, quality.score, candidate.at_s, best, quality.grey, candidate.portrait))
-            self._count_face(watch, "embedded", "")
+            elif (candidate.camera, candidate.track) in waiting:
+                self._count_face(watch, "refused", "doubtful")
+            else:
+                best = found[0] if found else None
+                view = View(vector, quality.score, candidate.at_s, best, quality.grey, candidate.portrait)
+                appearance.evidence.add(view)
+                self._count_face(watch, "embedded", "")
+
+    def _reunite(
+        self, chosen: Sequence[_Candidate], vectors: NDArray[np.float32], rated: Sequence[Quality]
+    ) -> set[tuple[str, int]]:
+        """Let each camera's faces find the stories that they continue; the views that are not to be counted."""
+        views: defaultdict[str, dict[int, NDArray[np.float32]]] = defaultdict(dict)
+        for candidate, vector, quality in zip(chosen, vectors, rated, strict=True):
+            if quality.reason is None:
+                views[candidate.camera][candidate.track] = vector
+        scores = self._models.gallery.scores(self._models.embedder.scores)
+        return {
+            (camera, track) for camera, seen in views.items() for track in self._watches[camera].reunite(seen, scores)
+        }
 
     def _nearest(self, vectors: NDArray[np.float32], scopes: Sequence[Scope]) -> list[list[Match]]:
-        """The nearest person of each vector within its scope; one search per scope."""
+        """The two nearest people of each vector within its scope; one search per scope."""
         found: list[list[Match]] = [[] for _ in scopes]
         for scope in dict.fromkeys(scopes):
             rows = [i for i, other in enumerate(scopes) if other == scope]
-            matches = self._models.gallery.search(vectors[rows], people=1, scope=scope)
+            matches = self._models.gallery.search(vectors[rows], people=2, scope=scope)
             for row, nearest in zip(rows, matches, strict=True):
                 found[row] = nearest
         return found
 
-    def _decide(self, watch: CameraWatch, present: Sequence[Appearance]) -> list[Event]:
-        """Weigh the evidence of the faces of one frame together."""
-        if watch.last is None:
-            return []
-        self._weigh(watch, [a for a in present if a.evidence.views])
-        by_track = {a.track.id: a.evidence.decision for a in present}
-        moment = self._moment(watch.last)
-        events: list[Event] = []
-        for track, decision in one_place_each(by_track).items():
-            appearance = watch.appearances[track]
-            appearance.evidence.decision = decision
-            self._recognise_stranger(watch, appearance, decision)
-            events += self._told(watch, appearance, decision, moment)
-        return events
-
-    def _recognise_stranger(self, watch: CameraWatch, appearance: Appearance, decision: Decision) -> None:
-        """Who it is where it is nobody known: a stranger seen before, a new one, or somebody to be ignored."""
-        book, views = self._models.strangers, appearance.evidence.views
-        if book is None or not views:
-            return
-        if decision.identity is not None:
-            if appearance.stranger is not None:
-                book.retract(appearance.id)
-                appearance.stranger = None
-            return
-        nearest = decision.best.similarity if decision.best else None
-        fused = appearance.evidence.fused()
-        appearance.muted = appearance.muted or book.is_ignored(fused, nearest)
-        if appearance.muted or decision.verdict is not Verdict.UNKNOWN or appearance.stranger is not None:
-            return
-        standard = self._standard(watch)
-        threshold = standard.threshold(grey=appearance.evidence.grey)
-        if decision.best is not None:
-            threshold = standard.threshold_for(decision.best.person_id, grey=appearance.evidence.grey)
-        if book.is_stranger(nearest, threshold):
-            looks = [Look(v.vector, v.chip, v.quality) for v in views if v.chip is not None]
-            wall_s = self._wall_s()
-            appearance.stranger = book.identify(fused, looks, track=appearance.id, camera=watch.name, wall_s=wall_s)
-
-    def _weigh(self, watch: CameraWatch, appearances: Sequence[Appearance]) -> None:
-        if not appearances:
-            return
-        fused: NDArray[np.float32] = np.stack([a.evidence.fused() for a in appearances])
-        with self._stage("search"):
-            matches = self._models.gallery.search(fused, people=2, scope=watch.scope)
-        standard = self._standard(watch)
-        for appearance, found in zip(appearances, matches, strict=True):
-            appearance.evidence.decide(found, standard)
-
-    def _standard(self, watch: CameraWatch) -> Standard:
-        """What a similarity must reach on this camera, with the gallery as it is now."""
-        recognition, gallery = watch.config.recognition, self._models.gallery
-        return Standard(
-            scores=gallery.scores(self._models.embedder.scores),
-            target_far=recognition.target_far,
-            margin=recognition.margin,
-            population=gallery.population(watch.scope),
-            fixed=recognition.threshold,
-            nearest_other=gallery.nearest_other,
-        )
-
-    def _told(self, watch: CameraWatch, appearance: Appearance, decision: Decision, moment: Moment) -> list[Event]:
-        first = not appearance.decided
-        book = self._models.strangers
-        waited_s = moment.decided_at_s - appearance.track.started_at_s
-        hold = book is not None and book.any_ignored and waited_s < HELD_S
-        events = appearance.tell(decision, moment, hold=hold)
-        for event in events:
-            if event.type is EventType.FACE_IDENTIFIED and first:
-                self._metrics.time_to_identity.labels(camera=watch.name).observe(max(0.0, waited_s))
-            if event.type is not EventType.FACE_APPEARED:
-                result = event.type.value.partition(".")[2]
-                self._metrics.verdicts.labels(camera=watch.name, result=result).inc()
-        return events
-
-    def _rescore(self, watch: CameraWatch) -> list[Event]:
-        concerned = [a for a in watch.appearances.values() if a.evidence.views]
-        if not concerned or watch.last is None:
-            return []
-        for appearance in concerned:
-            vectors = np.stack([v.vector for v in appearance.evidence.views])
-            found = self._models.gallery.search(vectors, people=1, scope=watch.scope)
-            appearance.evidence.rescore([f[0] if f else None for f in found])
-            _forget_vanished(appearance.evidence)
-        return self._decide(watch, concerned)
-
-    def _end(self, watch: CameraWatch, tracks: Sequence[Track]) -> list[Event]:
-        events: list[Event] = []
-        for track in tracks:
-            appearance = watch.appearances.pop(track.id, None)
-            if appearance is None or watch.last is None:
-                continue
-            appearance.track = track
-            if appearance.appeared and not appearance.decided:
-                self._metrics.verdicts.labels(camera=watch.name, result="none").inc()
-            events += appearance.leave(self._moment(watch.last))
-        self._metrics.tracks.labels(camera=watch.name).set(len(watch.appearances))
-        return events
-
-    def _moment(self, frame: Frame) -> Moment:
-        version, model = self._models.gallery.version, self._models.embedder.model_id
-        return Moment(frame, self._monotonic_s(), self._wall_s(), version, model)
+    def _refuse(
+        self, watch: CameraWatch, appearance: Appearance, outcome: str, reason: str, quality: Quality | None = None
+    ) -> None:
+        appearance.ledger.refuse(reason, quality)
+        self._count_face(watch, outcome, reason)
 
     def _count_face(self, watch: CameraWatch, outcome: str, reason: str) -> None:
         self._metrics.faces.labels(camera=watch.name, outcome=outcome, reason=reason).inc()
@@ -356,9 +308,3 @@ class Pipeline:
         started_s = time.perf_counter()
         yield
         self._metrics.stage.labels(stage=stage).observe(time.perf_counter() - started_s)
-
-
-def _forget_vanished(evidence: Evidence) -> None:
-    """A verdict over a gallery that has changed is weighed afresh: nobody keeps a name by habit."""
-    if evidence.decision.verdict is not Verdict.PENDING:
-        evidence.decision = replace(evidence.decision, identity=None)

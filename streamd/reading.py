@@ -21,6 +21,7 @@ from streamd.config import CaptureConfig
 from streamd.domain import Frame, FrameId
 from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecodedFrame, Source, SourceInfo
+from streamd.masking import Mask
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ CUT_CORRELATION = 0.25
 at the cuts, and above 0.4 elsewhere, three frames apart."""
 FLAT_LEVELS = 2.0
 """Standard deviation of a picture that shows nothing."""
+NO_MASK = Mask(())
 MOTION_LEVELS = 14
 """A sample that differs by more grey levels has changed; less is the codec's noise."""
 
@@ -61,7 +63,7 @@ class Newest:
 class Reader:
     """Owns the source and its thread."""
 
-    def __init__(self, make: Callable[[], Source], config: CaptureConfig, *, name: str) -> None:
+    def __init__(self, make: Callable[[], Source], config: CaptureConfig, *, name: str, mask: Mask = NO_MASK) -> None:
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable when a frame or a new state is there; see ``acknowledge``."""
         self.decoded = 0
@@ -70,6 +72,7 @@ class Reader:
         self.progress_s = time.monotonic()
         """When the thread last returned from the decoder or the network."""
         self._make = make
+        self._mask = mask
         self._config = config
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -111,7 +114,7 @@ class Reader:
             if taken is not None:
                 self._cuts.seen = False
         if taken is not None:
-            self._reference = luma_sample(taken.frame)
+            self._reference = self._mask.on(luma_sample(taken.frame))
         return taken
 
     def patience_s(self) -> float:
@@ -153,7 +156,7 @@ class Reader:
 
     def _offer(self, frame: DecodedFrame) -> None:
         self.decoded += 1
-        sample = luma_sample(frame)
+        sample = self._mask.on(luma_sample(frame))
         motion = changed_share(sample, self._reference)
         with self._lock:
             self._cuts.look(sample)
@@ -237,16 +240,22 @@ def changed_share(sample: NDArray[np.uint8], reference: NDArray[np.uint8] | None
 
 
 def converted(
-    frame: DecodedFrame, frame_id: FrameId, longer_side_px: int, *, motion: float, cut: bool = False
+    frame: DecodedFrame,
+    frame_id: FrameId,
+    longer_side_px: int,
+    *,
+    motion: float,
+    cut: bool = False,
+    mask: Mask = NO_MASK,
 ) -> Frame:
-    """What the worker gets: the view for the detector, and the full picture."""
+    """What the worker gets: the view for the detector, and the full picture, without what the mask hides."""
     width, height = fitted(frame.size, longer_side_px)
     return Frame(
         id=frame_id,
         captured_at_s=frame.captured_at_s,
         captured_wall_s=frame.captured_wall_s,
-        image=frame.bgr(width, height),
-        picture=frame.yuv420(),
+        image=mask.on(frame.bgr(width, height)),
+        picture=mask.on_yuv420(frame.yuv420()),
         motion=motion,
         cut=cut,
     )

@@ -21,6 +21,14 @@ from streamd.standard import Standard, margin_of
 
 HOLD = 0.06
 """A name once given is kept until the fused similarity is this far below the threshold."""
+SURE = 0.06
+"""An answer is sure once the similarity is this far from the threshold, on SFace's scale; until then more views are
+looked at."""
+UNSURE_S = 0.4
+"""Pause between views of a face whose verdict is not sure."""
+LEAST_NOVELTY = 0.3
+"""What a view counts that is the same as another, beside one that is like none (1.3): variety matters, and a poor view
+is never kept for it alone."""
 BETTER = 1.1
 """A decided or full track is embedded again only for a view of this many times its worst view's quality."""
 
@@ -68,6 +76,8 @@ class Evidence:
         self.policy = policy
         self.views: list[View] = []
         self.decision = Decision(Verdict.PENDING)
+        self.sure = False
+        """Whether further views would hardly change the verdict."""
         self.embedded_at_s = float("-inf")
         self._wasted = 0
         """Looks that were embedded and turned out to say nothing."""
@@ -77,7 +87,10 @@ class Evidence:
         if quality < self.policy.min_quality:
             return False
         if self.decision.verdict is not Verdict.PENDING:
-            return at_s - self.embedded_at_s >= self.policy.recheck_s
+            goes_on = not self.sure and len(self.views) < self.policy.max_views
+            return at_s - self.embedded_at_s >= (
+                min(UNSURE_S, self.policy.recheck_s) if goes_on else self.policy.recheck_s
+            )
         if len(self.views) + self._wasted < self.policy.max_views or at_s - self.embedded_at_s >= self.policy.recheck_s:
             return True
         return bool(self.views) and quality > BETTER * min(view.quality for view in self.views)
@@ -88,11 +101,21 @@ class Evidence:
         self._wasted += 1
 
     def add(self, view: View) -> None:
-        """Keep a view; the worst makes room, the new one excepted, so that a face that changed is noticed."""
+        """Keep a view; the one that says least makes room, the new one excepted, so that a face that changed is
+        noticed."""
         self.embedded_at_s = view.at_s
         if len(self.views) >= self.policy.max_views:
-            self.views.remove(min(self.views, key=lambda kept: kept.quality))
+            del self.views[self._expendable()]
         self.views.append(view)
+
+    def _expendable(self) -> int:
+        """The view that is poor, or much like another one."""
+        vectors = np.stack([view.vector for view in self.views])
+        alike = vectors @ vectors.T
+        np.fill_diagonal(alike, -1.0)
+        novelty = 1.0 - alike.max(axis=1)
+        worth = np.array([view.quality for view in self.views]) * (LEAST_NOVELTY + np.clip(novelty, 0, 1))
+        return int(worth.argmin())
 
     def fused(self) -> NDArray[np.float32]:
         """The quality-weighted mean of the views, of unit length."""
@@ -113,7 +136,19 @@ class Evidence:
     def decide(self, matches: Sequence[Match], standard: Standard) -> Decision:
         """Weigh the people nearest to ``fused()``, best first, and remember the verdict."""
         self.decision = self._weigh(matches, standard)
+        self.sure = self._is_sure(standard)
         return self.decision
+
+    def _is_sure(self, standard: Standard) -> bool:
+        """Whether further views would hardly change the answer: it is clear of the threshold and of the next best."""
+        best = self.decision.best
+        if best is None:
+            return self.decision.verdict is not Verdict.PENDING
+        clear = SURE * standard.scores.scale
+        above = best.similarity - standard.threshold_for(best.person_id, grey=self.grey)
+        if self.decision.verdict is Verdict.KNOWN:
+            return above >= clear and margin_of(best, self.decision.runner_up) >= 2 * standard.least_margin
+        return self.decision.verdict is Verdict.UNKNOWN and above <= -clear
 
     def _weigh(self, matches: Sequence[Match], standard: Standard) -> Decision:
         best = matches[0] if matches else None
@@ -122,15 +157,26 @@ class Evidence:
         if best is not None and self._believes(best, runner_up, standard):
             identity = standard.identity(best, runner_up, grey=self.grey)
             return Decision(Verdict.KNOWN, identity, runner_up, best, views)
-        if not self._is_settled():
-            return Decision(Verdict.PENDING, None, runner_up, best, views)
         alone = standard.judge(matches, grey=self.grey).verdict
+        if not self._is_settled(best, alone, standard):
+            return Decision(Verdict.PENDING, None, runner_up, best, views)
         verdict = Verdict.AMBIGUOUS if alone is Verdict.AMBIGUOUS else Verdict.UNKNOWN
         return Decision(verdict, None, runner_up, best, views)
 
-    def _is_settled(self) -> bool:
-        """Whether no name means that there will be none: enough views, or a verdict that held until now."""
-        return len(self.views) >= self.policy.unknown_after_views or self.decision.verdict is not Verdict.PENDING
+    def _is_settled(self, best: Match | None, alone: Verdict, standard: Standard) -> bool:
+        """Whether no name means that there will be none: enough views, or a verdict that held until now.
+
+        Somebody who is nearly similar enough is looked at for longer. ``alone`` is the verdict without the views' own
+        opinions.
+        """
+        if self.decision.verdict is not Verdict.PENDING or len(self.views) >= self.policy.max_views:
+            return True
+        if len(self.views) < self.policy.unknown_after_views:
+            return False
+        if best is None or alone is Verdict.AMBIGUOUS:
+            return True
+        threshold = standard.threshold_for(best.person_id, grey=self.grey)
+        return best.similarity < threshold - SURE * standard.scores.scale
 
     def _believes(self, best: Match, runner_up: Match | None, standard: Standard) -> bool:
         threshold = standard.threshold_for(best.person_id, grey=self.grey)

@@ -32,7 +32,9 @@ def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
     names = list(config.cameras)
     for index in range(config.workers.count):
         mine = {n: _for_worker(config.cameras[n]) for n in names[index :: config.workers.count]}
-        part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection"})
+        part = _slice(
+            config, shared | {"workers", "frames", "gallery", "recognition", "detection", "events", "snapshots"}
+        )
         part = part.model_copy(update={"cameras": mine})
         found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
     if config.sinks:
@@ -70,10 +72,11 @@ def _for_worker(camera: CameraConfig) -> CameraConfig:
         tracking=camera.tracking,
         recognition=camera.recognition,
         search=camera.search,
+        zones=camera.zones,
     )
 
 
 def _for_capture(camera: CameraConfig) -> CameraConfig:
     """Captures need only the size of the image that the detector looks at."""
     size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px, tiles=camera.detection.tiles)
-    return CameraConfig(url=camera.url, capture=camera.capture, detection=size)
+    return CameraConfig(url=camera.url, capture=camera.capture, detection=size, masks=camera.masks)

@@ -98,6 +98,10 @@ class KalmanTracker:
         self._live += [self._start(detection, at_s) for detection in fresh]
         return self._report(at_s)
 
+    def drop(self, track_id: int) -> None:
+        """Whoever was on this track is followed on another one."""
+        self._live = [track for track in self._live if track.id != track_id]
+
     def predict(self, at_s: float) -> TrackUpdate:
         """No frame was looked at; tracks only age."""
         for track in self._live:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-from streamd.config import GalleryConfig
+from streamd.album import tidy
+from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import JournalError
 from streamd.events import Event, EventType, new_id, timestamp
@@ -22,6 +22,7 @@ from streamd.journal import Filter, Journal
 logger = logging.getLogger(__name__)
 
 CLEAN_EVERY_S = 3600.0
+TIDY_EVERY_S = 120.0
 MOST_REVISED = 1000
 """Past appearances of a stranger that are revised once they have a name; of more, the oldest stay as they were."""
 _DAY_S = 86_400.0
@@ -31,13 +32,15 @@ _TOLD = "told_version"
 class Upkeep:
     """Not thread-safe: one thread calls it."""
 
-    def __init__(self, store: GalleryStore, journal: Path, config: GalleryConfig) -> None:
+    def __init__(self, store: GalleryStore, config: Config) -> None:
         self._store = store
         self._strangers = StrangerRecords(store.database)
-        self._journal = journal
-        self._config = config
+        self._journal = config.journal_file
+        self._config = config.gallery
+        self._snapshots = config.snapshots
+        self._pictures = config.snapshots_dir
         self._told_version = self._read_told()
-        self._cleaned_at_s = float("-inf")
+        self._cleaned_at_s = self._tidied_at_s = float("-inf")
 
     def news(self) -> list[Event]:
         """People enrolled and forgotten, and strangers who got a name, since the last call.
@@ -58,7 +61,8 @@ class Upkeep:
         return events
 
     def clean_up(self, now_wall_s: float) -> None:
-        """Once an hour delete what is too old. Raises GalleryError."""
+        """Delete what is too old: pictures every few minutes, the rest once an hour. Raises GalleryError."""
+        self._tidy_pictures(now_wall_s)
         if now_wall_s - self._cleaned_at_s < CLEAN_EVERY_S:
             return
         self._cleaned_at_s = now_wall_s
@@ -68,6 +72,16 @@ class Upkeep:
             final = drop_old_undo(connection, now_wall_s - self._config.undo_days * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
+
+    def _tidy_pictures(self, now_wall_s: float) -> None:
+        if now_wall_s - self._tidied_at_s < TIDY_EVERY_S:
+            return
+        self._tidied_at_s = now_wall_s
+        oldest_s = now_wall_s - self._snapshots.retention_days * _DAY_S
+        try:
+            tidy(self._pictures, older_than_wall_s=oldest_s, max_bytes=self._snapshots.max_mb * 1e6)
+        except OSError as error:
+            logger.error("old pictures stay: %s", error)
 
     def _forget_expired(self, now_wall_s: float) -> None:
         """People whose label's time is over."""
@@ -81,7 +95,7 @@ class Upkeep:
             self._store.forget(person.name)
             drop_saved(self._store.path)
             try:
-                erase_person(self._journal, person_id=person.id, name=person.name)
+                erase_person(self._journal, person_id=person.id, name=person.name, pictures=self._pictures)
             except JournalError as error:
                 logger.error("a person whose time was over is forgotten, but not in the journal: %s", error)
             logger.info("a person is forgotten after %g days", kept_days)

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import cv2
 import zmq
 
+from streamd.album import Album
 from streamd.child import ChildContext
 from streamd.config import CameraConfig, Config
 from streamd.curator import Curator
@@ -26,8 +27,10 @@ from streamd.gallery.opening import open_store
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangerbook import StrangerBook
 from streamd.gallery.strangers import StrangerRecords
+from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
+from streamd.looseends import loose_ends
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
 from streamd.scheduling import Intervals, Scheduler
@@ -57,6 +60,7 @@ class Worker:
         curator: Curator,
         handover: Handover | None = None,
         link_to_server: GalleryLink | None = None,
+        album: Album | None = None,
     ) -> None:
         self._handover = handover
         self._gallery_link = link_to_server
@@ -70,7 +74,7 @@ class Worker:
         self._max_batch = config.workers.max_batch or (8 if on_gpu else 1)
         self._budget_s = config.workers.latency_budget_ms / 1000
         embeddings = config.workers.embeddings_per_step or (32 if on_gpu else 4)
-        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings)
+        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings, album=album)
         self._scheduler = Scheduler({}, max_batch=self._max_batch)
         self._presence: dict[str, Presence] = {}
         self._in_hand: list[Frame] = []
@@ -165,6 +169,10 @@ class Worker:
         self._scheduler.replace({name: Intervals.of(camera.detection) for name, camera in cameras.items()})
         self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
         self._presence = {name: self._presence.get(name) or Presence(name) for name in cameras}
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Events of before the work began."""
+        self._send_all(events)
 
     def _send_all(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -265,13 +273,15 @@ def serve(context: ChildContext) -> int:
             else _folder(context, store, detectors[config.detection.model], embedder, gallery=gallery)
         )
         book = _strangers(config, store, embedder)
-        upkeep = Upkeep(store, config.journal_file, config.gallery) if context.index == 0 else None
+        upkeep = Upkeep(store, config) if context.index == 0 else None
         curator = Curator(store, gallery, folder, metrics=context.metrics, upkeep=upkeep, strangers=book)
         poller = zmq.Poller()
         for socket in (*link.sockets, sender.socket):
             poller.register(socket, zmq.POLLIN)
         context.register(poller)
         models = Models(detectors, embedder, gallery, book)
+        vault = load_vault(config.gallery.key_file)
+        album = Album(config.snapshots_dir, config.snapshots, vault=vault, metrics=context.metrics)
         shared = context.index == 0 and config.gallery.kind != "local"
         server = GalleryLink(config, context.metrics) if shared else None
         worker = Worker(
@@ -283,9 +293,12 @@ def serve(context: ChildContext) -> int:
             curator=curator,
             handover=change,
             link_to_server=server,
+            album=album,
         )
+        worker.tell(loose_ends(config.journal_file, config.cameras))
         settle()
         with (
+            album.running(),
             curator.running(),
             change.running() if change is not None else nullcontext(),
             server.running() if server is not None else nullcontext(),

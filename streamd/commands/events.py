@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from streamd.client import Subscription
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.config import Config
 from streamd.eventlines import EventLines
-from streamd.events import Event, EventType
+from streamd.events import Event, EventType, timestamp
 from streamd.journal import Filter, Journal, Stored
 
 DEFAULT_LAST = 20
@@ -37,7 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=[kind.value for kind in EventType],
         help="only of this type, such as face.identified; repeatable",
     )
-    parser.add_argument("--person", metavar="WHO", help="only of this person, by name or id")
+    parser.add_argument("--person", metavar="WHO", help="only of this person or stranger, by name or id")
+    parser.add_argument(
+        "--from",
+        dest="from_at",
+        type=_moment,
+        metavar="TIME",
+        help="only since: 2026-03-01, '2026-03-01 21:00', 2h",
+    )
+    parser.add_argument("--until", dest="until_at", type=_moment, metavar="TIME", help="only before then")
+    parser.add_argument("--sinks", action="store_true", help="how far each sink is, and what it refused")
+    parser.add_argument("--redeliver", metavar="SINK", help="send a sink once more what it refused")
     add_json_argument(parser)
 
 
@@ -45,8 +56,12 @@ def run(args: argparse.Namespace) -> int:
     from streamd.configfile import load_config
 
     config = load_config(args.config)
+    if args.sinks or args.redeliver:
+        from streamd.commands.event_sinks import redeliver, show_sinks
+
+        return redeliver(config, args.redeliver) if args.redeliver else show_sinks(config, as_json=args.json)
     show = _as_json if args.json else _as_lines()
-    only = Filter(tuple(args.camera), tuple(args.type), args.person)
+    only = Filter(tuple(args.camera), tuple(args.type), args.person, args.from_at, args.until_at)
     try:
         if args.follow:
             _follow(config, _first(config, args, only), only, show)
@@ -62,7 +77,7 @@ def show_followed(subscription: Subscription, show: Callable[[Event], None], *, 
     told_at_s = time.monotonic() + PATIENCE_S
     while True:
         event = subscription.next(0.5)
-        if event is not None and _concerns(event, only.person):
+        if event is not None and _concerns(event, only.person) and event.at >= (only.from_at or ""):
             show(event)
         if not subscription.connected and time.monotonic() > told_at_s:
             told_at_s = float("inf")
@@ -109,6 +124,8 @@ def _concerns(event: Event, person: str | None) -> bool:
     if person is None:
         return True
     identity = event.identity or {}
+    if event.stranger == person:
+        return True
     return identity.get("id") == person or str(identity.get("name")).casefold() == person.casefold()
 
 
@@ -125,6 +142,17 @@ def _as_lines() -> Callable[[Event], None]:
             print(line, flush=True)
 
     return show
+
+
+def _moment(text: str) -> str:
+    """A time as events have it, from a local date, date and time, or an age such as 90m, 2h, 3d."""
+    if found := re.fullmatch(r"(\d{1,9})([smhd])", text):
+        ago = timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
+        return timestamp((datetime.now().astimezone() - ago).timestamp())
+    try:
+        return timestamp(datetime.fromisoformat(text).astimezone().timestamp())
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: 2026-03-01, '2026-03-01 21:00', or 2h") from error
 
 
 def _number(text: str) -> int:

@@ -196,6 +196,8 @@ def _gallery(folder: Path | None, config: Config, models: PhotoModels) -> Iterat
                     if not result.accepted:
                         sys.stderr.write(f"{result.path}: not taken: {result.message}\n")
             gallery.refresh()
+            if not gallery.faces_count:
+                raise UsageError(f"{folder}: no face could be enrolled from it: <person>/*.jpg is expected")
             yield gallery
 
 

@@ -173,8 +173,8 @@ def test_a_file_left_empty_by_a_crash_becomes_a_journal(path: Path) -> None:
 
 def test_a_journal_of_a_newer_version_is_left_alone(path: Path) -> None:
     with Journal(path) as journal:
-        journal._db.execute("PRAGMA user_version=2")
-    with pytest.raises(JournalError, match="has format 2, this program knows 1: upgrade streamd"):
+        journal._db.execute("PRAGMA user_version=3")
+    with pytest.raises(JournalError, match="has format 3, this program knows 2: upgrade streamd"):
         Journal(path)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from galleryparts import MODEL, face, unit
 
-from streamd.config import GalleryConfig
+from streamd.config import Config, GalleryConfig
 from streamd.events import Event, EventType, timestamp
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
@@ -27,6 +27,10 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal.sqlite"
 
 
+def settings(journal: Path, **gallery: object) -> Config:
+    return Config(state_dir=journal.parent, gallery=GalleryConfig(**gallery))  # type: ignore[arg-type]
+
+
 def kinds(events: list[Event]) -> list[str]:
     return [event.type.value for event in events]
 
@@ -36,7 +40,7 @@ def sighting(stranger: str, *, at: float = 1.0) -> Sighting:
 
 
 def test_people_are_told_once(store: GalleryStore, journal: Path) -> None:
-    upkeep = Upkeep(store, journal, GalleryConfig())
+    upkeep = Upkeep(store, settings(journal))
     store.add_faces("Anna", [face(unit(1))])
     assert kinds(upkeep.news()) == ["person.enrolled"]
     assert upkeep.news() == []
@@ -44,11 +48,11 @@ def test_people_are_told_once(store: GalleryStore, journal: Path) -> None:
 
 def test_what_happened_while_no_worker_ran_is_told_by_the_next(store: GalleryStore, journal: Path) -> None:
     store.add_faces("Anna", [face(unit(1))])
-    first = Upkeep(store, journal, GalleryConfig())
+    first = Upkeep(store, settings(journal))
     store.add_faces("Bert", [face(unit(2), "photo:b")])
     assert kinds(first.news()) == ["person.enrolled"]
     store.forget("Bert")
-    assert kinds(Upkeep(store, journal, GalleryConfig()).news()) == ["person.forgotten"]
+    assert kinds(Upkeep(store, settings(journal)).news()) == ["person.forgotten"]
 
 
 def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GalleryStore, journal: Path) -> None:
@@ -62,7 +66,7 @@ def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GallerySto
     ]
     with Journal(journal) as opened:
         opened.append([Entry("w", "e", n, event) for n, event in enumerate(unknown, start=1)])
-    upkeep = Upkeep(store, journal, GalleryConfig())
+    upkeep = Upkeep(store, settings(journal))
     records.assign("unknown-7f3a", "Anna")
     events = upkeep.news()
     assert kinds(events) == ["person.enrolled", "face.revised", "face.revised"]
@@ -73,7 +77,7 @@ def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GallerySto
 
 def test_what_is_too_old_goes_once_an_hour(store: GalleryStore, journal: Path) -> None:
     records = StrangerRecords(store.database)
-    upkeep = Upkeep(store, journal, GalleryConfig(unknown_retention_days=2, undo_days=1))
+    upkeep = Upkeep(store, settings(journal, unknown_retention_days=2, undo_days=1))
     records.record(sighting("unknown-1", at=0.0))
     records.record(sighting("unknown-2", at=1.5 * DAY_S))
     store.add_faces("Anna", [face(unit(1))])
@@ -94,7 +98,7 @@ def test_people_with_a_label_whose_time_is_over_are_forgotten_everywhere(store: 
     told = Event(EventType.FACE_IDENTIFIED, "door", timestamp(1), "1" * 32, identity={"id": "x", "name": "Anna"})
     with Journal(journal) as opened:
         opened.append([Entry("w", "e", 1, told)])
-        Upkeep(store, journal, GalleryConfig(retention_days={"group=visitor": 30})).clean_up(50 * DAY_S)
+        Upkeep(store, settings(journal, retention_days={"group=visitor": 30})).clean_up(50 * DAY_S)
         (kept,) = opened.since(0, 10)
     assert [p.name for p in store.people()] == ["Bert", "Carla"]
     assert b"Anna" not in kept.body

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from publisherprocess import an_event
+from publisherprocess import an_event, eventually
 
 from streamd.errors import SinkAway, SinkRefused
 from streamd.events import EventType
@@ -130,7 +130,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
     with pytest.raises(SinkRefused, match="killed after"):
         script(code, timeout_s=1.5).deliver(parcels(1))
     stat = Path(f"/proc/{pid.read_text()}/stat")
-    assert not stat.exists() or stat.read_text().split()[2] == "Z"
+    eventually(lambda: not stat.exists() or stat.read_text().split()[2] == "Z")
 
 
 def test_a_program_that_is_not_there_is_waited_for() -> None:

@@ -1,0 +1,199 @@
+"""Pictures beside the journal: the best of each face, and, where wanted, the whole view with strangers blurred.
+
+They are written by a thread, so that a slow disk delays nobody. An event names its pictures before they are written;
+one that could not be written is missing, counted, and told in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from streamd.appearances import Appearance
+from streamd.config import SnapshotsConfig
+from streamd.domain import Box, Frame, Picture
+from streamd.events import Event, EventType
+from streamd.gallery.vault import Vault
+from streamd.metrics import Metrics
+from streamd.vision.crops import crop_bgr
+
+if TYPE_CHECKING:
+    from streamd.domain import Image
+
+logger = logging.getLogger(__name__)
+
+SEALED = ".sealed"
+WAITING_BOUND = 16
+"""Pictures that wait to be written; further ones are dropped."""
+REST_S = 10.0
+"""After a picture could not be written none is promised for this long."""
+_MARGIN = 0.35
+"""Of a face's box, on each side."""
+_FACE_PX = 256
+_JPEG_QUALITY = 88
+_BLOCKS = 6
+"""A blurred face is this many even squares across."""
+_TOLD = frozenset({EventType.FACE_IDENTIFIED, EventType.FACE_UNKNOWN, EventType.FACE_REVISED, EventType.FACE_LEFT})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    path: Path
+    make: Callable[[], Image]
+
+
+class Album:
+    """Owns the folder of snapshots and the thread that writes into it."""
+
+    def __init__(self, folder: Path, config: SnapshotsConfig, *, vault: Vault | None, metrics: Metrics) -> None:
+        self._folder = folder
+        self._config = config
+        self._vault = vault
+        self._metrics = metrics
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(WAITING_BOUND)
+        self._failed_at_s = float("-inf")
+        self._thread = threading.Thread(target=self._run, name="album", daemon=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._jobs.put(None)
+            self._thread.join(5.0)
+
+    def look(self, appearance: Appearance, picture: Picture, box: Box, quality: float) -> None:
+        """Remember a face's picture if it is the best so far."""
+        if self._config.faces and quality > appearance.portrait_quality:
+            appearance.portrait_quality = quality
+            appearance.portrait = _shrunk(crop_bgr(picture, _enlarged(box, _MARGIN)))
+            appearance.portrait_name = None
+
+    def illustrate(self, event: Event, appearance: Appearance, frame: Frame, others: Sequence[Appearance]) -> Event:
+        """The event, with its pictures named and on their way to the disk.
+
+        Args:
+            others: Everybody in the frame.
+        """
+        if event.type not in _TOLD or time.monotonic() - self._failed_at_s < REST_S:
+            return event
+        snapshot: dict[str, object] = {}
+        if (face := self._face(event, appearance)) is not None:
+            snapshot["face"] = face
+        if self._config.frames != "none" and event.type is not EventType.FACE_LEFT:
+            shown = {a.told.identity.person_id for a in others if a.told.identity is not None}
+            hidden = (
+                [a.track.box for a in others if a.told.identity is None] if self._config.frames == "blurred" else []
+            )
+            name = self._name(event, "frame")
+            if self._queue(name, lambda: _blurred(frame.picture, hidden)):
+                snapshot |= {"frame": name, "people": sorted(shown)}
+        return replace(event, snapshot=snapshot) if snapshot else event
+
+    def _face(self, event: Event, appearance: Appearance) -> str | None:
+        """The name of the best picture, which is written once."""
+        portrait = appearance.portrait
+        if appearance.portrait_name is None and portrait is not None and portrait.size:
+            name = self._name(event, "face")
+            if self._queue(name, lambda: portrait):
+                appearance.portrait_name = name
+        return appearance.portrait_name
+
+    def _name(self, event: Event, what: str) -> str:
+        day = datetime.fromisoformat(event.at).astimezone(UTC).date().isoformat()
+        return f"{day}/{event.track}-{event.id[:8]}-{what}.jpg{SEALED if self._vault else ''}"
+
+    def _queue(self, name: str, make: Callable[[], Image]) -> bool:
+        try:
+            self._jobs.put_nowait(_Job(self._folder / name, make))
+        except queue.Full:
+            self._metrics.snapshots.labels(outcome="dropped").inc()
+            return False
+        return True
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._write(job)
+                self._metrics.snapshots.labels(outcome="kept").inc()
+            except (OSError, cv2.error) as error:
+                if time.monotonic() - self._failed_at_s > REST_S:
+                    logger.error("pictures are not kept: %s: %s", job.path, error)
+                self._failed_at_s = time.monotonic()
+                self._metrics.snapshots.labels(outcome="failed").inc()
+
+    def _write(self, job: _Job) -> None:
+        fine, jpeg = cv2.imencode(".jpg", job.make(), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        if not fine:
+            raise OSError("it cannot be compressed")
+        data = self._vault.seal(jpeg.tobytes()) if self._vault else jpeg.tobytes()
+        job.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = job.path.with_name(job.path.name + ".part")
+        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        scratch.replace(job.path)
+
+
+def tidy(folder: Path, *, older_than_wall_s: float, max_bytes: float) -> int:
+    """Delete pictures that are too old, and the oldest of too many; how many went. Raises OSError."""
+    found = []
+    for path in folder.glob("*/*"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            continue
+        found.append((status.st_mtime, status.st_size, path))
+    found.sort()
+    total = sum(size for _, size, _ in found)
+    gone = 0
+    for modified, size, path in found:
+        if modified >= older_than_wall_s and total <= max_bytes:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
+        gone += 1
+    for day in folder.iterdir() if gone else ():
+        if day.is_dir() and not any(day.iterdir()):
+            day.rmdir()
+    return gone
+
+
+def _enlarged(box: Box, margin: float) -> Box:
+    dx, dy = margin * box.width, margin * box.height
+    return Box(box.x1 - dx, box.y1 - dy, box.x2 + dx, box.y2 + dy)
+
+
+def _shrunk(image: Image) -> Image:
+    longer = max(image.shape[:2])
+    if longer <= _FACE_PX:
+        return image
+    size = (max(1, image.shape[1] * _FACE_PX // longer), max(1, image.shape[0] * _FACE_PX // longer))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _blurred(picture: Picture, hidden: Sequence[Box]) -> Image:
+    """The whole picture, BGR, in which hidden faces are a few squares."""
+    width, height = picture.size
+    image = crop_bgr(picture, Box(0, 0, width, height))
+    for box in hidden:
+        around = _enlarged(box, _MARGIN)
+        x1, y1 = max(0, round(around.x1)), max(0, round(around.y1))
+        x2, y2 = min(width, round(around.x2)), min(height, round(around.y2))
+        if x2 > x1 and y2 > y1:
+            small = cv2.resize(image[y1:y2, x1:x2], (_BLOCKS, _BLOCKS), interpolation=cv2.INTER_AREA)
+            image[y1:y2, x1:x2] = cv2.resize(small, (x2 - x1, y2 - y1), interpolation=cv2.INTER_NEAREST)
+    return image

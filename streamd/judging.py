@@ -1,0 +1,185 @@
+"""From evidence to events: who each face of a camera is, what that changes, and what is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamd.album import Album
+from streamd.appearances import Appearance, Moment
+from streamd.domain import Decision, Frame, Verdict
+from streamd.events import Event, EventType
+from streamd.gallery.strangerbook import Look, StrangerBook
+from streamd.interfaces import Embedder, Gallery
+from streamd.metrics import Metrics
+from streamd.recognition import Evidence, one_place_each
+from streamd.standard import Standard
+from streamd.watch import CameraWatch
+
+HELD_S = 3.0
+"""Where somebody is to be ignored, a face is told of once it is decided, or after this long."""
+AWAITED_S = 1.0
+"""Where somebody may come back, a new face is told of once it was looked at well, or after this long."""
+
+
+class Judge:
+    """Decides over the faces of one camera together."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        embedder: Embedder,
+        strangers: StrangerBook | None,
+        *,
+        metrics: Metrics,
+        album: Album | None,
+        wall_s: Callable[[], float],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._gallery = gallery
+        self._embedder = embedder
+        self._strangers = strangers
+        self._metrics = metrics
+        self._album = album
+        self._wall_s = wall_s
+        self._monotonic_s = monotonic_s
+
+    def decide(self, watch: CameraWatch, present: Sequence[Appearance]) -> list[Event]:
+        """Weigh the evidence of the faces of one frame together."""
+        if watch.last is None:
+            return []
+        self._weigh(watch, [a for a in present if a.evidence.views])
+        events: list[Event] = []
+        moment = self._moment(watch.last)
+        decisions = one_place_each({a.track.id: a.evidence.decision for a in present})
+        for track, decision in decisions.items():
+            appearance = watch.appearances[track]
+            appearance.evidence.decision = decision
+            self._recognise_stranger(watch, appearance, decision)
+            if not appearance.appeared and watch.absent:
+                person = decision.identity.person_id if decision.identity else None
+                watch.recall(track, person=person, stranger=appearance.stranger)
+                appearance = watch.appearances[track]
+                appearance.evidence.decision = decision
+            events += self._told(watch, appearance, decision, moment)
+        return events
+
+    def rescore(self, watch: CameraWatch) -> list[Event]:
+        """The gallery changed: weigh every track's views again; embeds nothing."""
+        concerned = [a for a in watch.appearances.values() if a.evidence.views]
+        if not concerned or watch.last is None:
+            return []
+        for appearance in concerned:
+            vectors = np.stack([v.vector for v in appearance.evidence.views])
+            found = self._gallery.search(vectors, people=1, scope=watch.scope)
+            appearance.evidence.rescore([f[0] if f else None for f in found])
+            _forget_vanished(appearance.evidence)
+        return self.decide(watch, concerned)
+
+    def leave(self, watch: CameraWatch, gone: Sequence[Appearance]) -> list[Event]:
+        """These have left."""
+        events: list[Event] = []
+        for appearance in gone:
+            if watch.last is None:
+                continue
+            if appearance.appeared and not appearance.decided:
+                self._metrics.verdicts.labels(camera=watch.name, result="none").inc()
+            moment = self._moment(watch.last)
+            appearance.standard = self._demands(watch, appearance)
+            events += [self._illustrated(e, appearance, watch) for e in appearance.leave(moment)]
+        self._metrics.tracks.labels(camera=watch.name).set(len(watch.appearances))
+        return events
+
+    def _recognise_stranger(self, watch: CameraWatch, appearance: Appearance, decision: Decision) -> None:
+        """Who it is where it is nobody known: a stranger seen before, a new one, or somebody to be ignored."""
+        book, views = self._strangers, appearance.evidence.views
+        if book is None or not views:
+            return
+        if decision.identity is not None:
+            if appearance.stranger is not None:
+                book.retract(appearance.id)
+                appearance.stranger = None
+            return
+        nearest = decision.best.similarity if decision.best else None
+        fused = appearance.evidence.fused()
+        appearance.muted = appearance.muted or book.is_ignored(fused, nearest)
+        if appearance.muted or decision.verdict is not Verdict.UNKNOWN or appearance.stranger is not None:
+            return
+        standard = self._standard(watch)
+        threshold = standard.threshold(grey=appearance.evidence.grey)
+        if decision.best is not None:
+            threshold = standard.threshold_for(decision.best.person_id, grey=appearance.evidence.grey)
+        if book.is_stranger(nearest, threshold):
+            looks = [Look(v.vector, v.chip, v.quality) for v in views if v.chip is not None]
+            wall_s = self._wall_s()
+            appearance.stranger = book.identify(fused, looks, track=appearance.id, camera=watch.name, wall_s=wall_s)
+
+    def _weigh(self, watch: CameraWatch, appearances: Sequence[Appearance]) -> None:
+        if not appearances:
+            return
+        fused: NDArray[np.float32] = np.stack([a.evidence.fused() for a in appearances])
+        matches = self._gallery.search(fused, people=2, scope=watch.scope)
+        standard = self._standard(watch)
+        for appearance, found in zip(appearances, matches, strict=True):
+            appearance.evidence.decide(found, standard)
+
+    def _standard(self, watch: CameraWatch) -> Standard:
+        """What a similarity must reach on this camera, with the gallery as it is now."""
+        recognition = watch.config.recognition
+        return Standard(
+            scores=self._gallery.scores(self._embedder.scores),
+            target_far=recognition.target_far,
+            margin=recognition.margin,
+            population=self._gallery.population(watch.scope),
+            fixed=recognition.threshold,
+            nearest_other=self._gallery.nearest_other,
+        )
+
+    def _demands(self, watch: CameraWatch, appearance: Appearance) -> dict[str, float]:
+        """What a face had to reach, for its account."""
+        standard = self._standard(watch)
+        return {
+            "threshold": round(standard.threshold(grey=appearance.evidence.grey), 4),
+            "margin": round(standard.least_margin, 4),
+            "min_views": watch.policy.min_views,
+            "min_quality": watch.policy.min_quality,
+            "min_face_px": watch.config.detection.min_face_px,
+            "people": standard.population.people,
+        }
+
+    def _told(self, watch: CameraWatch, appearance: Appearance, decision: Decision, moment: Moment) -> list[Event]:
+        if watch.zones.any_included and not appearance.stay.counted:
+            return []
+        first = not appearance.decided
+        waited_s = moment.decided_at_s - appearance.track.started_at_s
+        hold = self._strangers is not None and self._strangers.any_ignored and waited_s < HELD_S
+        hold = hold or (watch.awaits and not appearance.evidence.views and waited_s < AWAITED_S)
+        if appearance.differs(decision):
+            appearance.standard = self._demands(watch, appearance)
+        events = appearance.tell(decision, moment, hold=hold)
+        for event in events:
+            if event.type is EventType.FACE_IDENTIFIED and first:
+                self._metrics.time_to_identity.labels(camera=watch.name).observe(max(0.0, waited_s))
+            if event.type not in (EventType.FACE_APPEARED, EventType.FACE_MOVED):
+                result = event.type.value.partition(".")[2]
+                self._metrics.verdicts.labels(camera=watch.name, result=result).inc()
+        return [self._illustrated(event, appearance, watch) for event in events]
+
+    def _illustrated(self, event: Event, appearance: Appearance, watch: CameraWatch) -> Event:
+        if self._album is None or watch.last is None:
+            return event
+        frame: Frame = watch.last
+        return self._album.illustrate(event, appearance, frame, list(watch.appearances.values()))
+
+    def _moment(self, frame: Frame) -> Moment:
+        version, model = self._gallery.version, self._embedder.model_id
+        return Moment(frame, self._monotonic_s(), self._wall_s(), version, model)
+
+
+def _forget_vanished(evidence: Evidence) -> None:
+    """A verdict over a gallery that has changed is weighed afresh: nobody keeps a name by habit."""
+    if evidence.decision.verdict is not Verdict.PENDING:
+        evidence.decision = replace(evidence.decision, identity=None)

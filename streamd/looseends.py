@@ -1,0 +1,60 @@
+"""Departures that were never told, because the process that followed the faces was killed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Container
+from dataclasses import replace
+from pathlib import Path
+
+from streamd.errors import JournalError, ProtocolError
+from streamd.events import Event, EventType, new_id, timestamp
+from streamd.journal import Filter, Journal
+
+logger = logging.getLogger(__name__)
+
+LOOKED_BACK = 5000
+"""Events; an appearance of which none of them tells is not ended any more."""
+MESSAGE = "the worker was started anew"
+
+
+def loose_ends(path: Path, cameras: Container[str]) -> list[Event]:
+    """``face.left`` for every appearance on these cameras that has begun and not ended; before work begins."""
+    open_tracks: dict[str, Event] = {}
+    if not path.exists():
+        return []
+    try:
+        with Journal(path, read_only=True) as journal:
+            faces = tuple(kind.value for kind in EventType if kind.value.startswith("face."))
+            rows = journal.last(LOOKED_BACK, only=Filter(types=faces))
+    except JournalError as error:
+        logger.warning("appearances of an earlier run stay open: %s", error)
+        return []
+    for row in rows:
+        try:
+            event = row.event()
+        except ProtocolError:  # of another version
+            continue
+        if event.track is None or event.camera not in cameras:
+            continue
+        if event.type is EventType.FACE_LEFT:
+            open_tracks.pop(event.track, None)
+        elif event.type is EventType.FACE_APPEARED or event.track in open_tracks:
+            open_tracks[event.track] = event
+    return [_left(event) for event in open_tracks.values()]
+
+
+def _left(last: Event) -> Event:
+    return replace(
+        last,
+        type=EventType.FACE_LEFT,
+        id=new_id(),
+        at=timestamp(time.time()),
+        seq=0,
+        revises=None,
+        evidence=None,
+        runner_up=None,
+        latency_ms=None,
+        message=MESSAGE,
+    )

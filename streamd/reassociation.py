@@ -1,0 +1,89 @@
+"""Whose story a face continues, by what it looks like, where its place does not say. Pure.
+
+Boxes say who is who from look to look, but not after an absence, and not when two people cross. Then a new view of each
+face is compared with what is known of those whom it may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from streamd.domain import Box
+from streamd.scores import ScoreModel
+
+if TYPE_CHECKING:
+    from streamd.domain import Vector
+
+CROSSING_IOU = 0.1
+"""Overlap of two faces from which the boxes alone do not tell them apart."""
+SAME_FAR = 1e-3
+"""Share of other people who may be taken for somebody who was there a moment ago."""
+CLEARER = 0.15
+"""How much more similar faces must be exchanged than as they are, each, on SFace's scale: views of one face in one
+video differ by about as much."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def crossing(boxes: Mapping[int, Box]) -> set[int]:
+    """Those of the faces that overlap another one."""
+    keys = list(boxes)
+    found: set[int] = set()
+    for i, one in enumerate(keys):
+        for other in keys[i + 1 :]:
+            if boxes[one].iou(boxes[other]) >= CROSSING_IOU:
+                found |= {one, other}
+    return found
+
+
+def continued(views: Mapping[int, Vector], memories: Mapping[Key, Vector], scores: ScoreModel) -> dict[int, Key]:
+    """Which memory each new face continues, where one is similar enough; no memory twice.
+
+    Args:
+        views: unit vectors by track.
+        memories: unit vectors of those who were there.
+    """
+    if not views or not memories:
+        return {}
+    similarity = _similarities(list(views.values()), list(memories.values()))
+    least = scores.threshold(SAME_FAR, len(memories))
+    rows, columns = linear_sum_assignment(-similarity)
+    tracks, keys = list(views), list(memories)
+    return {
+        tracks[row]: keys[column]
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True)
+        if similarity[row, column] >= least
+    }
+
+
+def exchanged(views: Mapping[int, Vector], memories: Mapping[int, Vector], scores: ScoreModel) -> dict[int, int]:
+    """Which track's memory each track should have instead of its own, after they came apart.
+
+    Args:
+        views: new unit vectors, of tracks that were seen since; who was not says nothing.
+        memories: what was known of the same tracks before.
+
+    Returns:
+        Only what changes: a permutation of some of the tracks; empty where they are as they were.
+    """
+    tracks = list(memories)
+    if len(tracks) < 2 or not any(track in views for track in tracks):
+        return {}
+    unseen = np.zeros_like(memories[tracks[0]])
+    similarity = _similarities([views.get(t, unseen) for t in tracks], [memories[t] for t in tracks])
+    rows, columns = linear_sum_assignment(-similarity)
+    order = columns[np.argsort(rows)].tolist()
+    moved = [i for i, j in enumerate(order) if i != j]
+    gain = sum(similarity[i, order[i]] - similarity[i, i] for i in moved)
+    if not moved or gain < len(moved) * CLEARER * scores.scale:
+        return {}
+    return {tracks[i]: tracks[order[i]] for i in moved}
+
+
+def _similarities(views: Sequence[Vector], memories: Sequence[Vector]) -> NDArray[np.float32]:
+    return np.asarray(np.stack(views) @ np.stack(memories).T, np.float32)
