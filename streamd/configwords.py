@@ -96,9 +96,10 @@ def unknown_key(path: tuple[Any, ...]) -> str:
 def _section(path: tuple[Any, ...]) -> type[BaseModel] | None:
     """The model that validates what stands at ``path``."""
     model: Any = Config
+    before = None
     for key in path:
         if model is dict:
-            model = ZoneConfig if "zones" in path[:3] else CameraConfig
+            model = ZoneConfig if before == "zones" else CameraConfig
         elif path[0] == "sinks" and key in SINK_KINDS:
             model = SINK_KINDS[key]
         elif isinstance(model, type) and issubclass(model, BaseModel) and key in model.model_fields:
@@ -106,6 +107,7 @@ def _section(path: tuple[Any, ...]) -> type[BaseModel] | None:
             model = dict if get_args(annotation) else annotation
         else:
             return None
+        before = key
     return model if isinstance(model, type) and issubclass(model, BaseModel) else None
 
 

@@ -93,9 +93,10 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
         raise JournalError(f"{path} is not a journal of streamd: move it away, and a new one is started")
     if version > FORMAT:
         raise JournalError(f"journal {path} has format {version}, this program knows {FORMAT}: upgrade streamd")
-    last = db.execute("SELECT value FROM meta WHERE name = 'last_seq'").fetchone()
-    held = db.execute("SELECT max(seq) FROM events").fetchone()[0] or 0
-    if last is None or last[0] < held:
+    # In one statement: another process may commit between two.
+    counts = "SELECT (SELECT value FROM meta WHERE name = 'last_seq'), (SELECT max(seq) FROM events)"
+    last, held = db.execute(counts).fetchone()
+    if last is None or last < (held or 0):
         raise JournalError(f"journal {path} is damaged (holds {held}, counted {last}): move it away")
 
 

@@ -50,6 +50,16 @@ def make_daemon(tmp_path: Path, models_dir: Path, gallery: Path) -> Iterator[Mak
         daemon.__exit__(None, None, None)
 
 
+@pytest.fixture
+def visits(tmp_path: Path, obama: NDArray[np.uint8], nobody: NDArray[np.uint8]) -> Path:
+    """Somebody who comes for two seconds, and goes for three."""
+    folder = tmp_path / "visits"
+    folder.mkdir()
+    for number in range(25):
+        cv2.imwrite(str(folder / f"{number:03}.png"), obama if number < 10 else nobody)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def obama(faces_dir: Path) -> NDArray[np.uint8]:
     """A view with a known face of about 110 px, from a photograph that is not the enrolled one."""

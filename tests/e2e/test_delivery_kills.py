@@ -12,12 +12,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from brokers import Mosquitto, MqttListener, NatsServer, Receiver, nats_messages
 from e2e.daemon import Daemon, assert_contiguous, eventually
-from numpy.typing import NDArray
 from publisherprocess import an_event
 
 from streamd.config import Config
@@ -80,16 +77,6 @@ class Follower:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
-
-
-@pytest.fixture
-def visits(tmp_path: Path, obama: NDArray[np.uint8], nobody: NDArray[np.uint8]) -> Path:
-    """Somebody who comes for two seconds, and goes for three."""
-    folder = tmp_path / "visits"
-    folder.mkdir()
-    for number in range(25):
-        cv2.imwrite(str(folder / f"{number:03}.png"), obama if number < 10 else nobody)
-    return folder
 
 
 def test_a_hundred_kills_under_load_leave_everybody_with_the_journals_sequence(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -10,7 +11,7 @@ import pytest
 import zmq
 from publisherprocess import an_event, free_port
 
-from streamd.client import Subscription, subscribe
+from streamd.client import AsyncSubscription, Subscription, asubscribe, subscribe
 from streamd.events import Event, EventType
 from streamd.journal import Entry, Journal
 from streamd.replay import ReplayServer
@@ -231,3 +232,44 @@ def test_garbage_from_the_publisher_is_ignored(tmp_path: Path) -> None:
                 xpub.send_multipart(parts)
             xpub.send_multipart([b"event.door", an_event(1).numbered(1).to_json()])
             assert _take(subscription, 1) == [1]
+
+
+def test_asyncio_gets_the_same_events_and_closes_gaps(server: Server) -> None:
+    async def read() -> list[int]:
+        found = []
+        async with AsyncSubscription(publish=server.publish, replay=server.replay, since=0, timeout_s=5.0) as events:
+            async for event in events:
+                found.append(event.seq)
+                if event.seq == 2:
+                    await asyncio.to_thread(server.lose, 3, 4)
+                    await asyncio.to_thread(server.emit, 5)
+                if event.seq == 5:
+                    break
+        return found
+
+    server.emit(1, 2)
+    assert asyncio.run(read()) == [1, 2, 3, 4, 5]
+
+
+def test_asubscribe_leaves_the_loop_free(server: Server) -> None:
+    async def read() -> int:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.01)
+
+        ticking = asyncio.create_task(tick())
+        events = asubscribe(publish=server.publish, replay=server.replay, since=0)
+        first = await anext(events)
+        waiting = asyncio.create_task(anext(events))
+        while ticks < 20:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        ticking.cancel()
+        return first.seq
+
+    server.emit(1)
+    assert asyncio.run(read()) == 1

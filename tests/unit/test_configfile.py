@@ -353,3 +353,48 @@ def test_rules_are_checked_beside_other_problems() -> None:
 def test_the_module_loads_neither_numpy_nor_zmq() -> None:
     code = "import sys, streamd.configfile; print(*{'numpy', 'zmq', 'cv2', 'av'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_a_sink_needs_a_kind_that_exists() -> None:
+    assert only("sinks: {a: {url: x}}").message == "'kind' is needed: mqtt, nats, webhook, file, command"
+    assert only("sinks: {a: {kind: fax}}").message == "'kind' should be one of mqtt, nats, webhook, file, command"
+
+
+@pytest.mark.parametrize(
+    ("sink", "path", "message"),
+    [
+        ("{kind: webhook}", "sinks.a.url", "is needed"),
+        ("{kind: file, path: x, urk: 1}", "sinks.a.urk", "unknown key; known here"),
+        ("{kind: webhook, url: 'ftp://h/'}", "sinks.a.url", "should begin with http:// or https://"),
+        ("{kind: mqtt, url: 'mqtt://'}", "sinks.a.url", "is not followed by a host"),
+        ("{kind: mqtt, url: 'mqtt://192.0.2.1'}", "sinks.a.url", "unencrypted; use mqtts://, or say plain: true"),
+        ("{kind: file, path: x, types: [face.seen]}", "sinks.a.types", "no events of the type 'face.seen'"),
+        ("{kind: file, path: x, cameras: [attic]}", "sinks.a.cameras", "there is no camera 'attic'"),
+        ("{kind: command, command: []}", "sinks.a.command", "at least 1 item"),
+    ],
+)
+def test_what_is_wrong_with_a_sink_is_said_at_its_key(sink: str, path: str, message: str) -> None:
+    problem = only(f"sinks:\n  a: {sink}\n")
+    assert problem.path == path
+    assert message in problem.message
+    assert problem.line == 2
+
+
+def test_a_password_in_a_sinks_url_is_never_shown() -> None:
+    assert "secret" not in str(only("sinks: {a: {kind: mqtt, url: 'mqtt://me:secret@192.0.2.1'}}"))
+
+
+def test_paths_of_sinks_are_relative_to_the_file() -> None:
+    sink = load("sinks: {a: {kind: file, path: events.jsonl}}").sinks["a"]
+    assert sink.path == BASE / "events.jsonl"  # type: ignore[union-attr]
+
+
+def test_zones_and_masks_belong_to_a_camera() -> None:
+    corners = "[[0, 0], [1, 0], [1, 1]]"
+    config = load(
+        f"cameras: {{door: {{{URL}, zones: {{step: {{points: {corners}, dwell_s: 2}}}}, masks: [{corners}]}}}}"
+    )
+    assert config.cameras["door"].zones["step"].dwell_s == 2
+    assert config.cameras["door"].masks == (((0, 0), (1, 0), (1, 1)),)
+    problem = only(f"cameras: {{door: {{{URL}, zones: {{step: {{points: {corners}, dwel_s: 2}}}}}}}}")
+    assert problem.message == "unknown key; did you mean 'dwell_s'?"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from streamd.erasure import erase_person
@@ -48,3 +49,42 @@ def test_a_person_is_gone_from_the_journal_and_the_numbers_stay(tmp_path: Path) 
 def test_without_a_journal_there_is_nothing_to_erase(tmp_path: Path) -> None:
     assert erase_person(tmp_path / "none.sqlite", person_id="x", name="y") == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_and_accounts_that_show_or_name_a_person_go_with_them(tmp_path: Path) -> None:
+    path, pictures = tmp_path / "journal.sqlite", tmp_path / "snapshots"
+    (pictures / "d").mkdir(parents=True)
+    names = ["d/anna.jpg", "d/anna-frame.jpg", "d/bert.jpg", "d/both.jpg"]
+    for name in (*names, "../outside.jpg"):
+        (pictures / name).write_bytes(b"jpeg")
+    identified, left = EventType.FACE_IDENTIFIED, EventType.FACE_LEFT
+    anna_view = {"counted": True, "best": {**ANNA}, "runner_up": {**BERT}}
+    events = [
+        replace(
+            event(1, identified, identity=ANNA, snapshot={"face": names[0], "frame": names[1], "people": [ANNA["id"]]}),
+            track="door-anna",
+            account={"faces": 3, "views": [anna_view]},
+        ),
+        replace(
+            event(
+                2,
+                left,
+                identity=BERT,
+                snapshot={"face": names[2], "frame": names[3], "people": [ANNA["id"], BERT["id"]]},
+            ),
+            track="door-bert",
+            account={"faces": 5, "views": [{"counted": True, "best": {**BERT}, "runner_up": {**ANNA}}]},
+        ),
+        event(3, identified, identity=ANNA, snapshot={"face": "../outside.jpg"}),
+    ]
+    with Journal(path) as journal:
+        journal.append([Entry("w", "e", n, e) for n, e in enumerate(events, start=1)])
+        anna_id, anna_name = str(ANNA["id"]), str(ANNA["name"])
+        erase_person(path, person_id=anna_id, name=anna_name, pictures=pictures)
+        kept = [row.event() for row in journal.since(0, 10)]
+        assert journal.account("door-anna") is None
+        assert journal.account("door-bert") == {"faces": 5, "views": [{"counted": True, "best": BERT}]}
+    assert [e.snapshot for e in kept] == [None, {"face": names[2]}, None]
+    assert sorted(p.name for p in (pictures / "d").iterdir()) == ["bert.jpg"]
+    assert (tmp_path / "outside.jpg").exists(), "a path that leads out of the folder is not followed"
+    assert b"Ann" not in path.read_bytes()

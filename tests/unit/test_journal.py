@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,3 +214,59 @@ def test_the_file_is_for_its_owner_only(journal: Journal, path: Path) -> None:
 def test_a_commit_is_on_the_disk_when_append_returns(journal: Journal) -> None:
     assert journal._db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert journal._db.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def accounted(n: int, track: str, **account: object) -> Entry:
+    return Entry("w", "e", n, replace(an_event(n, wall_s=1e9), track=track, account=account))
+
+
+def test_an_account_is_kept_apart_from_its_event_and_the_last_one_holds(journal: Journal) -> None:
+    journal.append([accounted(1, "door-1", faces=1), accounted(2, "door-1", faces=7)])
+    assert all(b"faces" not in row.body for row in journal.since(0, 10))
+    assert journal.account("door-1") == {"faces": 7}
+    assert journal.account("door-2") is None
+    assert [row.seq for row in journal.of_track("door-1")] == [1, 2]
+
+
+def test_accounts_go_with_their_events(journal: Journal) -> None:
+    journal.append([accounted(1, "door-1", faces=1)])
+    assert journal.prune(2e9) == 1
+    assert journal.account("door-1") is None
+
+
+def test_an_event_is_found_by_its_id(journal: Journal) -> None:
+    journal.append(entries(1, 3))
+    found = journal.find("id-2")
+    assert found is not None
+    assert found.seq == 2
+    assert journal.find("id-9") is None
+
+
+def test_a_journal_of_the_first_format_is_taken_over(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(entries(1, 3))
+        journal._db.executescript("DROP TABLE accounts; PRAGMA user_version=1;")
+    with Journal(path, read_only=True) as journal:
+        assert journal.account("door-1") is None
+    with Journal(path) as journal:
+        journal.append([accounted(4, "door-1", faces=1)])
+        assert journal.account("door-1") == {"faces": 1}
+        assert seqs(journal) == [1, 2, 3, 4]
+
+
+def test_a_journal_that_is_too_large_loses_its_oldest_events_only(journal: Journal) -> None:
+    for first in range(1, 6000, 500):
+        journal.append(entries(first, first + 499))
+    most = 1_000_000
+    gone = 0
+    while deleted := journal.shrink(most):
+        gone += deleted
+    assert 0 < gone < 6000
+    assert journal.first_seq == gone + 1
+    assert seqs(journal) == list(range(gone + 1, 6001))
+    pages = journal._one("PRAGMA page_count")
+    for first in range(6001, 9000, 500):
+        journal.append(entries(first, first + 499))
+        while journal.shrink(most):
+            pass
+    assert journal._one("PRAGMA page_count") <= pages * 1.2, "what was deleted makes room"
