@@ -18,7 +18,7 @@ pytestmark = pytest.mark.e2e
 
 
 def streamd(daemon: Daemon, *arguments: str) -> str:
-    command = [sys.executable, "-m", "streamd", arguments[0], "-c", str(daemon.config), *arguments[1:]]
+    command = [sys.executable, "-m", "streamd", *arguments, "-c", str(daemon.config)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
