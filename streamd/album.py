@@ -24,7 +24,7 @@ import numpy as np
 from streamd.appearances import Appearance
 from streamd.config import SnapshotsConfig
 from streamd.domain import Box, Frame, Picture
-from streamd.events import Event, EventType
+from streamd.events import Event, EventType, SnapshotFields
 from streamd.gallery.vault import Vault
 from streamd.metrics import Metrics
 from streamd.vision.crops import crop_bgr
@@ -90,7 +90,7 @@ class Album:
         """
         if event.type not in _TOLD or time.monotonic() - self._failed_at_s < REST_S:
             return event
-        snapshot: dict[str, object] = {}
+        snapshot: SnapshotFields = {}
         if (face := self._face(event, appearance)) is not None:
             snapshot["face"] = face
         if self._config.frames != "none" and event.type is not EventType.FACE_LEFT:
@@ -100,7 +100,7 @@ class Album:
             )
             name = self._name(event, "frame")
             if self._queue(name, lambda: _blurred(frame.picture, hidden)):
-                snapshot |= {"frame": name, "people": sorted(shown)}
+                snapshot["frame"], snapshot["people"] = name, sorted(shown)
         return replace(event, snapshot=snapshot) if snapshot else event
 
     def _face(self, event: Event, appearance: Appearance) -> str | None:

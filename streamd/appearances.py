@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from streamd.domain import Box, Decision, Frame, Identity, Match, Track, Verdict
-from streamd.events import Event, EventType, new_id, timestamp
+from streamd.events import Event, EventType, EvidenceFields, PersonFields, new_id, timestamp
 from streamd.ledger import Ledger
 from streamd.recognition import Evidence
 from streamd.zones import Stay
@@ -112,12 +112,12 @@ class Appearance:
         if not self.appeared:
             return []
         seconds = round(self.track.seen_at_s - self.started_at_s, 3)
-        evidence: dict[str, object] = {"seconds": seconds, "views": len(self.evidence.views)}
+        evidence: EvidenceFields = {"seconds": seconds, "views": len(self.evidence.views)}
         return [self._event(EventType.FACE_LEFT, moment, decision=self.told, evidence=evidence)]
 
     def _verdict(self, decision: Decision, moment: Moment) -> Event:
         kind = _kind(decision, self.told)
-        evidence: dict[str, object] = {"views": decision.views}
+        evidence: EvidenceFields = {"views": decision.views}
         if decision.identity is None and decision.best is not None:
             evidence["best"] = _rounded(decision.best.similarity)
         if decision.verdict is Verdict.AMBIGUOUS:
@@ -133,7 +133,7 @@ class Appearance:
         moment: Moment,
         *,
         decision: Decision | None = None,
-        evidence: dict[str, object] | None = None,
+        evidence: EvidenceFields | None = None,
         revises: str | None = None,
     ) -> Event:
         frame = moment.frame
@@ -183,7 +183,7 @@ def _person(decision: Decision) -> str | None:
     return decision.identity.person_id if decision.identity else None
 
 
-def _identity(identity: Identity) -> dict[str, object]:
+def _identity(identity: Identity) -> PersonFields:
     return {
         "id": identity.person_id,
         "name": identity.name,
@@ -194,7 +194,7 @@ def _identity(identity: Identity) -> dict[str, object]:
     }
 
 
-def _match(match: Match) -> dict[str, object]:
+def _match(match: Match) -> PersonFields:
     return {"id": match.person_id, "name": match.name, "similarity": _rounded(match.similarity)}
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from streamd.cooldown import Cooldown
 from streamd.deliveries import Deliveries
-from streamd.errors import JournalError, ProtocolError, SinkAway, SinkRefused, UnavailableError
+from streamd.errors import JournalError, SinkAway, SinkRefused, UnavailableError
 from streamd.events import Event, timestamp
 from streamd.interfaces import Destination, Parcel
-from streamd.journal import Filter, Journal, Stored
+from streamd.journal import Filter, Journal, readable
 from streamd.metrics import Metrics
 from streamd.sinkconfig import SinkConfig
 
@@ -123,7 +123,7 @@ class Delivery:
         destination = self._make()
         try:
             destination.open()
-            past = list(_events(journal.last(REMEMBERED, only=Filter(until_seq=place))))
+            past = list(readable(journal.last(REMEMBERED, only=Filter(until_seq=place))))
             self._cooldown = Cooldown(self._config.cooldown_s)
             for event in past:
                 _ = self._fits(event) and self._cooldown.allows(event)
@@ -146,7 +146,7 @@ class Delivery:
             place = first - 1
         until = min(last, place + SCAN)
         rows = journal.since(place, PAGE, only=Filter(until_seq=until), max_bytes=PAGE_BYTES)
-        parcels = [p for p in map(self._parcel, _events(rows)) if p is not None]
+        parcels = [p for p in map(self._parcel, readable(rows)) if p is not None]
         upto = rows[-1].seq if rows else until
         if parcels:
             upto = self._deliver(parcels, deliveries, destination, upto)
@@ -179,7 +179,7 @@ class Delivery:
         sent = False
         for seq in deliveries.wanted_again(self.name, PAGE):
             rows = journal.since(seq - 1, 1, only=Filter(until_seq=seq))
-            for event in _events(rows):
+            for event in readable(rows):
                 try:
                     destination.deliver([Parcel(event, rows[0].body)])
                 except SinkRefused as error:
@@ -252,12 +252,3 @@ class Delivery:
         """Exponential, with jitter, so that boxes do not come back as one."""
         pause_s = min(self._config.retry_max_s, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 30))
         self._stop.wait(max(min(least_s, self._config.retry_max_s), pause_s * (0.75 + 0.5 * random.random())))
-
-
-def _events(rows: Sequence[Stored]) -> Iterator[Event]:
-    """Events of a version that this program does not know are passed over."""
-    for row in rows:
-        try:
-            yield row.event()
-        except ProtocolError as error:
-            logger.warning("event %d is not delivered: %s", row.seq, error)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streamd.errors import ProtocolError
-from streamd.events import Event, EventType
+from streamd.events import Event, EventType, SnapshotFields
 from streamd.journalfile import connected, in_words
 
 ERASED = "a person was here who has been forgotten"
@@ -107,11 +107,11 @@ def _erase_accounts(db: sqlite3.Connection, tracks: Collection[str | None], pers
         db.execute("UPDATE accounts SET body = ? WHERE track = ?", (json.dumps(account).encode(), track))
 
 
-def _without_frame(snapshot: dict[str, Any] | None, person_id: str) -> dict[str, Any] | None:
+def _without_frame(snapshot: SnapshotFields | None, person_id: str) -> SnapshotFields | None:
     """A snapshot without its frame, where the person can be recognised in it."""
     if not snapshot or person_id not in snapshot.get("people", ()):
         return snapshot
-    return {key: value for key, value in snapshot.items() if key not in ("frame", "people")} or None
+    return {"face": snapshot["face"]} if "face" in snapshot else None
 
 
 def _dropped(before: Event, after: Event) -> list[str]:

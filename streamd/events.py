@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypedDict
 
 from streamd.errors import ProtocolError
 
@@ -38,6 +38,48 @@ class EventType(StrEnum):
     GALLERY_OFFLINE = "gallery.offline"
 
 
+class PersonFields(TypedDict, total=False):
+    """Somebody who was named, or came next."""
+
+    id: str
+    name: str
+    similarity: float
+    threshold: float
+    """What the similarity had to reach."""
+    margin: float
+    """Similarity above the next best person's."""
+    probability: float
+
+
+class EvidenceFields(TypedDict, total=False):
+    """What a verdict rests on."""
+
+    views: int
+    best: float
+    """Highest similarity of an unknown."""
+    ambiguous: bool
+    seconds: float
+    """In view, in ``face.left``."""
+
+
+class FrameFields(TypedDict, total=False):
+    """The picture that decided."""
+
+    epoch: str
+    seq: int
+    size: list[int]
+    at: str
+
+
+class SnapshotFields(TypedDict, total=False):
+    """Pictures: paths in the folder of snapshots."""
+
+    face: str
+    frame: str
+    people: list[str]
+    """Ids of those who are known in the frame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One change of state. Fields that do not apply are None and left out of the JSON."""
@@ -53,11 +95,11 @@ class Event:
     """Place in the journal, contiguous from 1; 0 before the journal has it."""
     track: str | None = None
     """The appearance, one for all its events: ``<camera>-<epoch>-<n>``."""
-    identity: dict[str, Any] | None = None
+    identity: PersonFields | None = None
     """``id name similarity threshold margin probability`` of the person named."""
-    runner_up: dict[str, Any] | None = None
+    runner_up: PersonFields | None = None
     """``id name similarity`` of the next best person."""
-    evidence: dict[str, Any] | None = None
+    evidence: EvidenceFields | None = None
     """``views`` looked at, ``best`` similarity of an unknown, ``ambiguous`` between two people, ``seconds`` present
     (in ``face.left``)."""
     revises: str | None = None
@@ -70,11 +112,11 @@ class Event:
     """Of the best view, 0..1."""
     box: tuple[int, int, int, int] | None = None
     """x1, y1, x2, y2 in full-resolution pixels."""
-    frame: dict[str, Any] | None = None
+    frame: FrameFields | None = None
     """``epoch seq size at`` of the frame that decided; ``at`` is when it was captured."""
     gallery_version: int | None = None
     model: str | None = None
-    snapshot: dict[str, Any] | None = None
+    snapshot: SnapshotFields | None = None
     """``face`` and ``frame``: pictures, paths in the folder of snapshots; ``people``: ids of those who are known in
     the frame."""
     account: dict[str, Any] | None = None

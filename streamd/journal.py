@@ -7,16 +7,19 @@ read. A commit is on the disk when ``append`` returns; the caller groups events 
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from streamd.errors import JournalError
+from streamd.errors import JournalError, ProtocolError
 from streamd.events import Event, timestamp
 from streamd.journalfile import connected, in_words, locked
+
+logger = logging.getLogger(__name__)
 
 PRUNE_ROWS = 5000
 """Rows deleted in one transaction, so that a commit never waits long behind a clean-up."""
@@ -243,6 +246,15 @@ class Journal:
             if self._db.in_transaction:  # SQLite rolls back by itself after some disk errors
                 self._db.execute("ROLLBACK")
             raise
+
+
+def readable(rows: Iterable[Stored]) -> Iterator[Event]:
+    """Events, without those of a version that this program cannot read; each of these is told in the log."""
+    for row in rows:
+        try:
+            yield row.event()
+        except ProtocolError as error:
+            logger.warning("event %d is passed over: %s", row.seq, error)
 
 
 def _marks(values: Sequence[object]) -> str:

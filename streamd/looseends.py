@@ -8,9 +8,9 @@ from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
-from streamd.errors import JournalError, ProtocolError
+from streamd.errors import JournalError
 from streamd.events import Event, EventType, new_id, timestamp
-from streamd.journal import Filter, Journal
+from streamd.journal import Filter, Journal, readable
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,7 @@ def loose_ends(path: Path, cameras: Container[str]) -> list[Event]:
     except JournalError as error:
         logger.warning("appearances of an earlier run stay open: %s", error)
         return []
-    for row in rows:
-        try:
-            event = row.event()
-        except ProtocolError:  # of another version
-            continue
+    for event in readable(rows):
         if event.track is None or event.camera not in cameras:
             continue
         if event.type is EventType.FACE_LEFT:

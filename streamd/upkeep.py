@@ -10,14 +10,14 @@ from streamd.album import tidy
 from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import JournalError
-from streamd.events import Event, EventType, new_id, timestamp
+from streamd.events import Event, EventType, PersonFields, new_id, timestamp
 from streamd.gallery.labels import label_texts
 from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change
 from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import ASSIGNED, StrangerRecords
 from streamd.gallery.undo import drop_old_undo
-from streamd.journal import Filter, Journal
+from streamd.journal import Filter, Journal, readable
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Upkeep:
             if not self._journal.exists():
                 return
             with Journal(self._journal, read_only=True) as journal:
-                past = [row.event() for row in journal.last(MOST_REVISED, only=only)]
+                past = list(readable(journal.last(MOST_REVISED, only=only)))
         except JournalError as error:
             logger.error("past events of %s are not revised: %s", change.detail, error)
             return
@@ -118,7 +118,7 @@ class Upkeep:
                 at=timestamp(time.time()),
                 id=new_id(),
                 track=event.track,
-                identity={"id": change.person_id, "name": change.name},
+                identity={"id": change.person_id, "name": change.name or ""},
                 revises=event.id,
                 stranger=event.stranger,
                 gallery_version=change.version,
@@ -136,7 +136,9 @@ class Upkeep:
 
 
 def _person_event(change: Change) -> Event:
-    identity = {"id": change.person_id} | ({"name": change.name} if change.name else {})
+    identity: PersonFields = {"id": change.person_id}
+    if change.name:
+        identity["name"] = change.name
     return Event(
         type=EventType(change.what),
         camera="-",

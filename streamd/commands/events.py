@@ -15,7 +15,7 @@ from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.config import Config
 from streamd.eventlines import EventLines
 from streamd.events import Event, EventType, timestamp
-from streamd.journal import Filter, Journal, Stored
+from streamd.journal import Filter, Journal, Stored, readable
 
 DEFAULT_LAST = 20
 PAGE = 1000
@@ -106,8 +106,8 @@ def _first(config: Config, args: argparse.Namespace, only: Filter) -> int | None
 
 def _past(config: Config, args: argparse.Namespace, only: Filter, show: Callable[[Event], None]) -> None:
     with Journal(config.journal_file, read_only=True) as journal:
-        for row in _rows(journal, args, only):
-            show(row.event())
+        for event in readable(_rows(journal, args, only)):
+            show(event)
 
 
 def _rows(journal: Journal, args: argparse.Namespace, only: Filter) -> Iterator[Stored]:

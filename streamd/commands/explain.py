@@ -15,7 +15,7 @@ from streamd.errors import ExitCode, UsageError
 from streamd.eventlines import EventLines, printable
 from streamd.events import Event
 from streamd.explaining import reason, table
-from streamd.journal import Filter, Journal
+from streamd.journal import Filter, Journal, readable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     with Journal(config.journal_file, read_only=True) as journal:
         track = _track(journal, args.what)
-        events = [row.event() for row in journal.of_track(track)]
+        events = list(readable(journal.of_track(track)))
         account = journal.account(track)
     if not events:
         raise UsageError(f"{args.what}: there is no such appearance or event in the journal")
@@ -65,7 +65,7 @@ def _track(journal: Journal, what: str) -> str:
         found = journal.find(what)
     else:
         return what
-    event = found.event() if found else None
+    event = next(readable([found]), None) if found else None
     if event is None or event.track is None:
         problem = "not in the journal" if event is None else f"{event.type.value} tells of no face"
         raise UsageError(f"{what}: {problem}; give an appearance, or an event of one")
@@ -75,7 +75,7 @@ def _track(journal: Journal, what: str) -> str:
 def _write_picture(config: Config, events: list[Event], key: str, out: Path) -> None:
     from streamd.gallery.vault import load_vault
 
-    names = [str(event.snapshot[key]) for event in events if event.snapshot and key in event.snapshot]
+    names = [str(name) for event in events if (name := (event.snapshot or {}).get(key))]
     if not names:
         raise UsageError(f"no {key} was kept of this appearance (snapshots.{key}s)")
     path = config.snapshots_dir / names[-1]

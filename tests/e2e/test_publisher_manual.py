@@ -27,6 +27,7 @@ def _block(containing: str) -> str:
 def _run_example(code: str, publisher: PublisherProcess, *, send_while_running: bool) -> str:
     """Standard output of an example from the manual, pointed at a test's publisher."""
     code = code.replace(PUBLISH, publisher.publish).replace(REPLAY, publisher.replay)
+    code = code.replace("asubscribe(s", f"asubscribe(publish={publisher.publish!r}, replay={publisher.replay!r}, s")
     code = code.replace("in subscribe(", f"in subscribe(publish={publisher.publish!r}, replay={publisher.replay!r}, ")
     with Sockets() as sockets:
         sender = VerdictSender(sockets, publisher.verdicts, worker="w")
@@ -50,7 +51,7 @@ def _sent_and_exited(sender: VerdictSender, program: subprocess.Popen[str]) -> b
     return program.poll() is not None
 
 
-@pytest.mark.parametrize("feature", ["from streamd.client import subscribe", "zmq.DEALER"])
+@pytest.mark.parametrize("feature", ["from streamd.client import subscribe", "asubscribe", "zmq.DEALER"])
 def test_examples_of_the_manual_that_ask_for_the_past_run(tmp_path: Path, feature: str) -> None:
     with PublisherProcess(tmp_path) as publisher:
         line = _run_example(_block(feature), publisher, send_while_running=False)

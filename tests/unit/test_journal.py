@@ -10,7 +10,7 @@ from publisherprocess import an_event
 
 from streamd.errors import JournalError
 from streamd.events import Event, EventType
-from streamd.journal import PRUNE_ROWS, Entry, Filter, Journal
+from streamd.journal import PRUNE_ROWS, Entry, Filter, Journal, readable
 
 
 @pytest.fixture
@@ -270,3 +270,12 @@ def test_a_journal_that_is_too_large_loses_its_oldest_events_only(journal: Journ
         while journal.shrink(most):
             pass
     assert journal._one("PRAGMA page_count") <= pages * 1.2, "what was deleted makes room"
+
+
+def test_an_event_of_another_version_is_passed_over_and_told(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal.append(entries(1, 3))
+    journal._db.execute("UPDATE events SET body = replace(body, 'streamd.event/1', 'streamd.event/9') WHERE seq = 2")
+    assert [event.seq for event in readable(journal.since(0, 10))] == [1, 3]
+    assert "event 2 is passed over: event schema 'streamd.event/9'" in caplog.text
