@@ -232,7 +232,8 @@ def _validated(data: dict[str, Any], report: _Report) -> Config | None:
                 if error["type"] != "value_error" or not report.touched_inside(path):
                     report.add(path, problem_words(error, report.text(path)))
                 report.spoil(path)
-                _remove(data, path)
+                # What lacks something that it needs is left out as a whole.
+                _remove(data, path[:-1] if error["type"] == "missing" else path)
     return None
 
 

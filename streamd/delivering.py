@@ -98,10 +98,11 @@ class Delivery:
         with Journal(self._journal_path, read_only=True) as journal, Deliveries(self._deliveries_path) as deliveries:
             place = self._place(journal, deliveries)
             with self._opened(journal, place) as destination:
-                self._up()
                 while not self._stop.is_set():
                     again = self._send_again(journal, deliveries, destination)
-                    if not self._step(journal, deliveries, destination) and not again:
+                    more = self._step(journal, deliveries, destination)
+                    self._up()
+                    if not more and not again:
                         destination.idle(time.time())
                         self._wake.wait(IDLE_S)
                     self._wake.clear()
@@ -236,6 +237,8 @@ class Delivery:
         self._metrics.events_dropped.labels(transport=self.name, reason="deleted").inc(last - first + 1)
 
     def _up(self) -> None:
+        if self._was_up and not self._told:
+            return
         self._was_up = True
         self._metrics.sink_up.labels(sink=self.name).set(1)
         if self._told:

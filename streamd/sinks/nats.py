@@ -38,6 +38,7 @@ class NatsDestination:
         self._subject = f"{config.subject}.{box}"
         self._runner = asyncio.Runner()
         self._client: Client | None = None
+        self._heard: Exception | None = None
         self._stream: JetStreamContext | None = None
 
     def open(self) -> None:
@@ -46,7 +47,7 @@ class NatsDestination:
         try:
             self._runner.run(self._open())
         except (Error, OSError, TimeoutError, ssl.SSLError, ValueError) as error:
-            raise SinkAway(_in_words(error)) from error
+            raise SinkAway(_in_words(self._heard or error)) from error
 
     def recall(self, past: Sequence[Event]) -> None:
         return
@@ -69,7 +70,8 @@ class NatsDestination:
         from nats.js.errors import NotFoundError
 
         config = self._config
-        options: dict[str, Any] = {"allow_reconnect": False, "connect_timeout": _TIMEOUT_S, "error_cb": _heard}
+        options: dict[str, Any] = {"allow_reconnect": False, "connect_timeout": _TIMEOUT_S, "error_cb": self._hear}
+        options |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.1}
         if config.credentials is not None:
             options["user_credentials"] = str(config.credentials)
         if config.url.startswith("tls://"):
@@ -83,6 +85,10 @@ class NatsDestination:
                 await self._stream.add_stream(
                     name=config.stream, subjects=[f"{config.subject}.>"], duplicate_window=config.duplicates_s
                 )
+
+    async def _hear(self, error: Exception) -> None:
+        """The library's complaints from the background: at a failed start they say more than its exception."""
+        self._heard = error
 
     async def _publish(self, parcels: Sequence[Parcel]) -> int:
         """All at once, in order; what follows one that did not arrive is sent again, and dropped by the stream."""
@@ -102,10 +108,6 @@ class NatsDestination:
         await self._stream.publish(subject, parcel.body, headers=headers, timeout=_TIMEOUT_S)
 
 
-async def _heard(error: Exception) -> None:
-    """The library's background complaints; what matters comes as an exception where it is asked."""
-
-
 def _failure(error: BaseException | None) -> Exception:
     from nats.errors import Error
     from nats.js.errors import APIError, NoStreamResponseError
@@ -121,4 +123,6 @@ def _in_words(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     if "authorization" in text.lower():
         return f"the server refuses user, password or credentials: {text}"
-    return f"{type(error).__name__}: {text}" if text != type(error).__name__ else text
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time"
+    return f"the server cannot be used: {text}"

@@ -398,3 +398,8 @@ def test_zones_and_masks_belong_to_a_camera() -> None:
     assert config.cameras["door"].masks == (((0, 0), (1, 0), (1, 1)),)
     problem = only(f"cameras: {{door: {{{URL}, zones: {{step: {{points: {corners}, dwel_s: 2}}}}}}}}")
     assert problem.message == "unknown key; did you mean 'dwell_s'?"
+
+
+def test_a_sink_that_lacks_something_does_not_hide_what_is_wrong_with_the_others() -> None:
+    found = problems("sinks:\n  a: {kind: file}\n  b: {kind: mqtt, url: 'ftp://h'}\n")
+    assert [p.path for p in found] == ["sinks.a.path", "sinks.b.url"]
