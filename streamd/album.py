@@ -43,9 +43,30 @@ _MARGIN = 0.35
 """Of a face's box, on each side."""
 _FACE_PX = 256
 _JPEG_QUALITY = 88
+_SAME_IOU = 0.3
 _BLOCKS = 6
 """A blurred face is this many even squares across."""
 _TOLD = frozenset({EventType.FACE_IDENTIFIED, EventType.FACE_UNKNOWN, EventType.FACE_REVISED, EventType.FACE_LEFT})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """A frame, and who is in it."""
+
+    frame: Frame
+    followed: Sequence[Appearance]
+    found: Sequence[Box] = ()
+    """Every face that the detector found, whether it is followed or not."""
+
+    def people(self) -> list[str]:
+        """Ids of those with a name."""
+        return sorted({a.told.identity.person_id for a in self.followed if a.told.identity is not None})
+
+    def strangers(self) -> list[Box]:
+        """Faces of everybody else."""
+        known = [a.track.box for a in self.followed if a.told.identity is not None]
+        others = [box for box in self.found if all(box.iou(k) < _SAME_IOU for k in known)]
+        return others + [a.track.box for a in self.followed if a.told.identity is None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,25 +103,18 @@ class Album:
             appearance.portrait = _shrunk(crop_bgr(picture, _enlarged(box, _MARGIN)))
             appearance.portrait_name = None
 
-    def illustrate(self, event: Event, appearance: Appearance, frame: Frame, others: Sequence[Appearance]) -> Event:
-        """The event, with its pictures named and on their way to the disk.
-
-        Args:
-            others: Everybody in the frame.
-        """
+    def illustrate(self, event: Event, appearance: Appearance, scene: Scene) -> Event:
+        """The event, with its pictures named and on their way to the disk."""
         if event.type not in _TOLD or time.monotonic() - self._failed_at_s < REST_S:
             return event
         snapshot: SnapshotFields = {}
         if (face := self._face(event, appearance)) is not None:
             snapshot["face"] = face
         if self._config.frames != "none" and event.type is not EventType.FACE_LEFT:
-            shown = {a.told.identity.person_id for a in others if a.told.identity is not None}
-            hidden = (
-                [a.track.box for a in others if a.told.identity is None] if self._config.frames == "blurred" else []
-            )
-            name = self._name(event, "frame")
-            if self._queue(name, lambda: _blurred(frame.picture, hidden)):
-                snapshot["frame"], snapshot["people"] = name, sorted(shown)
+            hidden = scene.strangers() if self._config.frames == "blurred" else []
+            name, picture = self._name(event, "frame"), scene.frame.picture
+            if self._queue(name, lambda: _blurred(picture, hidden)):
+                snapshot["frame"], snapshot["people"] = name, scene.people()
         return replace(event, snapshot=snapshot) if snapshot else event
 
     def _face(self, event: Event, appearance: Appearance) -> str | None:

@@ -81,7 +81,7 @@ def _cameras(field: FieldInfo) -> Iterator[str]:
     for name, zone in ZoneConfig.model_fields.items():
         yield from _comment(f"{name}: {zone.description} {_choices(zone.annotation)}")
     yield "cameras: {}"
-    for line in yaml.safe_dump(_CAMERA_EXAMPLE, sort_keys=False, width=WIDTH).splitlines():
+    for line in yaml.safe_dump(_CAMERA_EXAMPLE, sort_keys=False, width=WIDTH, default_flow_style=None).splitlines():
         yield f"#   {line}"
 
 
@@ -93,9 +93,8 @@ def _sinks(field: FieldInfo) -> Iterator[str]:
         yield from _comment(inspect.getdoc(section) or "")
         yield f"#   my-{kind}:"
         yield f"#     kind: {kind}"
-        for key, entry in section.model_fields.items():
-            if key == "kind":
-                continue
+        fields = [(key, entry) for key, entry in section.model_fields.items() if key != "kind"]
+        for key, entry in sorted(fields, key=lambda item: not item[1].is_required()):
             for line in _comment(f"{entry.description} {_choices(entry.annotation)}"):
                 yield f"#     {line}"
             value = _SINK_EXAMPLES.get(key) if entry.is_required() else entry.default

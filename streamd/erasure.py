@@ -21,10 +21,11 @@ _NAMING = frozenset({EventType.FACE_IDENTIFIED, EventType.FACE_REVISED})
 def without_person(event: Event, *, person_id: str, name: str, strangers: Collection[str] = ()) -> Event:
     """``event`` with nothing in it that tells of this person; as it is where they are not in it.
 
-    A face that had their name has become an unknown one. ``strangers`` are ids that they had before their name.
+    A face that had their name has become an unknown one. ``strangers`` are ids that they had before their name;
+    pictures of that time go, too.
     """
     if event.stranger in strangers:
-        return without_person(replace(event, stranger=None), person_id=person_id, name=name)
+        event = replace(event, stranger=None, snapshot=None)
     event = replace(event, snapshot=_without_frame(event.snapshot, person_id))
     if _is(event.identity, person_id, name):
         kind = EventType.FACE_UNKNOWN if event.type in _NAMING else event.type

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.album import Album
+from streamd.album import Album, Scene
 from streamd.appearances import Appearance, Moment
 from streamd.domain import Decision, Frame, Verdict
 from streamd.events import Event, EventType
@@ -171,8 +171,8 @@ class Judge:
     def _illustrated(self, event: Event, appearance: Appearance, watch: CameraWatch) -> Event:
         if self._album is None or watch.last is None:
             return event
-        frame: Frame = watch.last
-        return self._album.illustrate(event, appearance, frame, list(watch.appearances.values()))
+        scene = Scene(watch.last, list(watch.appearances.values()), watch.found)
+        return self._album.illustrate(event, appearance, scene)
 
     def _moment(self, frame: Frame) -> Moment:
         version, model = self._gallery.version, self._embedder.model_id

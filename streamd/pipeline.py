@@ -132,7 +132,7 @@ class Pipeline:
         candidates: list[_Candidate] = []
         for frame, detections in zip(frames, found, strict=True):
             watch = self._watches[frame.id.camera]
-            watch.last = frame
+            watch.last, watch.found = frame, [d.box for d in detections]
             events += self._update_tracks(watch, frame, detections)
             present = [a for a in watch.appearances.values() if a.track.detection is not None]
             seen[watch.name] = present

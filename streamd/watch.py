@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
-from streamd.domain import Frame, Scope, Track
+from streamd.domain import Box, Frame, Scope, Track
 from streamd.reassociation import continued, crossing, exchanged
 from streamd.recognition import Evidence, Policy
 from streamd.scheduling import Attention
@@ -45,6 +45,8 @@ class CameraWatch:
         self.absent: list[Appearance] = []
         """Of faces that are gone, and may come back."""
         self.last: Frame | None = None
+        self.found: list[Box] = []
+        """Every face in that frame."""
         self._crossing: set[int] = set()
         self._doubted: dict[int, int] = {}
         """Tracks that may have gone over to somebody else; the number of views in a row that say so."""

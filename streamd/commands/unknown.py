@@ -12,6 +12,7 @@ from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UnavailableError
 
 if TYPE_CHECKING:
+    from streamd.config import Config
     from streamd.gallery.strangers import Stranger, StrangerRecords
 
 
@@ -45,8 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from streamd.gallery.opening import open_store
     from streamd.gallery.strangers import StrangerRecords
 
-    with open_store(load_config(args.config)) as store:
+    config = load_config(args.config)
+    with open_store(config) as store:
         body, lines = _VERBS[args.verb](args, StrangerRecords(store.database))
+    if args.verb == "forget":
+        body["events"] = _erase(config, args.id)
+        lines.append(f"  {body['events']} events in the journal do not tell of them any more")
     print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(lines))
     return ExitCode.OK
 
@@ -98,6 +103,14 @@ def _ignore(args: argparse.Namespace, records: StrangerRecords) -> tuple[Any, li
 def _forget(args: argparse.Namespace, records: StrangerRecords) -> tuple[Any, list[str]]:
     records.forget(args.id)
     return {"forgotten": args.id}, [f"{args.id} is forgotten"]
+
+
+def _erase(config: Config, stranger_id: str) -> int:
+    """Take a stranger out of the journal, and delete the pictures that events show of them."""
+    from streamd.erasure import erase_person
+
+    pictures, ids = config.snapshots_dir, {stranger_id}
+    return erase_person(config.journal_file, person_id=stranger_id, name=stranger_id, strangers=ids, pictures=pictures)
 
 
 _VERBS = {

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from publisherprocess import an_event, eventually
 
-from streamd.album import Album, tidy
+from streamd.album import Album, Scene, tidy
 from streamd.appearances import Appearance
 from streamd.config import RecognitionConfig, SnapshotsConfig
 from streamd.domain import Bgr, Box, Decision, Frame, FrameId, Identity, Track, Verdict
@@ -45,8 +45,8 @@ def test_the_best_face_is_kept_once_and_named_by_each_event(tmp_path: Path) -> N
     with made.running():
         made.look(ann, PICTURE, ANN, 0.5)
         made.look(ann, PICTURE, STRANGER, 0.4)  # worse
-        first = made.illustrate(event(), ann, FRAME, [ann])  # type: ignore[arg-type]
-        second = made.illustrate(event(EventType.FACE_LEFT, 2), ann, FRAME, [ann])  # type: ignore[arg-type]
+        first = made.illustrate(event(), ann, Scene(FRAME, [ann]))  # type: ignore[arg-type]
+        second = made.illustrate(event(EventType.FACE_LEFT, 2), ann, Scene(FRAME, [ann]))  # type: ignore[arg-type]
     assert first.snapshot is not None
     assert first.snapshot == second.snapshot
     path = tmp_path / first.snapshot["face"]
@@ -58,9 +58,10 @@ def test_the_best_face_is_kept_once_and_named_by_each_event(tmp_path: Path) -> N
 
 
 def test_in_the_frame_everybody_is_blurred_who_is_not_enrolled(tmp_path: Path) -> None:
-    made, ann, stranger = album(tmp_path, frames="blurred", faces=False), someone(ANN, "ann"), someone(STRANGER)
+    """Also who is found and not followed."""
+    made, ann = album(tmp_path, frames="blurred", faces=False), someone(ANN, "ann")
     with made.running():
-        told = made.illustrate(event(), ann, FRAME, [ann, stranger])  # type: ignore[arg-type]
+        told = made.illustrate(event(), ann, Scene(FRAME, [ann], [STRANGER]))  # type: ignore[arg-type]
     assert told.snapshot is not None
     assert told.snapshot["people"] == ["ann"]
     frame = np.asarray(cv2.imread(str(tmp_path / told.snapshot["frame"])), np.int16)
@@ -77,7 +78,7 @@ def test_pictures_are_encrypted_where_the_gallery_is(tmp_path: Path) -> None:
     made, ann = album(tmp_path, vault=vault), someone(ANN, "ann")
     with made.running():
         made.look(ann, PICTURE, ANN, 0.5)
-        told = made.illustrate(event(), ann, FRAME, [ann])  # type: ignore[arg-type]
+        told = made.illustrate(event(), ann, Scene(FRAME, [ann]))  # type: ignore[arg-type]
     assert told.snapshot is not None
     data = (tmp_path / told.snapshot["face"]).read_bytes()
     assert not data.startswith(b"\xff\xd8")
@@ -91,9 +92,9 @@ def test_a_disk_that_refuses_is_told_once_and_events_go_on_without_pictures(
     made = album(tmp_path / "file", frames="full", faces=False)
     ann = someone(ANN, "ann")
     with made.running():
-        made.illustrate(event(), ann, FRAME, [ann])  # type: ignore[arg-type]
+        made.illustrate(event(), ann, Scene(FRAME, [ann]))  # type: ignore[arg-type]
         eventually(lambda: "pictures are not kept" in caplog.text)
-        assert made.illustrate(event(number=2), ann, FRAME, [ann]).snapshot is None  # type: ignore[arg-type]
+        assert made.illustrate(event(number=2), ann, Scene(FRAME, [ann])).snapshot is None  # type: ignore[arg-type]
     assert caplog.text.count("pictures are not kept") == 1
 
 

@@ -88,3 +88,17 @@ def test_pictures_and_accounts_that_show_or_name_a_person_go_with_them(tmp_path:
     assert sorted(p.name for p in (pictures / "d").iterdir()) == ["bert.jpg"]
     assert (tmp_path / "outside.jpg").exists(), "a path that leads out of the folder is not followed"
     assert b"Ann" not in path.read_bytes()
+
+
+def test_pictures_of_when_somebody_had_no_name_go_with_them(tmp_path: Path) -> None:
+    path, pictures = tmp_path / "journal.sqlite", tmp_path / "snapshots"
+    pictures.mkdir()
+    (pictures / "then.jpg").write_bytes(b"jpeg")
+    seen = event(1, EventType.FACE_UNKNOWN, stranger="unknown-7f3a", snapshot={"face": "then.jpg"})
+    with Journal(path) as journal:
+        journal.append([Entry("w", "e", 1, seen)])
+        ids = {"unknown-7f3a"}
+        assert erase_person(path, person_id="x" * 32, name="Anna", strangers=ids, pictures=pictures) == 1
+        (kept,) = (row.event() for row in journal.since(0, 10))
+    assert (kept.stranger, kept.snapshot) == (None, None)
+    assert not (pictures / "then.jpg").exists()
