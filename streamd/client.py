@@ -29,6 +29,8 @@ __all__ = ["AsyncSubscription", "Event", "Subscription", "asubscribe", "signatur
 
 PUBLISH = str(EventsConfig.model_fields["publish"].default)
 REPLAY = str(EventsConfig.model_fields["replay"].default)
+SILENT_S = 10.0
+"""A publisher that is not heard for this long, while somebody waits, is connected to again."""
 _POLL_S = 0.5
 
 
@@ -76,11 +78,10 @@ class _Subscriber:
         self._state = CatchUp(since=since, cameras=cameras, types=types)
         self._timeout_s = timeout_s
         self._resources = ExitStack()
-        sockets = self._resources.enter_context(Sockets())
-        self._live: Socket = sockets.connect(zmq.SUB, publish)
-        for topic in (b"event.", HEARTBEAT_TOPIC):
-            self._live.set(zmq.SUBSCRIBE, topic)
-        self._asking: Socket = sockets.connect(zmq.DEALER, replay, hwm=8)
+        self._sockets = self._resources.enter_context(Sockets())
+        self._publish = publish
+        self._live = self._connected()
+        self._asking: Socket = self._sockets.connect(zmq.DEALER, replay, hwm=8)
 
     @property
     def position(self) -> int | None:
@@ -99,6 +100,17 @@ class _Subscriber:
 
     def close(self) -> None:
         self._resources.close()
+
+    def _connected(self) -> Socket:
+        socket = self._sockets.connect(zmq.SUB, self._publish, heartbeats=False)
+        for topic in (b"event.", HEARTBEAT_TOPIC):
+            socket.set(zmq.SUBSCRIBE, topic)
+        return socket
+
+    def _renew(self) -> None:
+        """Connect again: the publisher is heard each second, unless the connection is dead and nobody noticed."""
+        self._live.close(linger=0)
+        self._live = self._connected()
 
     def _ask(self) -> None:
         if (question := self._state.question(time.monotonic())) is not None:
@@ -121,7 +133,8 @@ class Subscription(_Subscriber):
 
     def next(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None where there is none for ``timeout_s`` (None: wait for ever)."""
-        end_s = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        heard_s = time.monotonic()
+        end_s = float("inf") if timeout_s is None else heard_s + timeout_s
         while not self._state.ready:
             self._ask()
             wait_s = max(0.0, min(_POLL_S, end_s - time.monotonic()))
@@ -130,6 +143,10 @@ class Subscription(_Subscriber):
                     self._state.answer(parts)
             elif parts := _received(self._live, wait_s):
                 self._state.hear(parts)
+                heard_s = time.monotonic()
+            elif time.monotonic() - heard_s > SILENT_S:
+                self._renew()
+                heard_s = time.monotonic()
             if not self._state.ready and time.monotonic() >= end_s:
                 return None
         return self._state.ready.popleft()
@@ -138,7 +155,7 @@ class Subscription(_Subscriber):
 class AsyncSubscription(_Subscriber):
     """``Subscription`` for asyncio: ``async with`` and ``async for``. To be used by one task."""
 
-    _sockets: tuple[zmq.asyncio.Socket, zmq.asyncio.Socket] | None = None
+    _shadows: tuple[zmq.asyncio.Socket, zmq.asyncio.Socket] | None = None
 
     async def __aenter__(self) -> AsyncSubscription:
         return self
@@ -152,19 +169,23 @@ class AsyncSubscription(_Subscriber):
 
     async def next(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None where there is none for ``timeout_s`` (None: wait for ever)."""
-        if self._sockets is None:  # they belong to the running loop
-            shadow = zmq.asyncio.Socket.from_socket
-            self._sockets = shadow(self._live), shadow(self._asking)
-        live, asking = self._sockets
-        end_s = float("inf") if timeout_s is None else time.monotonic() + timeout_s
+        heard_s = time.monotonic()
+        end_s = float("inf") if timeout_s is None else heard_s + timeout_s
         while not self._state.ready:
             self._ask()
             wait_s = max(0.0, min(_POLL_S, end_s - time.monotonic()))
+            if self._shadows is None:  # they belong to the running loop
+                shadow = zmq.asyncio.Socket.from_socket
+                self._shadows = shadow(self._live), shadow(self._asking)
+            live, asking = self._shadows
             socket, take = (asking, self._state.answer) if self._state.behind else (live, self._state.hear)
             if await socket.poll(int(wait_s * 1000)):
                 take(await socket.recv_multipart())
-            else:
-                await asyncio.sleep(0)
+                heard_s = time.monotonic()
+            elif not self._state.behind and time.monotonic() - heard_s > SILENT_S:
+                self._renew()
+                self._shadows, heard_s = None, time.monotonic()
+            await asyncio.sleep(0)
             if not self._state.ready and time.monotonic() >= end_s:
                 return None
         return self._state.ready.popleft()

@@ -45,7 +45,7 @@ def serve(context: ChildContext) -> int:
         )
         for name, sink in config.sinks.items()
     ]
-    news = context.sockets.connect(zmq.SUB, config.events.publish)
+    news = context.sockets.connect(zmq.SUB, config.events.publish, heartbeats=False)
     news.set(zmq.SUBSCRIBE, b"event.")
     poller = zmq.Poller()
     poller.register(news, zmq.POLLIN)

@@ -73,8 +73,12 @@ class Sockets:
         hwm: int = 1000,
         curve: CurveServer | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        heartbeats: bool = True,
     ) -> Socket:
         """A listening socket; whoever sends it a larger part than ``max_message_bytes`` is disconnected.
+
+        Args:
+            heartbeats: whether a peer that does not answer pings is given up.
 
         Raises:
             UnavailableError: the address is taken, or cannot be listened on.
@@ -82,7 +86,7 @@ class Sockets:
         """
         if curve is None and not is_private(endpoint):
             raise UsageError(f"{endpoint}: an address that other hosts can reach needs CURVE keys")
-        socket = self._make(kind, hwm)
+        socket = self._make(kind, hwm, heartbeats=heartbeats)
         socket.set(zmq.MAXMSGSIZE, max_message_bytes)
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -104,15 +108,19 @@ class Sockets:
         identity: bytes | None = None,
         queue_unconnected: bool = True,
         curve: CurveClient | None = None,
+        heartbeats: bool = True,
     ) -> Socket:
         """A connecting socket; it reconnects for ever by itself.
 
         Args:
+            heartbeats: whether a peer that does not answer pings is given up. Not for a socket that may stay unread
+                while messages come: libzmq (4.3.5) ends the process where a connection with a full queue is given up,
+                and the queue is read then.
             queue_unconnected: whether messages wait for a peer that is not there (up to ``hwm``).
         """
         if curve is None and not is_private(endpoint):
             raise UsageError(f"{endpoint}: an address on another host needs CURVE keys (streamd keys new)")
-        socket = self._make(kind, hwm)
+        socket = self._make(kind, hwm, heartbeats=heartbeats)
         if identity is not None:
             socket.set(zmq.IDENTITY, identity)
         if not queue_unconnected:
@@ -124,7 +132,7 @@ class Sockets:
         socket.connect(endpoint)
         return socket
 
-    def _make(self, kind: int, hwm: int) -> Socket:
+    def _make(self, kind: int, hwm: int, *, heartbeats: bool) -> Socket:
         socket = self._context.socket(kind)
         socket.set(zmq.LINGER, 0)
         socket.set(zmq.SNDHWM, hwm)
@@ -132,8 +140,9 @@ class Sockets:
         socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         socket.set(zmq.RECONNECT_IVL, 100)
         socket.set(zmq.RECONNECT_IVL_MAX, 1000)
-        socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-        socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+        if heartbeats:
+            socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+            socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
         self._open.append(socket)
         return socket
 

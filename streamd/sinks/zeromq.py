@@ -19,7 +19,8 @@ class ZeromqSink:
     """An XPUB socket. Never waits for a subscriber, however slow."""
 
     def __init__(self, sockets: Sockets, endpoint: str) -> None:
-        self.socket = sockets.bind(zmq.XPUB, endpoint, hwm=QUEUE_BOUND, max_message_bytes=64 * 1024)
+        # A subscriber that reads nothing for a while stays: it costs its queue, and finds the gap when it reads again.
+        self.socket = sockets.bind(zmq.XPUB, endpoint, hwm=QUEUE_BOUND, max_message_bytes=64 * 1024, heartbeats=False)
         self.socket.set(zmq.XPUB_VERBOSE, 1)
 
     def emit(self, event: Event) -> None:

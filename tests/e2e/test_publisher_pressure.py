@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import resource
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ import zmq
 from publisherprocess import PublisherProcess, an_event, eventually
 
 from streamd.client import Subscription
-from streamd.sockets import Sockets
+from streamd.sockets import HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS, Sockets
 from streamd.verdicts import VerdictSender
 
 pytestmark = pytest.mark.e2e
@@ -166,3 +168,43 @@ def test_retention_prunes_at_the_start_and_numbers_go_on(tmp_path: Path) -> None
         with Subscription(publish=publisher.publish, replay=publisher.replay, since=2, timeout_s=2.0) as events:
             assert [event.seq for event in events] == [8, 9, 10, 11]
             assert events.missed == 5
+
+
+_SILENT = """
+import sys, threading
+from streamd.client import Subscription
+publish, replay, last = sys.argv[1], sys.argv[2], int(sys.argv[3])
+with Subscription(publish=publish, replay=replay, since=0, timeout_s=20.0) as events:
+    print(events.next(20.0).seq, flush=True)
+    sys.stdin.readline()  # reads nothing until it is told to
+    seqs = [event.seq for _, event in zip(range(last - 1), events)]
+print(seqs == list(range(2, last + 1)))
+"""
+
+
+def test_a_subscriber_that_read_nothing_for_longer_than_heartbeats_take_goes_on(
+    publisher: PublisherProcess, sockets: Sockets
+) -> None:
+    """Its queue is full, and its connection is given up meanwhile; libzmq must not end its process for that."""
+    sender = _send(sockets, publisher, 1)
+    command = [sys.executable, "-c", _SILENT, publisher.publish, publisher.replay, "25001"]
+    silent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert silent.stdout is not None
+    assert silent.stdin is not None
+    try:
+        assert silent.stdout.readline() == "1\n"
+        for number in range(25_000):
+            sender.send(an_event(number + 1))
+            if number % 100 == 0:
+                assert sender.flush(20.0)
+        assert sender.flush(20.0)
+        threading.Event().wait(2 * (HEARTBEAT_MS + HEARTBEAT_TIMEOUT_MS) / 1000)  # nothing shows when it has passed
+        silent.stdin.write("go\n")
+        silent.stdin.flush()
+        assert silent.stdout.readline() == "True\n"
+        assert silent.wait(10) == 0
+    finally:
+        silent.kill()
+        silent.wait()
+        silent.stdout.close()
+        silent.stdin.close()

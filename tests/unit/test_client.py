@@ -273,3 +273,15 @@ def test_asubscribe_leaves_the_loop_free(server: Server) -> None:
 
     server.emit(1)
     assert asyncio.run(read()) == 1
+
+
+def test_a_connection_that_died_unnoticed_is_made_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamd.client.SILENT_S", 0.3)
+    server.emit(1)
+    with Subscription(publish=server.publish, replay=server.replay, since=0) as events:
+        assert events.next(5.0) is not None
+        events._live.disconnect(server.publish)
+        server.emit(2)
+        found = events.next(10.0)
+    assert found is not None
+    assert found.seq == 2
