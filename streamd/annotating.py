@@ -67,7 +67,7 @@ def draw(image: np.ndarray, faces: Sequence[Seen]) -> None:
     thickness = max(1, round(min(image.shape[:2]) / 300))
     for face in faces:
         box = face.track.box
-        colour = _OTHER if face.text in ("unknown", "pending", "ambiguous") else _KNOWN
+        colour = _OTHER if face.text in ("unknown", "tentative", "appeared") else _KNOWN
         corner = (round(box.x1), round(box.y1))
         cv2.rectangle(image, corner, (round(box.x2), round(box.y2)), colour, thickness)
         # OpenCV's font has ASCII only.

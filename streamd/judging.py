@@ -69,15 +69,25 @@ class Judge:
 
     def rescore(self, watch: CameraWatch) -> list[Event]:
         """The gallery changed: weigh every track's views again; embeds nothing."""
+        vanished = [a for a in watch.absent if not self._is_still_known(watch, a)]
+        watch.no_longer(vanished)
+        events = self.leave(watch, vanished)
         concerned = [a for a in watch.appearances.values() if a.evidence.views]
         if not concerned or watch.last is None:
-            return []
+            return events
         for appearance in concerned:
             vectors = np.stack([v.vector for v in appearance.evidence.views])
             found = self._gallery.search(vectors, people=1, scope=watch.scope)
             appearance.evidence.rescore([f[0] if f else None for f in found])
             _forget_vanished(appearance.evidence)
-        return self.decide(watch, concerned)
+        return events + self.decide(watch, concerned)
+
+    def _is_still_known(self, watch: CameraWatch, absent: Appearance) -> bool:
+        """Whether the name that somebody left with is still theirs; without a name there is nothing to lose."""
+        if absent.told.identity is None:
+            return True
+        found = self._gallery.search(absent.evidence.fused()[None], people=2, scope=watch.scope)[0]
+        return any(match.person_id == absent.told.identity.person_id for match in found)
 
     def leave(self, watch: CameraWatch, gone: Sequence[Appearance]) -> list[Event]:
         """These have left."""

@@ -109,7 +109,7 @@ class Rerun:
     def faces(self) -> list[Seen]:
         """Who is followed now."""
         return [
-            Seen(a.track, a.told.identity.name if a.told.identity else a.told.verdict.value)
+            Seen(a.track, a.told.identity.name if a.told.identity else a.state)
             for a in self._pipeline.appearances(self._camera)
         ]
 

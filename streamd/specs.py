@@ -32,9 +32,7 @@ def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
     names = list(config.cameras)
     for index in range(config.workers.count):
         mine = {n: _for_worker(config.cameras[n]) for n in names[index :: config.workers.count]}
-        part = _slice(
-            config, shared | {"workers", "frames", "gallery", "recognition", "detection", "events", "snapshots"}
-        )
+        part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection", "snapshots"})
         part = part.model_copy(update={"cameras": mine})
         found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
     if config.sinks:

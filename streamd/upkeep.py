@@ -22,7 +22,7 @@ from streamd.journal import Filter, Journal, readable
 logger = logging.getLogger(__name__)
 
 CLEAN_EVERY_S = 3600.0
-TIDY_EVERY_S = 120.0
+TIDY_EVERY_S = 600.0
 MOST_REVISED = 1000
 """Past appearances of a stranger that are revised once they have a name; of more, the oldest stay as they were."""
 _DAY_S = 86_400.0

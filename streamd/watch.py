@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from streamd.appearances import Appearance
@@ -55,7 +55,7 @@ class CameraWatch:
 
     @property
     def attention(self) -> Attention:
-        if any(not a.decided for a in self.appearances.values()) or self._doubted:
+        if any(not a.decided for a in self.appearances.values()):
             return Attention.UNDECIDED
         return Attention.TRACKED if self.appearances else Attention.NOTHING
 
@@ -104,6 +104,10 @@ class CameraWatch:
             else:
                 left.append(appearance)
         return left + self._overdue(at_s)
+
+    def no_longer(self, gone: Collection[Appearance]) -> None:
+        """These are not awaited any more."""
+        self.absent = [a for a in self.absent if a not in gone]
 
     def reunite(self, views: Mapping[int, Vector], scores: ScoreModel) -> set[int]:
         """Give faces to the stories that they belong to, by new views of them.

@@ -1,0 +1,147 @@
+"""What one visit is told as: absences, zones, accounts, people who are forgotten meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from galleryparts import GREEN, MODEL, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
+
+from streamd.config import CameraConfig, GalleryConfig
+from streamd.domain import Bgr, Frame, FrameId
+from streamd.events import Event, EventType
+from streamd.gallery.enrolment import Enroller
+from streamd.gallery.live import LiveGallery
+from streamd.gallery.store import GalleryStore
+from streamd.metrics import Metrics
+from streamd.pipeline import Models, Pipeline
+
+LEFT_HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+
+
+class Door:
+    """A camera with two places, left and right, in which somebody stands or not."""
+
+    def __init__(self, gallery: LiveGallery, **camera: Any) -> None:
+        config = CameraConfig(
+            remote=True,
+            recognition={"threshold": 0.6},  # type: ignore[arg-type]
+            detection={"model": "squares"},  # type: ignore[arg-type]
+            **camera,
+        )
+        self.now_s = 0.0
+        models = Models({"squares": SquareDetector()}, ColourEmbedder(), gallery)
+        self.pipeline = Pipeline(
+            models, Metrics(), embeddings_per_step=8, wall_s=lambda: self.now_s, monotonic_s=lambda: self.now_s
+        )
+        self.pipeline.set_cameras({"door": config})
+
+    def look(self, left: int | None, right: int | None, *, times: int = 1) -> list[Event]:
+        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``)."""
+        events = []
+        for _ in range(times):
+            self.now_s += 0.2
+            picture = np.hstack([_person(left), _person(right)])
+            frame_id = FrameId("door", "e", round(self.now_s * 5))
+            frame = Frame(frame_id, self.now_s, self.now_s, picture, Bgr(picture))
+            events += self.pipeline.process([frame])
+        return events
+
+
+def _person(colour: Any) -> np.ndarray:
+    full = cv2.imdecode(np.frombuffer(photo_bytes(RED if colour is None else colour), np.uint8), cv2.IMREAD_COLOR)
+    assert full is not None
+    return np.zeros_like(full) if colour is None else np.asarray(full, np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[GalleryStore]:
+    with GalleryStore(tmp_path / "gallery.sqlite") as opened:
+        list(
+            Enroller(opened, SquareDetector(), ColourEmbedder()).enroll("Anna", [write_photo(tmp_path / "a.png", RED)])
+        )
+        yield opened
+
+
+@pytest.fixture
+def gallery(store: GalleryStore) -> Iterator[LiveGallery]:
+    with LiveGallery(store.path, model_id=MODEL, config=GalleryConfig()) as opened:
+        yield opened
+
+
+def kinds(events: list[Event]) -> list[str]:
+    return [event.type.value.partition(".")[2] for event in events]
+
+
+def test_somebody_who_goes_and_comes_back_is_one_story(gallery: LiveGallery) -> None:
+    door = Door(gallery)
+    first = door.look(RED, None, times=5)
+    assert kinds(first) == ["appeared", "identified"]
+    assert door.look(None, None, times=20) == []
+    assert door.look(None, RED, times=5) == []
+    (left,) = door.look(None, None, times=40)
+    assert left.type is EventType.FACE_LEFT
+    assert left.track == first[0].track
+    assert left.identity is not None
+    assert left.evidence is not None
+    assert left.evidence["seconds"] == pytest.approx(5.8, abs=0.3)
+
+
+def test_without_a_time_to_come_back_a_departure_is_told_at_once(gallery: LiveGallery) -> None:
+    door = Door(gallery, tracking={"reappear_s": 0, "max_gap_s": 1})
+    door.look(RED, None, times=5)
+    assert kinds(door.look(None, None, times=6)) == ["left"]
+
+
+def test_somebody_else_who_comes_meanwhile_is_another_story(gallery: LiveGallery) -> None:
+    door = Door(gallery)
+    first = door.look(RED, None, times=5)[0]
+    door.look(None, None, times=15)
+    events = door.look(GREEN, None, times=10)
+    assert kinds(events) == ["appeared", "unknown"]
+    assert events[0].track != first.track
+
+
+def test_who_is_forgotten_while_away_has_left(gallery: LiveGallery, store: GalleryStore) -> None:
+    door = Door(gallery)
+    door.look(RED, None, times=5)
+    door.look(None, None, times=10)
+    store.forget("Anna")
+    gallery.refresh()
+    assert kinds(door.pipeline.gallery_changed()) == ["left"]
+    assert "Anna" not in str(door.look(RED, None, times=10))
+
+
+def test_faces_count_in_a_zone_only_and_are_told_of_as_they_move(gallery: LiveGallery) -> None:
+    zones = {"step": {"points": LEFT_HALF, "dwell_s": 0.5}}
+    door = Door(gallery, zones=zones)
+    assert door.look(None, RED, times=10) == []
+    events = door.look(RED, None, times=10)
+    assert kinds(events) == ["appeared", "identified"]
+    assert events[0].zones == ["step"]
+    assert events[0].latency_ms is not None
+    assert events[0].latency_ms >= 500
+    (moved,) = door.look(None, RED, times=5)
+    assert (moved.type, moved.zones, moved.track) == (EventType.FACE_MOVED, [], events[0].track)
+    assert moved.identity is not None
+
+
+def test_an_excluded_zone_hides_a_face_from_everything(gallery: LiveGallery) -> None:
+    door = Door(gallery, zones={"screen": {"points": LEFT_HALF, "kind": "exclude"}})
+    assert door.look(RED, None, times=10) == []
+    assert kinds(door.look(None, RED, times=5)) == ["appeared", "identified"]
+
+
+def test_verdict_and_departure_carry_the_account_of_the_looks(gallery: LiveGallery) -> None:
+    door = Door(gallery)
+    _, identified = door.look(RED, None, times=5)
+    (left,) = door.look(None, None, times=40)
+    for event, looks in ((identified, 2), (left, 5)):
+        assert event.account is not None
+        assert event.account["faces"] == looks
+        assert event.account["needed"]["threshold"] == 0.6
+        assert [view["best"]["name"] for view in event.account["views"]] == ["Anna"] * len(event.account["views"])
