@@ -85,7 +85,9 @@ class Appearance:
 
     def go_on(self, later: Appearance) -> None:
         """The face came back, or was found again, and was taken for a new one."""
+        counted = self.stay.counted
         self.track, self.stay = later.track, later.stay
+        self.stay.counted = self.stay.counted or counted
         self.ledger.faces += later.ledger.faces
         self.ledger.refused += later.ledger.refused
 

@@ -40,12 +40,12 @@ class Door:
         )
         self.pipeline.set_cameras({"door": config})
 
-    def look(self, left: int | None, right: int | None, *, times: int = 1) -> list[Event]:
-        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``)."""
+    def look(self, left: int | None, right: int | None, *, times: int = 1, shift_px: int = 0) -> list[Event]:
+        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``), perhaps shifted to the right."""
         events = []
         for _ in range(times):
             self.now_s += 0.2
-            picture = np.hstack([_person(left), _person(right)])
+            picture = np.roll(np.hstack([_person(left), _person(right)]), shift_px, axis=1)
             frame_id = FrameId("door", "e", round(self.now_s * 5))
             frame = Frame(frame_id, self.now_s, self.now_s, picture, Bgr(picture))
             events += self.pipeline.process([frame])
@@ -125,7 +125,7 @@ def test_faces_count_in_a_zone_only_and_are_told_of_as_they_move(gallery: LiveGa
     assert events[0].zones == ["step"]
     assert events[0].latency_ms is not None
     assert events[0].latency_ms >= 500
-    (moved,) = door.look(None, RED, times=5)
+    (moved,) = [event for step in range(1, 8) for event in door.look(RED, None, shift_px=30 * step)]
     assert (moved.type, moved.zones, moved.track) == (EventType.FACE_MOVED, [], events[0].track)
     assert moved.identity is not None
 
