@@ -27,13 +27,11 @@ def serve(context: ChildContext) -> int:
     """Deliver until told to drain.
 
     Raises:
-        UnavailableError: the file that says how far each sink is cannot be used, or an extra is missing.
+        UnavailableError: the file that says how far each sink is cannot be used.
     """
     config = context.config
     with Deliveries(config.deliveries_file):
         pass  # says what is wrong with it
-    for sink in config.sinks.values():
-        destination_of(sink)  # says what is not installed
     deliveries = [
         Delivery(
             name,

@@ -66,12 +66,15 @@ def _check(path: Path | None, *, as_json: bool) -> int:
 
 def _warnings(config: Config) -> list[str]:
     """What is valid, and yet will not do what was meant."""
-    if not any(camera.search for camera in config.cameras.values()):
-        return []
     from streamd.commands.finding import Level
+    from streamd.commands.sink_checks import sinks
+
+    found = [f"{f.topic}: {f.message}" for f in sinks(config, network=False) if f.level is not Level.OK]
+    if not any(camera.search for camera in config.cameras.values()):
+        return found
     from streamd.commands.scope_checks import scopes
 
     try:
-        return [f"{f.topic}: {f.message}" for f in scopes(config) if f.level is not Level.OK]
+        return found + [f"{f.topic}: {f.message}" for f in scopes(config) if f.level is not Level.OK]
     except GalleryError as error:
-        return [f"search scopes not compared with the labels in use: {error}"]
+        return [*found, f"search scopes not compared with the labels in use: {error}"]

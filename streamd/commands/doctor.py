@@ -60,7 +60,7 @@ def examine(path: Path | None, *, cameras: bool = True) -> Iterator[Finding]:
 
 
 def _examinations(cameras: bool) -> dict[str, Examination]:
-    from streamd.commands import camera_checks, host_checks, library_checks, model_checks, scope_checks
+    from streamd.commands import camera_checks, host_checks, library_checks, model_checks, scope_checks, sink_checks
 
     chosen: dict[str, Examination] = {
         "libraries": library_checks.libraries,
@@ -71,6 +71,7 @@ def _examinations(cameras: bool) -> dict[str, Examination]:
         "keys": host_checks.keys,
         "models": model_checks.models,
         "search scopes": scope_checks.scopes,
+        "sinks": sink_checks.sinks,
     }
     return chosen | {"cameras": camera_checks.cameras} if cameras else chosen
 
