@@ -6,14 +6,23 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from publisherprocess import eventually, free_port
 
 
@@ -24,6 +33,36 @@ def program(name: str) -> str:
         message = f"{name} is not installed (apt-get install {name})"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
     return str(found)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Files of a certificate for 127.0.0.1 that vouches for itself."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def made(cls, folder: Path) -> Certificate:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+        now = datetime.now(UTC)
+        built = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        made = cls(folder / "certificate.pem", folder / "key.pem")
+        made.certificate.write_bytes(built.public_bytes(Encoding.PEM))
+        made.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return made
 
 
 class _Server:
@@ -68,7 +107,7 @@ class _Server:
 class Mosquitto(_Server):
     """A broker that keeps sessions on the disk."""
 
-    def __init__(self, folder: Path, *, password: str | None = None) -> None:
+    def __init__(self, folder: Path, *, password: str | None = None, tls: Certificate | None = None) -> None:
         super().__init__(folder)
         lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/"]
         lines += ["autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0", "user root"]
@@ -78,6 +117,8 @@ class Mosquitto(_Server):
             passwords = folder / "passwords"
             subprocess.run([program("mosquitto_passwd"), "-b", "-c", passwords, "streamd", password], check=True)
             lines += ["allow_anonymous false", f"password_file {passwords}"]
+        if tls is not None:
+            lines += [f"certfile {tls.certificate}", f"keyfile {tls.key}"]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
     def command(self) -> list[str]:
@@ -85,8 +126,15 @@ class Mosquitto(_Server):
 
 
 class NatsServer(_Server):
+    """JetStream, on the disk."""
+
+    def __init__(self, folder: Path, *, tls: Certificate | None = None) -> None:
+        super().__init__(folder)
+        self._tls = ["--tls", "--tlscert", str(tls.certificate), "--tlskey", str(tls.key)] if tls else []
+
     def command(self) -> list[str]:
-        return [program("nats-server"), "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        listen = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        return [program("nats-server"), *listen, *self._tls]
 
 
 class MqttListener:
@@ -123,16 +171,17 @@ class MqttListener:
 class Receiver:
     """A web server for webhooks; ``status`` is what it answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: Certificate | None = None) -> None:
         self.port = free_port()
         self.status = 200
+        self._tls = tls
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self._server: ThreadingHTTPServer | None = None
         self.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/hook"
 
     def start(self) -> None:
         receiver = self
@@ -161,6 +210,10 @@ class Receiver:
                 return  # the other end was killed
 
         self._server = Server(("127.0.0.1", self.port), Handler)
+        if self._tls is not None:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(self._tls.certificate, self._tls.key)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def stop(self) -> None:

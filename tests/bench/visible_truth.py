@@ -2,8 +2,8 @@
 
 usage: python tests/bench/visible_truth.py VIDEO TRUTH_DIR OUT.csv [LEAST_PX] [MOST_DEGREES]
 
-``TRUTH_DIR`` has ``gt.txt`` (MOTChallenge: boxes of faces) and ``meta.json`` (``fps``, ``ids``: names by id, ``enrolled``).
-The yaw is that of YuNet's landmarks in the box; frames in which it finds none are left out.
+``TRUTH_DIR`` has ``gt.txt`` (MOTChallenge: boxes of faces) and ``meta.json`` (``fps``, ``ids``: names by id,
+``enrolled``). The yaw is that of YuNet's landmarks in the box; frames in which it finds none are left out.
 """
 
 from __future__ import annotations
