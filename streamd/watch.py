@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 LOST_S = 0.4
 """A track found again after this long may be somebody else who came to the same place."""
-OTHER_FAR = 0.05
-"""A face that is less similar to what is known of its track than so many strangers are is another's..."""
 OTHER_VIEWS = 2
-"""...if it is so in this many views in a row."""
+"""A face is somebody else's than its track's if so many views in a row are more likely another person's."""
 
 
 class CameraWatch:
@@ -164,7 +162,7 @@ class CameraWatch:
             appearance = self.appearances[track]
             if track not in self._doubted or track in self._crossing or not appearance.evidence.views:
                 continue
-            if float(view @ appearance.evidence.fused()) >= scores.threshold(OTHER_FAR):
+            if scores.probability(float(view @ appearance.evidence.fused())) >= 0.5:
                 continue
             self._doubted[track] += 1
             if self._doubted[track] < OTHER_VIEWS:

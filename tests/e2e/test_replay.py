@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from e2e.conftest import OBAMA
@@ -17,6 +19,7 @@ from mediafiles import write_video
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+BIDEN = "Joe Biden"
 
 
 def replay(*args: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -106,3 +109,98 @@ def test_a_file_that_is_no_video(config: Path, gallery: Path, tmp_path: Path) ->
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video" * 100)
     assert "bad.mp4" in replay(bad, "-c", config, "--gallery", gallery, code=69).stderr
+
+
+@pytest.fixture
+def both(tmp_path: Path, faces_dir: Path) -> Path:
+    """A gallery of two people."""
+    folder = tmp_path / "both"
+    for name, photo in ((OBAMA, "obama.jpg"), (BIDEN, "biden.jpg")):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(faces_dir / photo, folder / name)
+    return folder
+
+
+class Street:
+    """A view of a textured wall, before which photographs of people are moved about."""
+
+    def __init__(self, faces_dir: Path) -> None:
+        noise = np.random.default_rng(1).integers(60, 150, (36, 64, 3), np.uint8)
+        self._wall = cv2.resize(noise, (1280, 720), interpolation=cv2.INTER_CUBIC)
+        self._people = {
+            OBAMA: self._cut(faces_dir / "obama2.jpg", slice(100, 900), slice(None)),
+            BIDEN: self._cut(faces_dir / "biden.jpg", slice(50, 950), slice(200, 900)),
+        }
+
+    def picture(self, **at: float) -> Picture:
+        """People whose middle is at these pixels from the left; the last one is in front."""
+        picture = self._wall.copy()
+        for name, x in at.items():
+            face = self._people[{"obama": OBAMA, "biden": BIDEN}[name]]
+            height, width = face.shape[:2]
+            left = round(x - width / 2)
+            from_x, to_x = max(0, left), min(1280, left + width)
+            if to_x > from_x:
+                picture[200 : 200 + height, from_x:to_x] = face[:, from_x - left : to_x - left]
+        return picture
+
+    @staticmethod
+    def _cut(path: Path, rows: slice, columns: slice) -> Picture:
+        photo = cv2.imread(str(path))
+        assert photo is not None
+        cut = photo[rows, columns]
+        height = 320
+        return np.asarray(cv2.resize(cut, (round(cut.shape[1] * height / cut.shape[0]), height)), np.uint8)
+
+
+def events_of(clip: Path, config: Path, gallery: Path) -> list[dict[str, Any]]:
+    done = replay(clip, "-c", config, "--gallery", gallery, "--json")
+    return [json.loads(line) for line in done.stdout.splitlines()[:-1]]
+
+
+def stories(events: list[dict[str, Any]]) -> dict[str, list[tuple[str, str | None]]]:
+    """What was told of each appearance."""
+    told: dict[str, list[tuple[str, str | None]]] = {}
+    for event in events:
+        told.setdefault(event["track"], []).append((event["type"], event.get("identity", {}).get("name")))
+    return told
+
+
+def visit(name: str) -> list[tuple[str, str | None]]:
+    return [("face.appeared", None), ("face.identified", name), ("face.left", name)]
+
+
+@pytest.mark.parametrize("seconds", [2.0, 4.0])
+def test_two_people_who_cross_keep_their_names(
+    config: Path, both: Path, faces_dir: Path, tmp_path: Path, seconds: float
+) -> None:
+    street, frames = Street(faces_dir), round(15 * seconds)
+    stand = [street.picture(obama=250, biden=1030)] * 15
+    walk = [street.picture(obama=250 + 780 * t, biden=1030 - 780 * t) for t in np.linspace(0, 1, frames)]
+    end = [street.picture(obama=1030, biden=250)] * 15
+    clip = write_video(tmp_path / "street.mp4", [*stand, *walk, *end], fps=15)
+    events = events_of(clip, config, both)
+    assert sorted(stories(events).values()) == sorted([visit(OBAMA), visit(BIDEN)])
+    last = {e["identity"]["name"]: e["box"] for e in events if e["type"] == "face.left"}
+    assert last[OBAMA][0] > 640 > last[BIDEN][0], "each is where they went"
+
+
+def test_somebody_who_comes_back_elsewhere_is_one_visit(
+    config: Path, both: Path, faces_dir: Path, tmp_path: Path
+) -> None:
+    street = Street(faces_dir)
+    nobody = [street.picture()] * 45
+    clip = [*[street.picture(obama=300)] * 30, *nobody, *[street.picture(obama=950)] * 30]
+    events = events_of(write_video(tmp_path / "back.mp4", clip, fps=15), config, both)
+    assert list(stories(events).values()) == [visit(OBAMA)]
+    assert events[-1]["evidence"]["seconds"] == pytest.approx(7.0, abs=0.5)
+
+
+def test_another_person_in_the_same_place_is_another_visit(
+    config: Path, both: Path, faces_dir: Path, tmp_path: Path
+) -> None:
+    street = Street(faces_dir)
+    gap = [street.picture()] * 12  # shorter than max_gap_s: the box alone would go on
+    clip = [*[street.picture(obama=600)] * 30, *gap, *[street.picture(biden=600)] * 30]
+    told = stories(events_of(write_video(tmp_path / "other.mp4", clip, fps=15), config, both))
+    assert list(told.values()) == [visit(OBAMA), visit(BIDEN)]
