@@ -183,6 +183,8 @@ def _sink_url_trouble(sink: MqttSink | NatsSink | WebhookSink) -> str | None:
     found = _HOST.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2])
     if found is None or not found["host"]:
         return f"'{scheme}' is not followed by a host; '/', '?', '#' and '@' in a password must be percent-encoded"
+    if int((found.group(2) or ":0")[1:]) > 65535:
+        return f"port {found.group(2)[1:]} does not exist; the last is 65535"
     if scheme.lower() not in _ENCRYPTED and not sink.plain and not is_loopback(found["host"]):
         return f"would send names of people over the network unencrypted; use {schemes[1]}://, or say plain: true"
     return None

@@ -95,6 +95,9 @@ class Delivery:
     def _session(self) -> None:
         """Deliver until told to stop. Raises SinkAway, JournalError, UnavailableError."""
         self._was_up = False
+        if not self._journal_path.exists():  # the publisher has not made it yet
+            self._wake.wait(IDLE_S)
+            return
         with Journal(self._journal_path, read_only=True) as journal, Deliveries(self._deliveries_path) as deliveries:
             place = self._place(journal, deliveries)
             with self._opened(journal, place) as destination:

@@ -366,6 +366,7 @@ def test_a_sink_needs_a_kind_that_exists() -> None:
         ("{kind: webhook}", "sinks.a.url", "is needed"),
         ("{kind: file, path: x, urk: 1}", "sinks.a.urk", "unknown key; known here"),
         ("{kind: webhook, url: 'ftp://h/'}", "sinks.a.url", "should begin with http:// or https://"),
+        ("{kind: mqtt, url: 'mqtt://127.0.0.1:99999'}", "sinks.a.url", "port 99999 does not exist"),
         ("{kind: mqtt, url: 'mqtt://'}", "sinks.a.url", "is not followed by a host"),
         ("{kind: mqtt, url: 'mqtt://192.0.2.1'}", "sinks.a.url", "unencrypted; use mqtts://, or say plain: true"),
         ("{kind: file, path: x, types: [face.seen]}", "sinks.a.types", "no events of the type 'face.seen'"),

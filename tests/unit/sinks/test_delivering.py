@@ -184,3 +184,20 @@ def test_a_journal_started_anew_is_delivered_from_its_start(setting: Setting) ->
     setting.write(2)
     setting.start()
     eventually(lambda: setting.fake.got == [1, 2])
+
+
+def test_a_journal_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    fake = Fake()
+    places = tmp_path / "deliveries.sqlite"
+    sink = WebhookSink(kind="webhook", url="http://127.0.0.1/")
+    delivery = Delivery("hook", sink, make=lambda: fake, journal=path, deliveries=places, metrics=Metrics())
+    with Deliveries(places) as deliveries:
+        deliveries.move("hook", 0)
+    delivery.start()
+    with Journal(path) as journal:
+        journal.append([Entry("w", "e", 1, an_event(1))])
+        delivery.wake()
+        eventually(lambda: fake.got == [1])
+        delivery.stop()
+        assert delivery.join(5)
