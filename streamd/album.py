@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +93,8 @@ class Album:
         try:
             yield
         finally:
-            self._jobs.put(None)
+            with suppress(queue.Full):  # a disk that hangs does not hold up the end
+                self._jobs.put(None, timeout=5.0)
             self._thread.join(5.0)
 
     def look(self, appearance: Appearance, picture: Picture, box: Box, quality: float) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from streamd.cooldown import Cooldown
 from streamd.deliveries import Deliveries
-from streamd.errors import JournalError, SinkAway, SinkRefused, UnavailableError
+from streamd.errors import SinkRefused, UnavailableError
 from streamd.events import Event, timestamp
 from streamd.interfaces import Destination, Parcel
 from streamd.journal import Filter, Journal, readable
@@ -87,13 +87,17 @@ class Delivery:
             try:
                 self._session()
                 failures = 0
-            except (SinkAway, JournalError, UnavailableError) as error:
+            except UnavailableError as error:
                 failures = 1 if self._was_up else failures + 1
                 self._say(str(error))
                 self._pause(failures)
+            except Exception:  # of a library: a thread that ended would leave its sink dead for good
+                failures += 1
+                logger.exception("sink %s is opened anew", self.name)
+                self._pause(failures)
 
     def _session(self) -> None:
-        """Deliver until told to stop. Raises SinkAway, JournalError, UnavailableError."""
+        """Deliver until told to stop. Raises UnavailableError (SinkAway, JournalError)."""
         self._was_up = False
         if not self._journal_path.exists():  # the publisher has not made it yet
             self._wake.wait(IDLE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -131,7 +132,9 @@ class Judge:
         if not appearances:
             return
         fused: NDArray[np.float32] = np.stack([a.evidence.fused() for a in appearances])
+        started_s = time.perf_counter()
         matches = self._gallery.search(fused, people=2, scope=watch.scope)
+        self._metrics.stage.labels(stage="search").observe(time.perf_counter() - started_s)
         standard = self._standard(watch)
         for appearance, found in zip(appearances, matches, strict=True):
             appearance.evidence.decide(found, standard)

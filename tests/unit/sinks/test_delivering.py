@@ -201,3 +201,21 @@ def test_a_journal_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
         eventually(lambda: fake.got == [1])
         delivery.stop()
         assert delivery.join(5)
+
+
+def test_a_sink_whose_library_fails_in_an_unknown_way_is_opened_anew(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = [RuntimeError("a bug of a library")]
+
+    def answer(event: Event) -> None:
+        if failures:
+            raise failures.pop()
+
+    setting.fake.answer = answer
+    setting.deliveries.move("hook", 0)
+    setting.write(2)
+    setting.start()
+    setting.arrived(2)
+    assert setting.fake.got == [1, 2]
+    assert "a bug of a library" in caplog.text
