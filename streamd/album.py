@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ class Album:
         if self._config.frames != "none" and event.type is not EventType.FACE_LEFT:
             hidden = scene.strangers() if self._config.frames == "blurred" else []
             name, picture = self._name(event, "frame"), scene.frame.picture
-            if self._queue(name, lambda: _blurred(picture, hidden)):
+            if picture is not None and self._queue(name, partial(_blurred, picture, hidden)):
                 snapshot["frame"], snapshot["people"] = name, scene.people()
         return replace(event, snapshot=snapshot) if snapshot else event
 

@@ -155,11 +155,11 @@ class Appearance:
             zones=list(self.stay.now) if self.zoned else None,
             account={**self.ledger.as_json(), "needed": self.standard} if accounted else None,
             quality=_rounded(self.best_quality) if self.best_quality else None,
-            box=_pixels(self.track.box, frame.picture.size),
+            box=_pixels(self.track.box, frame.size),
             frame={
                 "epoch": frame.id.epoch,
                 "seq": frame.id.seq,
-                "size": list(frame.picture.size),
+                "size": list(frame.size),
                 "at": timestamp(frame.captured_wall_s),
             },
             gallery_version=moment.gallery_version,

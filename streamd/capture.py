@@ -11,7 +11,7 @@ import zmq
 from streamd.child import ChildContext
 from streamd.config import CameraConfig, redacted_url
 from streamd.domain import Frame, FrameId
-from streamd.framelink import CaptureEnd
+from streamd.framelink import Asked, CaptureEnd
 from streamd.masking import Mask
 from streamd.metrics import Metrics
 from streamd.reading import CameraState, Newest, Reader, converted
@@ -21,6 +21,8 @@ from streamd.sources.opening import open_source
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
+CALM_S = 1.5
+"""How long nothing must have moved before the decoder may rest."""
 
 
 class Capture:
@@ -37,11 +39,20 @@ class Capture:
         self._link = link
         self._epoch = uuid.uuid4().hex[:8]
         self._mask = Mask(config.masks)
-        self._reader = Reader(lambda: open_source(url, config.capture), config.capture, name=camera, mask=self._mask)
+        self._reader = Reader(
+            lambda: open_source(url, config.capture),
+            config.capture,
+            name=camera,
+            mask=self._mask,
+            motion_share=config.detection.motion_share,
+        )
         self._metrics = _CameraMetrics(context.metrics, camera)
         self._told: CameraState | None = None
         self._told_at_s = float("-inf")
-        self._wanted = False
+        self._wanted: Asked | None = None
+        self._sent: Newest | None = None
+        """The frame sent last, whose picture the worker may ask for."""
+        self._watched = False
 
     def run(self) -> int:
         poller = zmq.Poller()
@@ -64,39 +75,50 @@ class Capture:
             # Repeated, as READY is: the worker may have been restarted since.
             self._link.bye(reason=state.reason, message=state.message)
             self._told_at_s = now_s
-            self._wanted = False
+            self._wanted = self._sent = None
         self._told = state
-        self._wanted = self._link.asked() or self._wanted
+        self._hear(self._link.asked())
+        self._reader.resting = not self._watched and now_s - self._reader.stirred_at_s >= CALM_S
         newest = self._reader.newest
-        if newest is not None and self._wanted:
-            self._wanted = not self._send()
+        if newest is not None and self._wanted is not None:
+            if self._send(picture=self._wanted.picture):
+                self._wanted = None
         elif newest is not None:
             self._link.announce(motion=newest.motion, now_s=now_s)
         self._metrics.update(self._reader, state)
         if not self._reader.hung(now_s):
             self._context.turn()
 
-    def _send(self) -> bool:
+    def _hear(self, asked: Asked) -> None:
+        if asked.watched is not None:
+            self._watched = asked.watched
+        if asked.frame:
+            self._wanted = asked
+        if asked.picture_of is not None and self._sent is not None and asked.picture_of == self._sent.seq:
+            self._link.send_picture(self._converted(self._sent, picture=True))
+
+    def _send(self, *, picture: bool) -> bool:
         newest = self._reader.take()
         if newest is None:
             return False
-        started_s = time.monotonic()
-        frame = self._converted(newest)
-        self._context.metrics.stage.labels(stage="convert").observe(time.monotonic() - started_s)
-        self._link.send(frame)
+        self._sent = newest
+        self._link.send(self._converted(newest, picture=picture))
         self._metrics.sent += 1
         return True
 
-    def _converted(self, newest: Newest) -> Frame:
-        frame_id = FrameId(self._camera, self._epoch, newest.seq)
-        return converted(
+    def _converted(self, newest: Newest, *, picture: bool) -> Frame:
+        started_s = time.monotonic()
+        frame = converted(
             newest.frame,
-            frame_id,
+            FrameId(self._camera, self._epoch, newest.seq),
             self._config.detection.image_side_px,
             motion=newest.motion,
             cut=newest.cut,
             mask=self._mask,
+            picture=picture,
         )
+        self._context.metrics.stage.labels(stage="convert").observe(time.monotonic() - started_s)
+        return frame
 
 
 class _CameraMetrics:
@@ -106,7 +128,8 @@ class _CameraMetrics:
         self.sent = 0
         self._metrics = metrics
         self._camera = camera
-        self._seen = {"decoded": 0, "skipped": 0, "reconnects": 0, "corrupt": 0}
+        self._seen = {"decoded": 0, "skipped": 0, "reconnects": 0, "corrupt": 0, "packets": 0, "rested": 0}
+        self._decode_cpu_s = 0.0
 
     def update(self, reader: Reader, state: CameraState) -> None:
         camera = self._camera
@@ -115,6 +138,14 @@ class _CameraMetrics:
         self._metrics.decoded_frames.labels(camera=camera).inc(self._grown("decoded", decoded))
         corrupt = self._grown("corrupt", reader.corrupt_packets)
         self._metrics.corrupt_packets.labels(camera=camera).inc(corrupt)
+        work = reader.work
+        rested = self._grown("rested", work.skipped)
+        self._metrics.packets.labels(camera=camera, outcome="skipped").inc(rested)
+        self._metrics.packets.labels(camera=camera, outcome="decoded").inc(
+            max(0, self._grown("packets", work.packets) - rested)
+        )
+        self._metrics.decode_cpu.labels(camera=camera).inc(max(0.0, work.cpu_s - self._decode_cpu_s))
+        self._decode_cpu_s = work.cpu_s
         skipped = self._grown("skipped", max(decoded - self.sent - waiting, 0))
         self._metrics.frames_skipped.labels(camera=camera, reason="not_asked").inc(skipped)
         reconnects = self._grown("reconnects", reader.reconnects)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from streamd.configtypes import CameraName, PositiveSeconds, Seconds, Section, Share, TcpEndpoint
+from streamd.placement import Placement, Runtime
 from streamd.sinkconfig import SinkConfig
 from streamd.zoneconfig import Polygon, ZoneConfig
 
@@ -75,6 +76,9 @@ class CaptureConfig(Section):
     """Files play at their own speed (real), or as fast as they can be decoded (fast)."""
     image_fps: Annotated[float, Field(gt=0, le=240)] = 1.0
     """Pictures per second from an image folder."""
+    idle: Literal["all", "packets", "keyframes"] = "packets"
+    """What is decoded while nothing moves and nobody is followed: everything; key frames, until the size of packets
+    says that something moves; or key frames alone, which see who comes at the next key frame only."""
     decoder_threads: Annotated[int, Field(ge=1, le=16)] = 1
     """Threads of the decoder. One is best where cameras outnumber cores."""
 
@@ -197,8 +201,29 @@ class WorkersConfig(Section):
     """How long a batch may wait for further cameras."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one inference."""
+    runtime: Runtime = "auto"
+    """What runs networks on a CPU: ``onnxruntime``, ``openvino`` (an extra), ``openvino-bf16`` (half the bits), or
+    ``auto``, the fastest whose outputs agree, as ``streamd models pull`` has measured on this machine."""
+    runtimes: dict[str, Runtime] = {}
+    """The same for single models: ``{sface: openvino}``."""
+    tensorrt: bool = False
+    """On a GPU: whether networks go through TensorRT, whose engines are built at the first start, for minutes, and
+    kept."""
+    fp16: bool = False
+    """On a GPU: whether networks compute in half precision. Refused where their outputs change."""
     embeddings_per_step: Annotated[int, Field(ge=1, le=64)] | None = None
     """Faces embedded between two looks at the cameras; empty takes 4 on a CPU and 32 on a GPU."""
+
+    def placement(self, model: str) -> Placement:
+        """Where and how this model runs."""
+        return Placement(
+            device=self.device,
+            threads=self.threads,
+            allow_cpu=self.allow_cpu,
+            runtime=self.runtimes.get(model, self.runtime),
+            tensorrt=self.tensorrt,
+            fp16=self.fp16,
+        )
 
 
 class FramesConfig(Section):

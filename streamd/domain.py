@@ -115,12 +115,21 @@ class Frame:
     captured_wall_s: float
     image: Image
     """Detector-sized, BGR, the whole view (never stretched: same aspect as ``picture``)."""
-    picture: Picture
-    """Full resolution; faces are cut from here."""
+    picture: Picture | None
+    """Full resolution; faces are cut from here. None where it was not asked for."""
     motion: float = 0.0
     """Share of the view that changed since the last frame looked at, 0..1."""
     cut: bool = False
     """Whether the camera shows another scene than in the last frame looked at."""
+    full_size: tuple[int, int] | None = None
+    """Width and height of the picture, where that is not at hand."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole view in full resolution; boxes are in these pixels."""
+        if self.picture is not None:
+            return self.picture.size
+        return self.full_size or (self.image.shape[1], self.image.shape[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,9 @@ A capture says READY when it has something new; the worker answers SEND when it 
 FRAME, whatever is newest *then*. READY is repeated until answered, a SEND unanswered is forgotten, so that either
 side may be killed and come back. Nothing queues pixels.
 
-FRAME has three parts: the header, the detector-sized BGR image, and the full picture as planar 4:2:0.
+FRAME has three parts: the header, the detector-sized BGR image, and the full picture as planar 4:2:0. The picture is
+left out where SEND says so; the worker asks for it by PICTURE, naming the frame, if the image shows somebody whose face
+is wanted, and gets it in a FRAME without the image.
 """
 
 from __future__ import annotations
@@ -12,21 +14,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from streamd.domain import Frame, FrameId, Yuv420
+from streamd.domain import Frame, FrameId, Picture, Yuv420
 from streamd.errors import ProtocolError
 from streamd.sockets import Socket, try_send
 from streamd.wire import Header, decode, encode
 
 logger = logging.getLogger(__name__)
 
-READY, SEND, FRAME, BYE = "READY", "SEND", "FRAME", "BYE"
+READY, SEND, PICTURE, FRAME, BYE = "READY", "SEND", "PICTURE", "FRAME", "BYE"
+INLINE, IMAGE_ONLY, PICTURE_ONLY = "inline", "image", "picture"
+"""What a FRAME carries."""
 REPEAT_S = 1.0
 """READY is repeated, and a SEND counts as lost, after this long."""
 
@@ -56,24 +60,31 @@ class CaptureEnd:
         if try_send(self.socket, [encode(READY, motion=round(motion, 5))]):
             self._announced_at_s, self._announced_motion = now_s, motion
 
-    def asked(self) -> bool:
-        """Whether the worker asked for a frame since the last call."""
-        asked = False
+    def asked(self) -> Asked:
+        """What the worker asked for since the last call."""
+        asked = Asked()
         while True:
             try:
                 parts = self.socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return asked
             try:
-                asked = decode(parts[0]).kind == SEND or asked
+                asked = _asked(asked, decode(parts[0]))
             except ProtocolError as error:
                 logger.warning("frame link: %s", error)
 
     def send(self, frame: Frame) -> bool:
         """Hand over a frame; its arrays must not be written to afterwards. False where the worker is gone."""
-        picture = frame.picture
-        if not isinstance(picture, Yuv420):
-            raise TypeError("frames travel as planar 4:2:0")
+        self._announced_at_s = None
+        parts = [frame.image.data] if frame.picture is None else [frame.image.data, _planes(frame.picture).planes.data]
+        return self._send(frame, IMAGE_ONLY if frame.picture is None else INLINE, parts)
+
+    def send_picture(self, frame: Frame) -> bool:
+        """Hand over the picture of a frame whose image the worker has."""
+        return self._send(frame, PICTURE_ONLY, [_planes(frame.picture).planes.data])
+
+    def _send(self, frame: Frame, payload: str, parts: list[memoryview]) -> bool:
+        colour = frame.picture if isinstance(frame.picture, Yuv420) else None
         header = encode(
             FRAME,
             epoch=frame.id.epoch,
@@ -82,21 +93,58 @@ class CaptureEnd:
             captured_at=frame.captured_at_s,
             age=max(0.0, time.monotonic() - frame.captured_at_s),
             wall=frame.captured_wall_s,
-            size=list(picture.size),
+            size=list(frame.size),
             image=[frame.image.shape[1], frame.image.shape[0]],
-            matrix=picture.matrix,
-            full_range=picture.full_range,
+            matrix=colour.matrix if colour else "bt709",
+            full_range=colour.full_range if colour else False,
             motion=round(frame.motion, 5),
             cut=frame.cut,
-            payload="inline",
+            payload=payload,
         )
-        self._announced_at_s = None
-        return try_send(self.socket, [header, frame.image.data, picture.planes.data], copy=False)
+        return try_send(self.socket, [header, *parts], copy=False)
 
     def bye(self, *, reason: str, message: str) -> None:
         """The camera is gone: nothing more will come until the next READY. ``message`` is for people."""
         self._announced_at_s = None
         try_send(self.socket, [encode(BYE, reason=reason, message=message)])
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a worker wants of a capture."""
+
+    frame: bool = False
+    picture: bool = False
+    """Whether with the full picture."""
+    watched: bool | None = None
+    """Whether somebody is followed; None where nothing was said."""
+    picture_of: int | None = None
+    """The frame sent before whose picture is wanted."""
+
+
+def _asked(before: Asked, header: Header) -> Asked:
+    if header.kind == PICTURE:
+        return replace(before, picture_of=header.integer("seq"))
+    if header.kind != SEND:
+        return before
+    # Workers on other hosts may be older, and say neither.
+    picture = header.flag("picture") if "picture" in header.fields else True
+    watched = header.flag("watched") if "watched" in header.fields else True
+    return replace(before, frame=True, picture=picture, watched=watched)
+
+
+def _planes(picture: Picture | None) -> Yuv420:
+    if not isinstance(picture, Yuv420):
+        raise TypeError("frames travel as planar 4:2:0")
+    return picture
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrived:
+    """The picture of a frame that came without it."""
+
+    id: FrameId
+    picture: Yuv420
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +160,7 @@ class Bye:
     message: str
 
 
-Message = Ready | Bye | Frame
+Message = Ready | Bye | Frame | Arrived
 
 
 class WorkerEnd:
@@ -128,10 +176,22 @@ class WorkerEnd:
         self._host = host_id()
         self._route: dict[str, Socket] = {}
 
-    def grant(self, camera: str) -> bool:
-        """Ask a camera for its newest frame; False where it is not there."""
+    def grant(self, camera: str, *, picture: bool = True, watched: bool = True) -> bool:
+        """Ask a camera for its newest frame; False where it is not there.
+
+        Args:
+            picture: with the full picture.
+            watched: whether somebody is followed on this camera.
+        """
+        return self._ask(camera, encode(SEND, picture=picture, watched=watched))
+
+    def ask_picture(self, frame: FrameId) -> bool:
+        """Ask for the full picture of the frame that came last; False where its camera is not there."""
+        return self._ask(frame.camera, encode(PICTURE, seq=frame.seq))
+
+    def _ask(self, camera: str, message: bytes) -> bool:
         socket = self._route.get(camera)
-        return socket is not None and try_send(socket, [camera.encode(), encode(SEND)])
+        return socket is not None and try_send(socket, [camera.encode(), message])
 
     def receive(self) -> list[Message]:
         """All that has arrived. Frames refer to the received buffers and are read-only."""
@@ -177,26 +237,25 @@ class WorkerEnd:
         if owner != camera:
             raise ProtocolError(f"the key of {owner!r} speaks for camera {camera!r}: refused")
 
-    def _frame(self, camera: str, header: Header, parts: list[zmq.Frame]) -> Frame:
-        if len(parts) != 2 or header.text("payload") != "inline":
+    def _frame(self, camera: str, header: Header, parts: list[zmq.Frame]) -> Frame | Arrived:
+        payload = header.text("payload")
+        wanted = {INLINE: 2, IMAGE_ONLY: 1, PICTURE_ONLY: 1}.get(payload)
+        if len(parts) != wanted:
             raise ProtocolError(f"frame of camera {camera!r} with {len(parts)} parts")
-        width, height = header.pair("size")
+        size, frame_id = header.pair("size"), FrameId(camera, header.text("epoch"), header.integer("seq"))
         image_width, image_height = header.pair("image")
-        matrix = header.text("matrix")
-        if matrix not in ("bt601", "bt709") or width % 2 or height % 2:
-            raise ProtocolError(f"frame of camera {camera!r}: {width}x{height} {matrix!r}")
+        picture = None if payload == IMAGE_ONLY else _picture(camera, header, size, parts[-1])
+        if payload == PICTURE_ONLY and picture is not None:
+            return Arrived(frame_id, picture)
         return Frame(
-            id=FrameId(camera, header.text("epoch"), header.integer("seq")),
+            id=frame_id,
             captured_at_s=self._captured_at_s(header),
             captured_wall_s=header.number("wall"),
             image=_array(parts[0], (image_height, image_width, 3)),
-            picture=Yuv420(
-                _array(parts[1], (height * 3 // 2, width)),
-                "bt709" if matrix == "bt709" else "bt601",
-                header.flag("full_range"),
-            ),
+            picture=picture,
             motion=min(1.0, max(0.0, header.number("motion"))),
             cut="cut" in header.fields and header.flag("cut"),  # captures on other hosts may be older
+            full_size=size,
         )
 
     def _captured_at_s(self, header: Header) -> float:
@@ -204,6 +263,14 @@ class WorkerEnd:
         if header.text("host") == self._host:
             return header.number("captured_at")
         return time.monotonic() - max(0.0, header.number("age"))
+
+
+def _picture(camera: str, header: Header, size: tuple[int, int], part: zmq.Frame) -> Yuv420:
+    (width, height), matrix = size, header.text("matrix")
+    if matrix not in ("bt601", "bt709") or width % 2 or height % 2:
+        raise ProtocolError(f"frame of camera {camera!r}: {width}x{height} {matrix!r}")
+    planes = _array(part, (height * 3 // 2, width))
+    return Yuv420(planes, "bt709" if matrix == "bt709" else "bt601", header.flag("full_range"))
 
 
 def _array(part: zmq.Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -90,15 +90,8 @@ def _previous(config: Config, embedder: Embedder) -> Embedder | None:
         others = other_models(store, embedder.model_id)
     for model_id in others:
         name = model_id.partition("@")[0]
-        workers = config.workers
         try:
-            found = load_embedder(
-                name,
-                models=config.models_path,
-                device=workers.device,
-                threads=workers.threads,
-                allow_cpu=workers.allow_cpu,
-            )
+            found = load_embedder(name, models=config.models_path, **config.workers.placement(name))
         except ModelError as error:
             logger.debug("%s: %s", model_id, error)
             continue

@@ -56,11 +56,27 @@ class DecodedFrame(Protocol):
         """The whole view scaled to (height, width, 3), BGR, in one step; owned by the caller."""
 
 
+@dataclass(slots=True)
+class DecoderWork:
+    """What a source's decoder has done so far."""
+
+    packets: int = 0
+    """Decoded or not."""
+    skipped: int = 0
+    """Packets that were not decoded, because nothing moved."""
+    alarms: int = 0
+    """Times that packets said that something began to move."""
+    cpu_s: float = 0.0
+
+
 class Source(Protocol):
     """A stream of pictures. Not thread-safe: one thread opens, reads and closes."""
 
     corrupt_packets: int
     """Packets that could not be decoded so far."""
+    work: DecoderWork
+    resting: bool
+    """Whether nothing moves and nobody is followed: the source may give fewer frames then. Set by the reader."""
 
     def open(self) -> SourceInfo:
         """Connect. Raises SourceLost (not there: try again) or SourceRejected (it said no)."""

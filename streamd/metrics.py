@@ -62,6 +62,10 @@ class Metrics:
 
     decoded_frames = _counter("decoded_frames_total", "Frames that the decoder gave.", "camera")
     corrupt_packets = _counter("corrupt_packets_total", "Packets that could not be decoded.", "camera")
+    packets = _counter(
+        "packets_total", "Packets by what became of them: decoded, or skipped while nothing moves.", "camera", "outcome"
+    )
+    decode_cpu = _counter("decode_cpu_seconds_total", "CPU time inside the decoder.", "camera")
     source_up = _gauge("source_up", "Whether the camera delivers pictures (0 or 1).", "camera")
     source_reconnects = _counter(
         "source_reconnects_total", "Times that a camera was lost or refused, by reason.", "camera", "reason"
@@ -78,6 +82,8 @@ class Metrics:
     frame_age = _histogram("frame_age_seconds", "Age of a frame when work on it starts.", "camera", buckets=SECONDS)
     stage = _histogram("stage_seconds", "Time that a stage takes for a batch or a frame.", "stage")
     batch_size = _histogram("batch_size", "Frames or faces in a batch.", "stage", buckets=BATCHES)
+    inferences = _counter("inferences_total", "Runs of a network, by the shape of its input.", "model", "shape")
+    inference_seconds = _counter("inference_seconds_total", "Time inside a network.", "model", "shape")
     faces = _counter("faces_total", "Faces found, by use and by reason.", "camera", "outcome", "reason")
     tracks = _gauge("tracks", "Faces being followed.", "camera")
     verdicts = _counter("verdicts_total", "Verdicts given: known, unknown or revised.", "camera", "result")
@@ -121,6 +127,12 @@ class Metrics:
         for attribute, spec in TABLE.items():
             setattr(self, attribute, spec.build(self.registry))
         self._cpu_s = 0.0
+
+    def ran(self, model: str, shape: tuple[int, ...], seconds: float) -> None:
+        """A network was run once."""
+        labels = (model, "x".join(map(str, shape)))
+        self.inferences.labels(*labels).inc()
+        self.inference_seconds.labels(*labels).inc(seconds)
 
     def snapshot(self) -> bytes:
         """Every sample as compact JSON, for a heartbeat."""

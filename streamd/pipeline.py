@@ -56,6 +56,14 @@ class Models:
     """Recognises people without a name; None does without."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A frame and the faces in it."""
+
+    frame: Frame
+    faces: Sequence[Detection]
+
+
 @dataclass(slots=True, eq=False)
 class _Candidate:
     """A face that is worth embedding."""
@@ -126,11 +134,36 @@ class Pipeline:
 
     def process(self, frames: Sequence[Frame]) -> list[Event]:
         """Look at one frame each of some cameras."""
-        found = self._detect(frames)
+        return self.decide(self.detect(frames))
+
+    def detect(self, frames: Sequence[Frame]) -> list[Look]:
+        """Find the faces in one frame each of some cameras."""
+        return [Look(frame, found) for frame, found in zip(frames, self._detect(frames), strict=True)]
+
+    def wants_picture(self, camera: str) -> bool:
+        """Whether a face that is found on this camera would probably be cut out."""
+        return self._watches[camera].attention is Attention.UNDECIDED
+
+    def needs_picture(self, look: Look) -> bool:
+        """Whether somebody may have to be cut out of this frame, which came without its picture."""
+        watch = self._watches[look.frame.id.camera]
+        if look.frame.picture is not None or not look.faces:
+            return False
+        known = watch.appearances.values()
+        at_s = look.frame.captured_at_s
+        return (
+            look.frame.cut
+            or len(look.faces) > len(known)
+            or any(a.evidence.wants(1.0, at_s) or watch.doubts(a.track.id) for a in known)
+        )
+
+    def decide(self, looks: Sequence[Look]) -> list[Event]:
+        """Follow, embed and name the faces that were found."""
         seen: dict[str, list[Appearance]] = {}
         events: list[Event] = []
         candidates: list[_Candidate] = []
-        for frame, detections in zip(frames, found, strict=True):
+        for look in looks:
+            frame, detections = look.frame, look.faces
             watch = self._watches[frame.id.camera]
             watch.last, watch.found = frame, [d.box for d in detections]
             events += self._update_tracks(watch, frame, detections)
@@ -189,14 +222,14 @@ class Pipeline:
 
     def _in_full_pixels(self, frame: Frame, detections: Sequence[Detection]) -> list[Detection]:
         least = self._detection(frame).min_score
-        (width, height), image = frame.picture.size, frame.image
+        (width, height), image = frame.size, frame.image
         sx, sy = width / image.shape[1], height / image.shape[0]
         return [d.scaled(sx, sy) for d in detections if d.score >= least]
 
-    def _update_tracks(self, watch: CameraWatch, frame: Frame, detections: list[Detection]) -> list[Event]:
+    def _update_tracks(self, watch: CameraWatch, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         # Whoever is where somebody was in the scene before is somebody else.
         events = self.end_tracks(watch.name) if frame.cut else []
-        size, at_s = frame.picture.size, frame.captured_at_s
+        size, at_s = frame.size, frame.captured_at_s
         followed = [d for d in detections if not watch.zones.ignores(d.box, size)]
         with self._stage("track"):
             update = watch.tracker.update(followed, at_s)
@@ -218,10 +251,12 @@ class Pipeline:
                 self._refuse(watch, appearance, "skipped", "outside_zones")
             elif not doubted and not evidence.wants(1.0, frame.captured_at_s):
                 self._count_face(watch, "skipped", "decided")
+            elif frame.picture is None:
+                self._refuse(watch, appearance, "skipped", "no_picture")
             else:
                 with self._stage("align"):
                     chip = cut_chip(frame.picture, detection.landmarks)
-                    quality = assess(detection, chip, frame.picture.size, watch.config.detection.min_face_px)
+                    quality = assess(detection, chip, frame.size, watch.config.detection.min_face_px)
                 if quality.usable:
                     appearance.best_quality = max(appearance.best_quality, quality.score)
                     if self._album is not None:

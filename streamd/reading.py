@@ -7,6 +7,7 @@ without bound. One slot holds the newest frame; an unread one is replaced and co
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import threading
@@ -20,21 +21,15 @@ from numpy.typing import NDArray
 from streamd.config import CaptureConfig
 from streamd.domain import Frame, FrameId
 from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
-from streamd.interfaces import DecodedFrame, Source, SourceInfo
+from streamd.interfaces import DecodedFrame, DecoderWork, Source, SourceInfo
 from streamd.masking import Mask
+from streamd.motion import COLUMNS, CutDetector, MotionMeter
 
 logger = logging.getLogger(__name__)
 
-MOTION_COLUMNS = 80
-"""The luma plane is sampled to about this many columns."""
-CUT_CORRELATION = 0.25
-"""Of the luma of two frames in a row, below which they show different scenes. In the development clips it is under 0.13
-at the cuts, and above 0.4 elsewhere, three frames apart."""
-FLAT_LEVELS = 2.0
-"""Standard deviation of a picture that shows nothing."""
 NO_MASK = Mask(())
-MOTION_LEVELS = 14
-"""A sample that differs by more grey levels has changed; less is the codec's noise."""
+SAMPLE_EVERY_S = 0.12
+"""How often motion is measured, but for the first frame after one was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +53,33 @@ class Newest:
     """Share of the view that changed since the last frame taken, 0..1."""
     cut: bool = False
     """Whether the scene changed since then."""
+    sample: NDArray[np.uint8] | None = None
+    """What motion was measured on, where it was this frame."""
 
 
 class Reader:
     """Owns the source and its thread."""
 
-    def __init__(self, make: Callable[[], Source], config: CaptureConfig, *, name: str, mask: Mask = NO_MASK) -> None:
+    def __init__(
+        self,
+        make: Callable[[], Source],
+        config: CaptureConfig,
+        *,
+        name: str,
+        mask: Mask = NO_MASK,
+        motion_share: float = 0.004,
+    ) -> None:
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable when a frame or a new state is there; see ``acknowledge``."""
         self.decoded = 0
         self.reconnects = 0
         self.corrupt_packets = 0
+        self.work = DecoderWork()
+        """Over all connections."""
+        self.resting = False
+        """Whether nothing moves and nobody is followed; set by whoever knows."""
+        self.stirred_at_s = time.monotonic()
+        """When something last moved, or packets said so."""
         self.progress_s = time.monotonic()
         """When the thread last returned from the decoder or the network."""
         self._make = make
@@ -78,7 +89,10 @@ class Reader:
         self._lock = threading.Lock()
         self._state = CameraState(False, "connecting", "connecting")
         self._newest: Newest | None = None
-        self._reference: NDArray[np.uint8] | None = None
+        self._motion = MotionMeter()
+        self._motion_share = motion_share
+        self._sampled_at_s = -math.inf
+        self._moved = 1.0
         self._cuts = CutDetector()
         self._thread = threading.Thread(target=self._run, name=f"reader-{name}", daemon=True)
 
@@ -113,8 +127,10 @@ class Reader:
             taken, self._newest = self._newest, None
             if taken is not None:
                 self._cuts.seen = False
+                self._sampled_at_s = -math.inf
         if taken is not None:
-            self._reference = self._mask.on(luma_sample(taken.frame))
+            sample = taken.sample
+            self._motion.refer_to(self._sample(taken.frame) if sample is None else sample)
         return taken
 
     def patience_s(self) -> float:
@@ -144,24 +160,43 @@ class Reader:
     def _read_all(self, source: Source) -> None:
         self.progress_s = time.monotonic()
         info = source.open()
-        corrupt_before = self.corrupt_packets
+        corrupt_before, work_before = self.corrupt_packets, replace(self.work)
         while not self._stop.is_set():
             self.progress_s = time.monotonic()
+            source.resting = self.resting
             frame = source.read(self._config.read_timeout_s)
             if not self.state.online:
                 message = f"{info.codec} {info.width}x{info.height}"
                 self._enter(CameraState(True, "online", message, info))
-            self._offer(frame)
             self.corrupt_packets = corrupt_before + source.corrupt_packets
+            self._count(work_before, source.work)
+            self._offer(frame)
+
+    def _count(self, before: DecoderWork, now: DecoderWork) -> None:
+        alarms = before.alarms + now.alarms
+        if alarms > self.work.alarms:
+            self.stirred_at_s = time.monotonic()
+        self.work = DecoderWork(
+            before.packets + now.packets, before.skipped + now.skipped, alarms, before.cpu_s + now.cpu_s
+        )
 
     def _offer(self, frame: DecodedFrame) -> None:
         self.decoded += 1
-        sample = self._mask.on(luma_sample(frame))
-        motion = changed_share(sample, self._reference)
+        sample = None
+        if frame.captured_at_s - self._sampled_at_s >= SAMPLE_EVERY_S:
+            sample = self._sample(frame)
+            self._moved = self._motion.look(sample, frame.captured_at_s)
+            if self._moved >= self._motion_share:
+                self.stirred_at_s = time.monotonic()
         with self._lock:
-            self._cuts.look(sample)
-            self._newest = Newest(frame, self.decoded, motion, self._cuts.seen)
+            if sample is not None:
+                self._sampled_at_s = frame.captured_at_s
+                self._cuts.look(sample)
+            self._newest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
         self._wake()
+
+    def _sample(self, frame: DecodedFrame) -> NDArray[np.uint8]:
+        return self._mask.on(luma_sample(frame))
 
     def _failed(self, error: SourceError) -> None:
         reason = _reason(error)
@@ -199,44 +234,8 @@ def _reason(error: SourceError) -> str:
 
 
 def luma_sample(frame: DecodedFrame) -> NDArray[np.uint8]:
-    """What motion is measured on: the luma plane in about ``MOTION_COLUMNS`` columns."""
-    return frame.luma(max(1, frame.size[0] // MOTION_COLUMNS)).copy()
-
-
-class CutDetector:
-    """Notices that a camera shows another scene: it was turned, or a video was cut.
-
-    Whoever moves through a view leaves most of it alike from one frame to the next, and light changes all of it alike.
-    """
-
-    def __init__(self) -> None:
-        self.seen = False
-        """Whether there was one; set back by whoever has taken note."""
-        self._last: NDArray[np.uint8] | None = None
-
-    def look(self, sample: NDArray[np.uint8]) -> None:
-        """The next decoded frame's ``luma_sample``."""
-        last, self._last = self._last, sample
-        if last is not None and not _alike(last, sample):
-            self.seen = True
-
-
-def _alike(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> bool:
-    if before.shape != after.shape:
-        return False
-    a, b = (x.astype(np.float32) - x.mean(dtype=np.float32) for x in (before, after))
-    spread_a, spread_b = float(a.std()), float(b.std())
-    if min(spread_a, spread_b) < FLAT_LEVELS:
-        return max(spread_a, spread_b) < FLAT_LEVELS
-    return float((a * b).mean()) >= CUT_CORRELATION * spread_a * spread_b
-
-
-def changed_share(sample: NDArray[np.uint8], reference: NDArray[np.uint8] | None) -> float:
-    """Share of the view that differs, 0..1; all of it where there is nothing to compare with."""
-    if reference is None or reference.shape != sample.shape:
-        return 1.0
-    # A plain difference would need int16.
-    return float((np.maximum(sample, reference) - np.minimum(sample, reference) > MOTION_LEVELS).mean())
+    """What motion is measured on: the luma plane in about ``COLUMNS`` columns."""
+    return frame.luma(max(1, frame.size[0] // COLUMNS)).copy()
 
 
 def converted(
@@ -247,17 +246,20 @@ def converted(
     motion: float,
     cut: bool = False,
     mask: Mask = NO_MASK,
+    picture: bool = True,
 ) -> Frame:
-    """What the worker gets: the view for the detector, and the full picture, without what the mask hides."""
+    """What the worker gets, without what the mask hides: the view for the detector and, if asked for, the full
+    picture."""
     width, height = fitted(frame.size, longer_side_px)
     return Frame(
         id=frame_id,
         captured_at_s=frame.captured_at_s,
         captured_wall_s=frame.captured_wall_s,
         image=mask.on(frame.bgr(width, height)),
-        picture=mask.on_yuv420(frame.yuv420()),
+        picture=mask.on_yuv420(frame.yuv420()) if picture else None,
         motion=motion,
         cut=cut,
+        full_size=frame.size,
     )
 
 

@@ -16,8 +16,9 @@ from streamd.errors import SourceEnded
 from streamd.events import Event
 from streamd.interfaces import DecodedFrame
 from streamd.metrics import Metrics
+from streamd.motion import CutDetector, MotionMeter
 from streamd.pipeline import Models, Pipeline
-from streamd.reading import CutDetector, changed_share, converted, luma_sample
+from streamd.reading import converted, luma_sample
 from streamd.scheduling import Intervals, Scheduler
 from streamd.sources.opening import open_source
 
@@ -82,16 +83,16 @@ class Rerun:
         """
         camera = self._camera
         scheduler = Scheduler({camera: Intervals.of(self._config.detection)}, max_batch=1)
-        reference, cuts = None, CutDetector()
+        meter, cuts = MotionMeter(), CutDetector()
         for frame, at_s in self._frames():
             self._now_s = at_s
             sample = luma_sample(frame)
-            motion = changed_share(sample, reference)
+            motion = meter.look(sample, at_s)
             cuts.look(sample)
             scheduler.ready(camera, motion)
             if scheduler.grants(at_s):
                 scheduler.arrived(camera)
-                reference = sample
+                meter.refer_to(sample)
                 frame_id = FrameId(camera, "file", self.played.frames)
                 side_px = self._config.detection.image_side_px
                 taken = converted(frame, frame_id, side_px, motion=motion, cut=cuts.seen)

@@ -97,6 +97,10 @@ class Scheduler:
         """The frame that was asked for is here; its slot is free once it is ``looked`` at."""
         self._cameras[camera].granted_at_s = None
 
+    def granted(self, camera: str, at_s: float) -> None:
+        """Something else was asked of the camera: it is not asked for a frame until it has ``arrived``."""
+        self._cameras[camera].granted_at_s = at_s
+
     def looked(self, camera: str, attention: Attention, at_s: float) -> None:
         """A frame captured at ``at_s`` was worked on."""
         entry = self._cameras[camera]

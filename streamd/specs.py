@@ -75,6 +75,7 @@ def _for_worker(camera: CameraConfig) -> CameraConfig:
 
 
 def _for_capture(camera: CameraConfig) -> CameraConfig:
-    """Captures need only the size of the image that the detector looks at."""
-    size = type(camera.detection)(longer_side_px=camera.detection.longer_side_px, tiles=camera.detection.tiles)
-    return CameraConfig(url=camera.url, capture=camera.capture, detection=size, masks=camera.masks)
+    """Captures need only the size of the image that the detector looks at, and what counts as motion."""
+    mine = {key: getattr(camera.detection, key) for key in ("longer_side_px", "tiles", "motion_share")}
+    detection = type(camera.detection)(**mine)
+    return CameraConfig(url=camera.url, capture=camera.capture, detection=detection, masks=camera.masks)

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 
 import cv2
 import zmq
@@ -19,7 +20,7 @@ from streamd.domain import Frame
 from streamd.endpoints import frames_endpoint, remote_frames_endpoint, verdicts_endpoint
 from streamd.errors import UsageError
 from streamd.events import Event
-from streamd.framelink import Bye, Message, Ready, WorkerEnd
+from streamd.framelink import Arrived, Bye, Message, Ready, WorkerEnd
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync
 from streamd.gallery.live import LiveGallery
@@ -31,19 +32,28 @@ from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
 from streamd.looseends import loose_ends
-from streamd.pipeline import Models, Pipeline
+from streamd.pipeline import Look, Models, Pipeline
 from streamd.presence import Presence
-from streamd.scheduling import Intervals, Scheduler
+from streamd.scheduling import Attention, Intervals, Scheduler
 from streamd.sharing import GalleryLink
 from streamd.sockets import CurveServer, Socket, public_key_names
 from streamd.steadiness import settle
 from streamd.upkeep import Upkeep
 from streamd.verdicts import VerdictSender
 from streamd.vision.loading import load_detector, load_embedder
+from streamd.vision.onnx import watch_runs
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 0.25
+PICTURE_TIMEOUT_S = 0.5
+"""A picture that does not come by then is not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    look: Look
+    until_s: float
 
 
 class Worker:
@@ -78,6 +88,9 @@ class Worker:
         self._scheduler = Scheduler({}, max_batch=self._max_batch)
         self._presence: dict[str, Presence] = {}
         self._in_hand: list[Frame] = []
+        self._awaited: dict[str, _Awaited] = {}
+        """Frames whose pictures were asked for, by camera."""
+        self._whole_frames = config.snapshots.frames != "none"
         self._take_cameras(config.cameras)
 
     def run(self, poller: zmq.Poller) -> int:
@@ -96,6 +109,7 @@ class Worker:
             self._take(message, now_s)
         if self._in_hand and self._batch_is_due(now_s):
             self._look(now_s)
+        self._give_up_pictures(now_s)
         self._grant(time.monotonic())
         self._grow_old(now_s)
         self._sender.pump(now_s)
@@ -110,16 +124,19 @@ class Worker:
         return LONGEST_WAIT_S if next_s is None else min(LONGEST_WAIT_S, max(0.0, next_s - now_s))
 
     def _take(self, message: Message, now_s: float) -> None:
-        camera = message.id.camera if isinstance(message, Frame) else message.camera
+        camera = message.id.camera if isinstance(message, Frame | Arrived) else message.camera
         if not self._scheduler.knows(camera):
             logger.debug("a message of camera %r, which is not configured here", camera)
             return
         if isinstance(message, Bye):
+            self._awaited.pop(camera, None)
             self._offline(camera, message.reason, message.message)
             self._scheduler.gone(camera)
             return
         self._send(self._presence[camera].heard(now_s))
-        if isinstance(message, Ready):
+        if isinstance(message, Arrived):
+            self._complete(message)
+        elif isinstance(message, Ready):
             self._scheduler.ready(camera, message.motion)
         else:
             self._scheduler.arrived(camera)
@@ -137,13 +154,44 @@ class Worker:
             age_s = max(0.0, now_s - frame.captured_at_s)
             self._context.metrics.frame_age.labels(camera=frame.id.camera).observe(age_s)
             self._context.metrics.frames.labels(camera=frame.id.camera, outcome="looked_at").inc()
-        self._send_all(self._pipeline.process(frames))
-        for frame in frames:
-            self._scheduler.looked(frame.id.camera, self._pipeline.attention(frame.id.camera), now_s)
+        looks = []
+        for look in self._pipeline.detect(frames):
+            if self._pipeline.needs_picture(look) and self._link.ask_picture(look.frame.id):
+                self._awaited[look.frame.id.camera] = _Awaited(look, time.monotonic() + PICTURE_TIMEOUT_S)
+                self._scheduler.granted(look.frame.id.camera, now_s)
+            else:
+                looks.append(look)
+        self._decide(looks)
+
+    def _decide(self, looks: Sequence[Look]) -> None:
+        if not looks:
+            return
+        self._send_all(self._pipeline.decide(looks))
+        for look in looks:
+            camera = look.frame.id.camera
+            self._scheduler.looked(camera, self._pipeline.attention(camera), look.frame.captured_at_s)
+
+    def _complete(self, arrived: Arrived) -> None:
+        """The picture is here of a frame that was looked at without it."""
+        awaited = self._awaited.get(arrived.id.camera)
+        if awaited is None or awaited.look.frame.id != arrived.id:
+            return
+        del self._awaited[arrived.id.camera]
+        self._scheduler.arrived(arrived.id.camera)
+        self._decide([Look(replace(awaited.look.frame, picture=arrived.picture), awaited.look.faces)])
+
+    def _give_up_pictures(self, now_s: float) -> None:
+        """Go on without pictures that do not come: the faces are followed all the same."""
+        for camera in [name for name, awaited in self._awaited.items() if now_s >= awaited.until_s]:
+            look = self._awaited.pop(camera).look
+            self._scheduler.arrived(camera)
+            self._decide([look])
 
     def _grant(self, now_s: float) -> None:
         for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
-            if not self._link.grant(camera):
+            attention = self._pipeline.attention(camera)
+            picture = self._whole_frames or self._pipeline.wants_picture(camera)
+            if not self._link.grant(camera, picture=picture, watched=attention is not Attention.NOTHING):
                 self._scheduler.refused(camera)
         for camera, count in self._scheduler.lost_grants().items():
             self._context.metrics.frames.labels(camera=camera, outcome="unanswered").inc(count)
@@ -168,6 +216,7 @@ class Worker:
         self._send_all(self._pipeline.set_cameras(cameras))
         self._scheduler.replace({name: Intervals.of(camera.detection) for name, camera in cameras.items()})
         self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
+        self._awaited = {name: awaited for name, awaited in self._awaited.items() if name in cameras}
         self._presence = {name: self._presence.get(name) or Presence(name) for name in cameras}
 
     def tell(self, events: Sequence[Event]) -> None:
@@ -210,13 +259,7 @@ class DetectorShelf(dict[str, Detector]):
         """Load what is missing."""
         workers = self._config.workers
         for name in set(names) - set(self):
-            self[name] = load_detector(
-                name,
-                models=self._config.models_path,
-                device=workers.device,
-                threads=workers.threads,
-                allow_cpu=workers.allow_cpu,
-            )
+            self[name] = load_detector(name, models=self._config.models_path, **workers.placement(name))
 
 
 def _one_embedder(config: Config) -> str:
@@ -252,15 +295,11 @@ def serve(context: ChildContext) -> int:
     link = WorkerEnd(local, remote, trusted=trusted)
     sender = VerdictSender(context.sockets, verdicts_endpoint(config.sockets_dir), worker=context.name)
     cv2.setNumThreads(1)
+    watch_runs(lambda run: context.metrics.ran(run.model, run.shape, run.seconds))
     detectors = DetectorShelf(config)
     detectors.require([config.detection.model])
-    embedder = load_embedder(
-        _one_embedder(config),
-        models=config.models_path,
-        device=workers.device,
-        threads=workers.threads,
-        allow_cpu=workers.allow_cpu,
-    )
+    embedder_name = _one_embedder(config)
+    embedder = load_embedder(embedder_name, models=config.models_path, **workers.placement(embedder_name))
     change = handover(config, embedder, leads=context.index == 0)
     if change is not None and change.previous is not None:
         embedder = change.previous

@@ -14,13 +14,17 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from streamd.bench.floor import Floor, FloorMeter, Shape
 from streamd.bench.scrape import Scrape
+from streamd.bench.streams import Scene, phases
+from streamd.configfile import load_config
 from streamd.errors import UnavailableError
 
 READY_TIMEOUT_S = 60.0
@@ -32,8 +36,10 @@ class Load:
 
     cameras: int
     seconds: float
-    warm_up_s: float = 5.0
-    detector: str = "yunet"
+    scene: Scene
+    warm_up_s: float = 8.0
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the daemon, by dotted path: ``{"detection.model": "ssd"}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,58 +47,105 @@ class Report:
     """What came out. Seconds, but where the name says otherwise; None where nothing was observed."""
 
     cameras: int
+    resolution: str
+    fps: int
+    people: int
     seconds: float
+    cost_over_floor: float
+    """CPU of all processes over that of decoding the packets and making the inferences, and nothing else."""
+    cpu_seconds_per_camera_second: float
+    floor_per_camera_second: float
+    floor_decode_per_camera_second: float
+    floor_inference_per_camera_second: float
+    cpu_cores_by_process: dict[str, float]
+    seconds_by_stage_per_camera_second: dict[str, float]
+    """CPU in decoding, and elapsed time in the other stages, in networks (``inference``) as part of them."""
+    worker_share_inference: float | None
+    capture_share_decode: float | None
+    packets_per_camera_second: float
     decoded_per_camera_second: float
     looked_at_per_camera_second: float
-    skipped_on_purpose: int
+    skipped_on_purpose: dict[str, int]
     dropped: dict[str, int]
     frame_age_p50_s: float | None
     frame_age_p95_s: float | None
+    frame_age_p99_s: float | None
     time_to_identity_p50_s: float | None
     time_to_identity_p95_s: float | None
     identified: int
+    detections_per_second: float
     embeddings_per_second: float
-    cpu_seconds_per_camera_second: float
-    cpu_cores_by_process: dict[str, float] = field(default_factory=dict)
-    memory_mb_by_process: dict[str, float] = field(default_factory=dict)
-    memory_growth_mb: float = 0.0
+    memory_mb_by_process: dict[str, float]
+    memory_growth_mb: float
     """Of all processes together, from the end of the warm-up."""
-    restarts: int = 0
+    restarts: int
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
 def measure(load: Load, clips: list[Path], gallery: Path, *, models: Path) -> Report:
-    """Run the daemon on the clips and read its figures.
+    """Run the daemon on the clips and read its figures, with the floor before and after.
 
     Raises:
         UnavailableError: the daemon did not start.
     """
+    playing = phases(clips, load.cameras)
     with tempfile.TemporaryDirectory(prefix="streamd-bench-") as folder:
-        config = _config(load, clips, gallery, models=models, folder=Path(folder))
+        config = _config(load, playing, gallery, models=models, folder=Path(folder))
+        meter = FloorMeter(load_config(config))
+        meter.measure_decoding(playing)
         with _daemon(config, Path(folder)) as url:
             time.sleep(load.warm_up_s)
             before = _scrape(url)
             started_s = time.monotonic()
             time.sleep(load.seconds)
             after = _scrape(url)
-            return _report(load, before, after, time.monotonic() - started_s)
+            seconds = time.monotonic() - started_s
+        added = after.since(before)
+        runs = _runs(added)
+        meter.measure_inferences(list(runs))
+        meter.measure_decoding(playing)
+        packets = _packets(added, {f"cam{i:02}": clip for i, clip in enumerate(playing)})
+        floor = meter.floor(packets, runs)
+        return _report(load, added, _memory(before, after), seconds, floor)
+
+
+def _runs(added: Scrape) -> dict[Shape, float]:
+    """Inferences by model and shape."""
+    found: dict[Shape, float] = {}
+    for labels, count in added.samples.get("streamd_inferences_total", {}).items():
+        row = dict(labels)
+        shape = tuple(int(side) for side in row["shape"].split("x"))
+        if count:
+            found[row["model"], shape] = found.get((row["model"], shape), 0.0) + count
+    return found
+
+
+def _packets(added: Scrape, clips: Mapping[str, Path]) -> dict[Path, float]:
+    found: dict[Path, float] = {}
+    for camera, count in added.by("streamd_packets_total", "camera").items():
+        found[clips[camera]] = found.get(clips[camera], 0.0) + count
+    return found
 
 
 def _config(load: Load, clips: list[Path], gallery: Path, *, models: Path, folder: Path) -> Path:
-    cameras = {f"cam{i:02}": {"url": str(clips[i % len(clips)])} for i in range(load.cameras)}
     publish, replay, http = _free_ports(3)
-    body = {
+    body: dict[str, Any] = {
         "state_dir": str(folder / "state"),
         "models_dir": str(models),
-        "cameras": cameras,
-        "detection": {"model": load.detector},
+        "cameras": {f"cam{i:02}": {"url": str(clip)} for i, clip in enumerate(clips)},
         "gallery": {"folder": str(gallery)},
         "events": {"publish": f"tcp://127.0.0.1:{publish}", "replay": f"tcp://127.0.0.1:{replay}"},
         "gateway": {"listen": f"127.0.0.1:{http}"},
         "log": {"level": "warning"},
     }
+    for dotted, value in load.settings.items():
+        *sections, key = dotted.split(".")
+        place = body
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
     path = folder / "streamd.yaml"
     path.write_text(yaml.safe_dump(body))
     return path
@@ -128,34 +181,57 @@ def _scrape(url: str) -> Scrape:
         return Scrape.parse(answer.read().decode())
 
 
-def _report(load: Load, before: Scrape, after: Scrape, seconds: float) -> Report:
-    added = after.since(before)
+def _memory(before: Scrape, after: Scrape) -> tuple[dict[str, float], float]:
+    """Megabytes by process at the end, and how many came to them since the warm-up."""
+    name = "streamd_process_resident_bytes"
+    by_process = {key: round(value / 1e6, 1) for key, value in sorted(after.by(name, "process").items())}
+    return by_process, round((after.total(name) - before.total(name)) / 1e6, 1)
+
+
+def _report(load: Load, added: Scrape, memory: tuple[dict[str, float], float], seconds: float, floor: Floor) -> Report:
     camera_seconds = load.cameras * seconds
-    age = added.quantiles("streamd_frame_age_seconds", (0.5, 0.95))
+    age = added.quantiles("streamd_frame_age_seconds", (0.5, 0.95, 0.99))
     named = added.quantiles("streamd_time_to_identity_seconds", (0.5, 0.95))
     cpu = added.by("streamd_process_cpu_seconds_total", "process")
     outcomes = added.by("streamd_frames_total", "outcome")
+    decode_s = added.total("streamd_decode_cpu_seconds_total")
+    inference_s = added.total("streamd_inference_seconds_total")
+    stages = added.by("streamd_stage_seconds_sum", "stage") | {"decode": decode_s, "inference": inference_s}
+    worker_s = sum(value for name, value in cpu.items() if name.startswith("worker@"))
+    capture_s = sum(value for name, value in cpu.items() if name.startswith("capture@"))
+    skipped = added.by("streamd_frames_skipped_total", "reason") | {
+        "not_decoded": added.total("streamd_packets_total", outcome="skipped")
+    }
     return Report(
         cameras=load.cameras,
+        resolution=f"{load.scene.width}x{load.scene.height}",
+        fps=load.scene.fps,
+        people=load.scene.people,
         seconds=round(seconds, 2),
+        cost_over_floor=round(sum(cpu.values()) / floor.total_s, 3),
+        cpu_seconds_per_camera_second=round(sum(cpu.values()) / camera_seconds, 5),
+        floor_per_camera_second=round(floor.total_s / camera_seconds, 5),
+        floor_decode_per_camera_second=round(floor.decode_s / camera_seconds, 5),
+        floor_inference_per_camera_second=round(floor.inference_s / camera_seconds, 5),
+        cpu_cores_by_process={k: round(v / seconds, 4) for k, v in sorted(cpu.items())},
+        seconds_by_stage_per_camera_second={k: round(v / camera_seconds, 5) for k, v in sorted(stages.items())},
+        worker_share_inference=_rounded(inference_s / worker_s if worker_s else None),
+        capture_share_decode=_rounded(decode_s / capture_s if capture_s else None),
+        packets_per_camera_second=round(added.total("streamd_packets_total") / camera_seconds, 2),
         decoded_per_camera_second=round(added.total("streamd_decoded_frames_total") / camera_seconds, 2),
         looked_at_per_camera_second=round(outcomes.get("looked_at", 0) / camera_seconds, 2),
-        skipped_on_purpose=round(added.total("streamd_frames_skipped_total")),
+        skipped_on_purpose={k: round(v) for k, v in skipped.items()},
         dropped={k: round(v) for k, v in outcomes.items() if k != "looked_at" and v},
         frame_age_p50_s=_rounded(age[0]),
         frame_age_p95_s=_rounded(age[1]),
+        frame_age_p99_s=_rounded(age[2]),
         time_to_identity_p50_s=_rounded(named[0]),
         time_to_identity_p95_s=_rounded(named[1]),
         identified=round(added.total("streamd_time_to_identity_seconds_count")),
-        embeddings_per_second=round(added.total("streamd_faces_total", outcome="embedded") / seconds, 2),
-        cpu_seconds_per_camera_second=round(sum(cpu.values()) / camera_seconds, 4),
-        cpu_cores_by_process={k: round(v / seconds, 4) for k, v in sorted(cpu.items())},
-        memory_mb_by_process={
-            k: round(v / 1e6, 1) for k, v in sorted(after.by("streamd_process_resident_bytes", "process").items())
-        },
-        memory_growth_mb=round(
-            (after.total("streamd_process_resident_bytes") - before.total("streamd_process_resident_bytes")) / 1e6, 1
-        ),
+        detections_per_second=round(added.total("streamd_batch_size_sum", stage="detect") / seconds, 2),
+        embeddings_per_second=round(added.total("streamd_batch_size_sum", stage="embed") / seconds, 2),
+        memory_mb_by_process=memory[0],
+        memory_growth_mb=memory[1],
         restarts=round(added.total("streamd_restarts_total")),
     )
 

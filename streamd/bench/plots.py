@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,3 +68,28 @@ def draw_lines(path: Path, lines: dict[str, tuple[Scores, Scores]], *, title: st
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         axes.legend()
+
+
+def draw_sweep(path: Path, rows: Sequence[Mapping[str, Any]], *, most_age_s: float) -> None:
+    """Age of frames, time to a name and CPU against the number of cameras."""
+    cameras = [row["cameras"] for row in rows]
+    with _figure(
+        path, f"{rows[0]['resolution']}, {rows[0]['fps']} frames a second, {rows[0]['people']} people"
+    ) as axes:
+        for key, label in (
+            ("frame_age_p50_s", "age of frames, p50"),
+            ("frame_age_p95_s", "age of frames, p95"),
+            ("time_to_identity_p50_s", "time to a name, p50"),
+        ):
+            axes.plot(cameras, [1000 * row[key] if row[key] else np.nan for row in rows], marker="o", label=label)
+        axes.axhline(1000 * most_age_s, color="grey", linestyle=":")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(cameras, [str(count) for count in cameras])
+        axes.set_xlabel("cameras")
+        axes.set_ylabel("milliseconds")
+        axes.set_ylim(bottom=0)
+        beside = axes.twinx()
+        beside.plot(cameras, [row["cpu_seconds_per_camera_second"] for row in rows], color="black", linestyle="--")
+        beside.set_ylabel("CPU seconds per camera-second (dashed)")
+        beside.set_ylim(bottom=0)
+        axes.legend(loc="upper left")

@@ -4,39 +4,120 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument
-from streamd.errors import ExitCode
+from streamd.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from streamd.bench.pipeline import Load, Report
+
+MOST_AGE_S = 0.25
+"""Where a sweep ends."""
+MOST_CAMERAS = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
-    parser.add_argument("--cameras", type=int, default=4, metavar="N")
-    parser.add_argument("--seconds", type=float, default=30.0, metavar="S", help="measured after a warm-up of 5 s")
-    parser.add_argument("--detector", default="yunet", help="detector's name (default: yunet)")
-    parser.add_argument("--demo-dir", type=Path, metavar="DIR", help="where the demonstration's clips lie")
+    parser.add_argument("--cameras", type=int, default=4, metavar="N", help="default: 4")
+    parser.add_argument("--resolution", default="1280x720", metavar="WxH", help="of the streams (default: 1280x720)")
+    parser.add_argument("--fps", type=int, default=15, metavar="F", help="frames a second (default: 15)")
+    parser.add_argument("--people", type=int, default=2, metavar="P", help="who walk in and out (default: 2)")
+    parser.add_argument("--present", type=float, default=1 / 3, metavar="SHARE", help="of the time (default: a third)")
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="measured after a warm-up of 8 s")
+    parser.add_argument("--detector", metavar="NAME", help="short for --set detection.model=NAME")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: workers.runtime=onnxruntime"
+    )
+    parser.add_argument(
+        "--sweep", type=Path, metavar="PREFIX", help="double the cameras until frames are late; PREFIX.csv, PREFIX.png"
+    )
+    parser.add_argument("--demo-dir", type=Path, metavar="DIR", help="where the demonstration's faces lie")
 
 
 def run(args: argparse.Namespace) -> int:
-    from streamd.bench.pipeline import Load, measure
+    from streamd.bench.pipeline import measure
+    from streamd.bench.streams import prepare_streams
     from streamd.config import default_state_dir
     from streamd.configfile import load_config
-    from streamd.demo.setup import prepare_demo
+    from streamd.demo.setup import prepare_gallery
 
     folder = args.demo_dir or default_state_dir() / "demo"
-    prepare_demo(folder)
-    clips = sorted(folder.glob("**/*.mp4"))
-    report = measure(
-        Load(args.cameras, args.seconds, detector=args.detector),
-        clips,
-        folder / "gallery",
-        models=load_config(args.config).models_path,
-    )
-    if args.json:
-        print(json.dumps(report.to_json()))
-    else:
-        for name, value in report.to_json().items():
-            print(f"{name:32} {value}")
+    load = _load(args)
+    faces = prepare_gallery(folder)
+    clips = prepare_streams(load.scene, faces, folder)
+    models = load_config(args.config).models_path
+
+    def measured(cameras: int) -> Report:
+        return measure(replace(load, cameras=cameras), clips, folder / "gallery", models=models)
+
+    if args.sweep:
+        return _sweep(measured, load.cameras, args.sweep, as_json=args.json)
+    report = measured(load.cameras)
+    print(json.dumps(report.to_json()) if args.json else "\n".join(_lines(report)))
+    return ExitCode.OK
+
+
+def _load(args: argparse.Namespace) -> Load:
+    import yaml
+
+    from streamd.bench.pipeline import Load
+    from streamd.bench.streams import Scene
+
+    size = re.fullmatch(r"(\d{2,5})x(\d{2,5})", args.resolution)
+    if size is None:
+        raise UsageError(f"--resolution {args.resolution}: give width and height, like 1280x720")
+    if args.cameras < 1 or not 1 <= args.fps <= 120 or args.people < 0 or not 0 <= args.present <= 1:
+        raise UsageError("--cameras and --fps (up to 120) must be at least 1, --people 0 or more, --present 0 to 1")
+    settings: dict[str, Any] = {"detection.model": args.detector} if args.detector else {}
+    for entry in args.set:
+        key, equals, value = entry.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set {entry}: give KEY=VALUE, like workers.runtime=onnxruntime")
+        settings[key] = yaml.safe_load(value)
+    scene = Scene(int(size[1]) & ~1, int(size[2]) & ~1, args.fps, args.people, present=args.present)
+    return Load(args.cameras, args.seconds, scene, settings=settings)
+
+
+def _lines(report: Report) -> list[str]:
+    lines = []
+    for name, value in report.to_json().items():
+        text = " ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else value
+        lines.append(f"{name:36} {text}")
+    return lines
+
+
+def _sweep(measured: Any, cameras: int, prefix: Path, *, as_json: bool) -> int:
+    """Twice as many cameras each time, until the 95th percentile of the frames' age passes ``MOST_AGE_S``."""
+    import csv
+
+    from streamd.bench.plots import draw_sweep
+
+    reports: list[dict[str, Any]] = []
+    while cameras <= MOST_CAMERAS:
+        report = measured(cameras)
+        body = report.to_json()
+        reports.append(body)
+        if not as_json:
+            print(
+                f"{cameras:4} cameras: frame age p95 {1000 * (report.frame_age_p95_s or 0):.0f} ms, "
+                f"CPU {report.cpu_seconds_per_camera_second:.4f} per camera-second, "
+                f"{report.cost_over_floor:.2f} of the floor",
+                flush=True,
+            )
+        if report.frame_age_p95_s is None or report.frame_age_p95_s > MOST_AGE_S:
+            break
+        cameras *= 2
+    flat = [{k: v for k, v in body.items() if not isinstance(v, dict)} for body in reports]
+    with prefix.with_suffix(".csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, flat[0].keys())
+        writer.writeheader()
+        writer.writerows(flat)
+    draw_sweep(prefix.with_suffix(".png"), flat, most_age_s=MOST_AGE_S)
+    if as_json:
+        print(json.dumps(reports))
     return ExitCode.OK

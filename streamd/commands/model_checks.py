@@ -34,14 +34,7 @@ def _detect(config: Config, name: str) -> str:
 
     from streamd.vision.loading import load_detector
 
-    workers = config.workers
-    detector = load_detector(
-        name,
-        models=config.models_path,
-        device=workers.device,
-        threads=workers.threads,
-        allow_cpu=workers.allow_cpu,
-    )
+    detector = load_detector(name, models=config.models_path, **config.workers.placement(name))
     picture = np.random.default_rng(1).integers(0, 256, (360, 640, 3), dtype=np.uint8)
     median_ms = _median_ms(lambda: detector.detect([picture], min_score=config.detection.min_score))
     return f"{detector.model_id}, {median_ms:.1f} ms for 640x360 on {detector.provider}"
@@ -52,14 +45,7 @@ def _embed(config: Config, name: str) -> str:
 
     from streamd.vision.loading import load_embedder
 
-    workers = config.workers
-    embedder = load_embedder(
-        name,
-        models=config.models_path,
-        device=workers.device,
-        threads=workers.threads,
-        allow_cpu=workers.allow_cpu,
-    )
+    embedder = load_embedder(name, models=config.models_path, **config.workers.placement(name))
     chips = np.random.default_rng(1).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
     median_ms = _median_ms(lambda: embedder.embed(chips))
     return f"{embedder.model_id}, {median_ms:.1f} ms a face on {embedder.provider}"

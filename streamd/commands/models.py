@@ -9,6 +9,7 @@ from pathlib import Path
 from streamd.commands import model_import
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
+from streamd.vision import runtimes
 from streamd.vision.catalog import DEFAULT_MODELS, Manifest, catalogue
 from streamd.vision.modelstore import ModelState, ModelStore, pull, verify
 from streamd.vision.progress import terminal_progress
@@ -76,11 +77,28 @@ def _pull(names: list[str], folder: Path, *, as_json: bool) -> int:
     progress = terminal_progress()
     for name in names:
         states += pull([name], folder, progress)
+        measured = _compare_runtimes(states[-1], folder)
         if not as_json:
-            print(f"{name}: {'ready' if states[-1].changed else 'was there already'}", flush=True)
+            print(f"{name}: {'ready' if states[-1].changed else 'was there already'}{measured}", flush=True)
     if as_json:
         print(json.dumps([_as_json(state) for state in states], indent=2))
     return ExitCode.OK
+
+
+def _compare_runtimes(state: ModelState, folder: Path) -> str:
+    """Find the fastest runtime for a model, unless that is known already; in words, empty where there is no choice."""
+    store = ModelStore(folder)
+    path = store.prepared(state.manifest)
+    if path.suffix != ".onnx":
+        return ""
+    measured = runtimes.read_record(path)
+    if measured is None:
+        measured = runtimes.choose(path, sha256=store.prepared_sha256(state.manifest))
+    if len(measured.ms) == 1:
+        return ""
+    times = ", ".join(f"{name} {ms:.1f} ms" for name, ms in sorted(measured.ms.items(), key=lambda item: item[1]))
+    others = "".join(f", {name} computes something else" for name in measured.disagree)
+    return f"; runs on {measured.best} ({times}{others})"
 
 
 def _verify(names: list[str], folder: Path, *, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import av
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from streamd.domain import Image
@@ -30,6 +31,8 @@ ENCODING = {"preset": "ultrafast", "crf": "23", "g": str(2 * FPS), "bf": "0"}
 MARGIN = 1.6
 """Of a photograph, the part within this many face heights around the face is shown (less above, more below)."""
 
+_NOISES = 4
+_GRAIN_PX = 256
 Rendered = Callable[[str, int, int], None]
 """Told of progress: clip, frames done, frames in all."""
 
@@ -86,21 +89,49 @@ def fingerprint() -> str:
 
 def render(name: str, faces: Mapping[str, Path], target: Path, *, progress: Rendered | None = None) -> None:
     """Write one clip as an MP4 file, aside and then renamed."""
+    encode_visits(name, CLIPS[name], faces, target, seconds=SECONDS, progress=progress)
+
+
+def encode_visits(
+    name: str,
+    visits: Sequence[Visit],
+    faces: Mapping[str, Path],
+    target: Path,
+    *,
+    size: tuple[int, int] = SIZE,
+    fps: int = FPS,
+    seconds: float = SECONDS,
+    encoding: Mapping[str, str] = ENCODING,
+    texture: float = 0.0,
+    noise: float = 0.0,
+    progress: Rendered | None = None,
+) -> None:
+    """Write a clip of some visits before a wall, aside and then renamed.
+
+    Args:
+        name: chooses the wall's colour.
+        texture: how much the wall's surface deviates from plain, in grey levels.
+        noise: standard deviation of the sensor's noise, beside the little that plain walls have.
+    """
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    shots = [_Shot(visit, faces[visit.file]) for visit in CLIPS[name]]
-    backgrounds = _noisy(_background(name))
-    total = SECONDS * FPS
+    shots = [_Shot(visit, faces[visit.file], size, fps) for visit in visits]
+    wall = _background(name, size)
+    backgrounds = [_textured(wall, texture)] if texture else _noisy(wall, 2.0)
+    grain = _grain(size, noise)
+    total = round(seconds * fps)
     try:
         with av.open(str(partial), "w", format="mp4") as container:
-            stream = container.add_stream("libx264", rate=FPS)
-            stream.width, stream.height = SIZE
+            stream = container.add_stream("libx264", rate=fps)
+            stream.width, stream.height = size
             stream.pix_fmt = "yuv420p"
-            stream.codec_context.time_base = Fraction(1, FPS)
-            stream.options = dict(ENCODING)
+            stream.codec_context.time_base = Fraction(1, fps)
+            stream.options = dict(encoding)
             for index in range(total):
                 view = backgrounds[index % len(backgrounds)].copy()
                 for shot in shots:
-                    shot.draw(view, index / FPS)
+                    shot.draw(view, index / fps)
+                if noise:
+                    view = np.clip(view + next(grain), 0, 255).astype(np.uint8)
                 frame = av.VideoFrame.from_ndarray(view, format="bgr24")
                 container.mux(stream.encode(frame))
                 if progress is not None:
@@ -114,7 +145,8 @@ def render(name: str, faces: Mapping[str, Path], target: Path, *, progress: Rend
 class _Shot:
     """A visit with its picture cut out and scaled once."""
 
-    def __init__(self, visit: Visit, path: Path) -> None:
+    def __init__(self, visit: Visit, path: Path, size: tuple[int, int], fps: int) -> None:
+        self._size, self._fps = size, fps
         x1, y1, x2, y2 = visit.face
         height = y2 - y1
         self._visit = visit
@@ -131,14 +163,15 @@ class _Shot:
         share = (at_s - visit.start_s) / visit.seconds
         if not 0 <= share <= 1:
             return
-        picture = self._pictures[int((at_s - visit.start_s) * FPS) % len(self._pictures)]
+        picture = self._pictures[int((at_s - visit.start_s) * self._fps) % len(self._pictures)]
         zoom = np.interp(share, (0, 1), visit.face_px) / max(visit.face_px)
         (from_x, from_y), (to_x, to_y) = visit.way
-        x, y = np.interp(share, (0, 1), (from_x, to_x)) * SIZE[0], np.interp(share, (0, 1), (from_y, to_y)) * SIZE[1]
+        width, height = self._size
+        x, y = np.interp(share, (0, 1), (from_x, to_x)) * width, np.interp(share, (0, 1), (from_y, to_y)) * height
         # A step's slight bobbing.
         y += 4 * np.sin(at_s * 2 * np.pi * 1.8)
         matrix = np.array([[zoom, 0, x - zoom * self._centre[0]], [0, zoom, y - zoom * self._centre[1]]])
-        cv2.warpAffine(picture, matrix, SIZE, view, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
+        cv2.warpAffine(picture, matrix, self._size, view, cv2.INTER_LINEAR, cv2.BORDER_TRANSPARENT)
 
 
 def _read(path: Path) -> list[Image]:
@@ -157,10 +190,10 @@ def _scaled(picture: Image, scale: float) -> Image:
     return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=how), np.uint8)
 
 
-def _background(name: str) -> Image:
+def _background(name: str, size: tuple[int, int]) -> Image:
     """A plain wall and floor, of another hue in each clip."""
     hue = int(hashlib.sha256(name.encode()).digest()[0]) % 180
-    width, height = SIZE
+    width, height = size
     value = np.linspace(150, 110, height).astype(np.uint8)
     value[height * 4 // 5 :] = np.linspace(80, 60, height - height * 4 // 5).astype(np.uint8)
     hsv = np.stack([np.full(height, hue, np.uint8), np.full(height, 40, np.uint8), value], axis=-1)
@@ -168,7 +201,30 @@ def _background(name: str) -> Image:
     return np.asarray(cv2.cvtColor(wide, cv2.COLOR_HSV2BGR), np.uint8)
 
 
-def _noisy(view: Image) -> list[Image]:
+def _textured(view: Image, levels: float) -> Image:
+    """With a rough surface, as detailed in the small as in the large: a plain wall costs an encoder nothing."""
+    height, width = view.shape[:2]
+    random = np.random.default_rng(1)
+    surface = np.zeros((height, width), np.float32)
+    for cell in (4, 8, 16, 32, 64):
+        coarse = random.normal(size=(height // cell + 2, width // cell + 2)).astype(np.float32)
+        surface += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    surface *= levels / surface.std()
+    return np.asarray(np.clip(view + surface[:, :, None], 0, 255), np.uint8)
+
+
+def _noisy(view: Image, levels: float) -> list[Image]:
     """The same view with the noise of a sensor, several times."""
-    noise = np.random.default_rng(0)
-    return [np.clip(view + noise.normal(0, 2.0, view.shape), 0, 255).astype(np.uint8) for _ in range(4)]
+    random = np.random.default_rng(0)
+    shape = view.shape
+    return [np.clip(view + random.normal(0, levels, shape), 0, 255).astype(np.uint8) for _ in range(_NOISES)]
+
+
+def _grain(size: tuple[int, int], levels: float) -> Iterator[NDArray[np.int16]]:
+    """A sensor's noise, another in each frame, shape (height, width, 1)."""
+    width, height = size
+    random = np.random.default_rng(0)
+    noise = np.round(random.normal(0, levels, (height + _GRAIN_PX, width + _GRAIN_PX, 1))).astype(np.int16)
+    while True:
+        y, x = random.integers(0, _GRAIN_PX, 2)
+        yield noise[y : y + height, x : x + width]

@@ -32,19 +32,25 @@ def prepare_demo(
     Raises:
         ModelError: a face could not be fetched.
     """
-    faces = pull_faces(folder / "faces", progress=fetched)
+    faces = prepare_gallery(folder, fetched=fetched)
     clips = folder / f"clips-{fingerprint()}"
     clips.mkdir(parents=True, exist_ok=True)
     missing = [name for name in CLIPS if not (clips / f"{name}.mp4").exists()]
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="film") as pool:
         for done in [pool.submit(render, n, faces, clips / f"{n}.mp4", progress=rendered) for n in missing]:
             done.result()
+    return _write_config(folder, clips, models)
+
+
+def prepare_gallery(folder: Path, *, fetched: Progress | None = None) -> dict[str, Path]:
+    """The faces, by name, and the folder of those who are enrolled. Raises ModelError."""
+    faces = pull_faces(folder / "faces", progress=fetched)
     for person, photo in ENROLLED.items():
         target = folder / "gallery" / person / photo
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(faces[photo], target)
-    return _write_config(folder, clips, models)
+    return faces
 
 
 def _write_config(folder: Path, clips: Path, models: Path | None) -> Path:

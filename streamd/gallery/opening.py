@@ -29,10 +29,10 @@ class PhotoModels:
 
 def load_photo_models(config: Config) -> PhotoModels:
     """Raises ModelError: a model is missing or damaged, or the device cannot be used."""
-    device, allow_cpu = config.workers.device, config.workers.allow_cpu
-    models, name = config.models_path, config.recognition.embedder
-    detector = load_detector(config.detection.model, models=models, device=device, allow_cpu=allow_cpu)
-    embedder = load_embedder(name, models=models, device=device, allow_cpu=allow_cpu)
+    workers, models = config.workers, config.models_path
+    detector = load_detector(config.detection.model, models=models, **workers.placement(config.detection.model))
+    name = config.recognition.embedder
+    embedder = load_embedder(name, models=models, **workers.placement(name))
     return PhotoModels(detector, embedder)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -15,10 +17,11 @@ from av.video.stream import VideoStream
 
 from streamd.config import CaptureConfig, redacted_url
 from streamd.errors import SourceEnded, SourceLost, SourceRejected
-from streamd.interfaces import SourceInfo
+from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.sources.avframe import AvFrame, media_s, owned
+from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES, in_words
-from streamd.sources.pacing import Clock, Pacer
+from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,10 @@ MAX_FPS = 240.0
 """Nominal rates above this are clock rates that a stream gives for want of a better one."""
 MAX_DAMAGE = 200
 """Unreadable packets in a row after which a stream counts as ended."""
+HELD_S = 4.0
+"""Packets of a longer time are never held back: cameras are looked at now and then even where nothing moves."""
+CATCH_UP_S = 0.25
+"""Packets that would take longer to decode are not held back."""
 _WEBCAM = re.compile(r"/dev/video\d+$")
 _TEXT = ("ansi", "xbin", "bintext", "idf")
 """FFmpeg plays text files as terminal output."""
@@ -40,6 +47,8 @@ class AvSource:
 
     def __init__(self, url: str, *, config: CaptureConfig, clock: Clock | None = None) -> None:
         self.corrupt_packets = 0
+        self.work = DecoderWork()
+        self.resting = False
         self._url = url
         self._where = redacted_url(url)
         self._config = config
@@ -52,15 +61,19 @@ class AvSource:
         self._packets: Iterator[av.Packet[VideoStream]] = iter(())
         self._decoded: deque[av.VideoFrame] = deque()  # bounded by the decoder's delay: what one packet gives
         self._pacer: Pacer | None = None
+        self._doze: Doze[av.Packet[VideoStream]] = Doze(config.idle)
+        self._fps = 0.0
         self._pictures = 0
         self._damage = 0
 
     def open(self) -> SourceInfo:
         self.close()
+        self._doze = Doze(self._config.idle)
         if self._is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._where}: no such file")
         self._connect()
         info = self._described()
+        self._fps = info.fps or FALLBACK_FPS
         self._pacer = self._schedule(info.fps)
         return info
 
@@ -161,27 +174,53 @@ class AvSource:
         return self._decoded.popleft()
 
     def _decode_one(self) -> None:
-        """Demux and decode one packet; what it gives is appended to ``_decoded``."""
+        """Demux one packet and decode what is due; what that gives is appended to ``_decoded``."""
         if self._container is None:
             raise SourceLost(f"{self._where}: is not open")
         try:
             packet = next(self._packets, None)
-            frames = packet.decode() if packet is not None else None
         except av.error.InvalidDataError:
             self._damaged()
             return
         except FAILURES as error:
             timeout_s = self._config.read_timeout_s
             raise in_words(error, where=self._where, live=self._live, waited_s=timeout_s) from None
-        if frames is None:
+        if packet is None:
             self._ended()
             return
-        self._damage = 0
-        for frame in frames:
-            if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
-                self.corrupt_packets += 1
-            else:
-                self._decoded.append(owned(frame) if self._is_webcam else frame)
+        self._doze.resting = self.resting
+        due = self._doze.sift(packet, most_held=self._most_held()) if packet.size else [packet]
+        self._decode(due)
+        self.work.packets += bool(packet.size)
+        self.work.skipped, self.work.alarms = self._doze.skipped, self._doze.alarms
+        if not due and self._pacer is not None:
+            self._clock.wait(1 / self._fps)  # a file's packets come as a camera's would
+
+    def _most_held(self) -> int:
+        """Packets that may be held back: those of a short time, which are decoded in a shorter one."""
+        seconds = min(HELD_S, 0.8 * self._config.read_timeout_s)
+        decoded = self.work.packets - self.work.skipped
+        cost_s = self.work.cpu_s / decoded if decoded > 0 else 0.0
+        return int(min(seconds * self._fps, CATCH_UP_S / cost_s if cost_s else math.inf))
+
+    def _decode(self, packets: Sequence[av.Packet[VideoStream]]) -> None:
+        began_s = time.thread_time()
+        for place, packet in enumerate(packets, start=1):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                self._damaged()
+                continue
+            except FAILURES as error:
+                timeout_s = self._config.read_timeout_s
+                raise in_words(error, where=self._where, live=self._live, waited_s=timeout_s) from None
+            self._damage = 0
+            for frame in frames:
+                if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
+                    self.corrupt_packets += 1
+                elif place == len(packets):  # those before it were held back, and are old
+                    self._decoded.append(owned(frame) if self._is_webcam else frame)
+        self.work.cpu_s += time.thread_time() - began_s
 
     def _damaged(self) -> None:
         self.corrupt_packets += 1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streamd.config import CaptureConfig
 from streamd.domain import Yuv420
 from streamd.errors import SourceEnded, SourceLost, SourceRejected
-from streamd.interfaces import SourceInfo
+from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.sources.pacing import Clock, Pacer
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,8 @@ class ImageFolder:
     def __init__(self, folder: Path, *, config: CaptureConfig, clock: Clock | None = None) -> None:
         self._folder = folder
         self.corrupt_packets = 0
+        self.work = DecoderWork()
+        self.resting = False
         self._config = config
         self._clock = clock or Clock()
         self._interval_s = 1 / config.image_fps

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from streamd.config import CaptureConfig, redacted_url
 from streamd.errors import SourceRejected
-from streamd.interfaces import Source
+from streamd.interfaces import DecoderWork, Source
 
 NETWORK = frozenset({"rtsp", "rtsps", "http", "https"})
 ACCEPTED = "rtsp://, rtsps://, http:// or https:// url, a video file, an image folder, or /dev/videoN"
@@ -58,6 +58,8 @@ class _Refused:
 
     def __init__(self, message: str) -> None:
         self.corrupt_packets = 0
+        self.work = DecoderWork()
+        self.resting = False
         self._message = message
 
     def open(self) -> NoReturn:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict, Unpack, cast
+from typing import Unpack, cast
 
 from streamd.errors import ModelError
 from streamd.interfaces import Detector, Embedder
+from streamd.placement import Placement
 from streamd.vision.catalog import Manifest
 from streamd.vision.centerface import CenterFace
 from streamd.vision.dlib_hog import DlibHog
@@ -37,14 +38,6 @@ _DETECTORS: dict[str, Callable[..., Detector]] = {
 """By the manifest's ``decoding``."""
 
 
-class Placement(TypedDict, total=False):
-    """Where and how a model runs; the arguments of ``streamd.vision.onnx.open_session``."""
-
-    device: str
-    threads: int
-    allow_cpu: bool
-
-
 def load_detector(name: str, *, models: Path, landmarks: bool = True, **placement: Unpack[Placement]) -> Detector:
     """The detector ``name``, with landmarks: where it has none of its own, YuNet finds them in its boxes.
 
@@ -53,7 +46,8 @@ def load_detector(name: str, *, models: Path, landmarks: bool = True, **placemen
             the keywords of ``Placement`` that were given.
         models: The folder of model files.
         landmarks: False leaves a detector without landmarks as it is.
-        **placement: ``device`` (``auto``, ``cpu``, ``cuda:N``), ``threads``, ``allow_cpu``.
+        **placement: ``device`` (``auto``, ``cpu``, ``cuda:N``), ``threads``, ``allow_cpu``, ``runtime``, ``tensorrt``,
+            ``fp16``.
 
     Raises:
         ModelError: the model is unknown, missing, damaged, or the device cannot be used.

@@ -109,6 +109,10 @@ class ModelStore:
             return f"in {self.folder} is damaged"
         return None
 
+    def prepared_sha256(self, manifest: Manifest) -> str:
+        """Of the prepared file, which is there."""
+        return sha256_of(self.prepared(manifest))
+
     def ready(self, manifest: Manifest) -> Path:
         """The prepared file, checked.
 

@@ -1,58 +1,61 @@
-"""Running ONNX models: one session, on the device that was asked for and no other.
-
-onnxruntime falls back to the CPU without a word when a GPU cannot be used, and says "GPU" all the same
-when asked for its device: only the providers of the opened session are believed here.
-"""
+"""Running ONNX models: one session, on the device and the runtime that were asked for and no other."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
+import time
 import zipfile
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streamd.errors import ModelError
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from streamd.placement import Placement, Runtime
+from streamd.vision import engines, half, openvino, runtimes
+from streamd.vision.engines import BUCKETS, CPU, CUDA, TENSORRT, Array, Engine, Feed, open_engine
 
 logger = logging.getLogger(__name__)
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_SHORT = {CPU: "cpu", CUDA: "cuda"}
-BUCKETS = (1, 2, 4, 8, 16, 32)
-"""Batch sizes in use. Each new shape makes the CUDA arena grow, so there are few of them."""
-_LARGEST_ON_CPU = 8
-"""Larger batches gain nothing there and keep hundreds of megabytes for ever."""
 
-Array = NDArray[np.float32]
-Feed = Mapping[str, Array]
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One inference."""
+
+    model: str
+    """The file's name without its ending."""
+    shape: tuple[int, ...]
+    """Of the first input."""
+    seconds: float
+
+
+_watchers: list[Callable[[Run], None]] = []
+
+
+def watch_runs(watcher: Callable[[Run], None]) -> None:
+    """Tell ``watcher`` of every inference of this process from now on."""
+    _watchers.append(watcher)
 
 
 class Session:
     """A loaded model. Not thread-safe where it runs on a GPU; cheap to call."""
 
-    def __init__(self, runtime: Any, path: Path) -> None:
-        self._runtime = runtime
+    def __init__(self, engine: Engine, path: Path) -> None:
+        self._engine = engine
         self._path = path
-        self.provider: str = _SHORT.get(runtime.get_providers()[0], runtime.get_providers()[0])
-        """The execution provider really in use: ``cpu``, ``cuda``."""
-        self.inputs = {value.name: tuple(value.shape) for value in runtime.get_inputs()}
+        self.provider = engine.provider
+        """What it really runs on; see ``Engine``."""
+        self.inputs = engine.inputs
         """Shapes by name; free dimensions are strings or None."""
-        self.outputs = {value.name: tuple(value.shape) for value in runtime.get_outputs()}
-        batch = next(iter(self.inputs.values()))[0]
-        ceiling = BUCKETS[-1] if self.on_gpu else _LARGEST_ON_CPU
-        self.largest_batch = batch if isinstance(batch, int) else ceiling
+        self.outputs = engine.outputs
+        self.largest_batch = engine.largest_batch
 
     @property
     def on_gpu(self) -> bool:
-        return self.provider == "cuda"
+        return self.provider in ("cuda", "tensorrt")
 
     def run(self, feed: Feed) -> dict[str, Array]:
         """One run; outputs by name.
@@ -60,10 +63,13 @@ class Session:
         Raises:
             ModelError: the runtime failed (shapes that do not fit, memory of the device used up).
         """
-        try:
-            values = self._runtime.run(None, dict(feed))
-        except _runtime_errors() as error:
-            raise ModelError(f"{self._path.name}: {_first_line(error)}") from error
+        if not _watchers:
+            return dict(zip(self.outputs, self._engine.run(feed), strict=True))
+        started_s = time.perf_counter()
+        values = self._engine.run(feed)
+        run = Run(self._path.stem, next(iter(feed.values())).shape, time.perf_counter() - started_s)
+        for watcher in _watchers:
+            watcher(run)
         return dict(zip(self.outputs, values, strict=True))
 
     def run_rows(self, name: str, rows: Array) -> dict[str, Array]:
@@ -97,7 +103,16 @@ def batches(count: int, largest: int, *, pad: bool) -> Iterator[tuple[int, int, 
         start += size
 
 
-def open_session(path: Path, *, device: str = "auto", threads: int = 1, allow_cpu: bool = False) -> Session:
+def open_session(
+    path: Path,
+    *,
+    device: str = "auto",
+    threads: int = 1,
+    allow_cpu: bool = False,
+    runtime: Runtime = "onnxruntime",
+    tensorrt: bool = False,
+    fp16: bool = False,
+) -> Session:
     """Load a model.
 
     Args:
@@ -106,15 +121,18 @@ def open_session(path: Path, *, device: str = "auto", threads: int = 1, allow_cp
             use, else the CPU.
         threads: CPU threads of one run.
         allow_cpu: With ``cuda:N``, go on without the GPU where it cannot be used.
+        runtime: What runs it where that is the CPU.
+        tensorrt: On a GPU, through TensorRT, whose engines are kept beside the model.
+        fp16: On a GPU, in half precision, if the outputs agree with those of single precision.
 
     Raises:
-        ModelError: no onnxruntime, no such model, or the GPU that was asked for cannot be used.
+        ModelError: no such model or runtime, or the GPU that was asked for cannot be used.
     """
     if device == "cpu":
-        return _open(path, [CPU], threads)
+        return _on_cpu(path, threads, runtime)
     if device != "auto" and not device.startswith("cuda:"):
         raise ModelError(f"device '{device}' is none of auto, cpu, cuda:N")
-    problem = _try_gpu(path, device, threads)
+    problem = _try_gpu(path, device, threads, tensorrt=tensorrt, fp16=fp16)
     if isinstance(problem, Session):
         return problem
     if device != "auto" and not allow_cpu:
@@ -124,86 +142,66 @@ def open_session(path: Path, *, device: str = "auto", threads: int = 1, allow_cp
         )
     if device != "auto":
         logger.warning("%s runs on the CPU: %s cannot be used: %s", path.name, device, problem)
-    return _open(path, [CPU], threads)
+    return _on_cpu(path, threads, runtime)
 
 
-def open_bundle(path: Path, *, device: str = "auto", threads: int = 1, allow_cpu: bool = False) -> dict[str, Session]:
+def open_bundle(path: Path, **placement: Unpack[Placement]) -> dict[str, Session]:
     """Load the networks of a bundle (a zip file of ONNX files), by name; arguments and errors as ``open_session``."""
     try:
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="streamd-") as folder:
             paths = [Path(archive.extract(name, folder)) for name in archive.namelist()]
-            return {
-                file.name: open_session(file, device=device, threads=threads, allow_cpu=allow_cpu) for file in paths
-            }
+            return {file.name: open_session(file, **placement) for file in paths}
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: cannot read this bundle of networks: {error}") from error
 
 
-def _try_gpu(path: Path, device: str, threads: int) -> Session | str:
+def _on_cpu(path: Path, threads: int, runtime: Runtime) -> Session:
+    if runtime == "auto":
+        runtime = runtimes.chosen(path)
+    if runtime == "onnxruntime":
+        return Session(open_engine(path, [CPU], threads), path)
+    return Session(openvino.OpenVinoEngine(path, threads=threads, bf16=runtime == "openvino-bf16"), path)
+
+
+def _try_gpu(path: Path, device: str, threads: int, *, tensorrt: bool, fp16: bool) -> Session | str:
     """The session on the GPU, or why there is none."""
-    if CUDA not in _onnxruntime().get_available_providers():
+    available = engines.onnxruntime().get_available_providers()
+    if CUDA not in available:
         return "this onnxruntime is built without CUDA (pip install 'streamd[gpu]' in place of streamd[cpu])"
-    _preload_cuda()
-    number = device.removeprefix("cuda:") if device != "auto" else "0"
-    options = {
-        "device_id": number,
+    if tensorrt and TENSORRT not in available:
+        return "this onnxruntime is built without TensorRT"
+    engines.preload_cuda()
+    number = int(device.removeprefix("cuda:")) if device != "auto" else 0
+    cuda = {
+        "device_id": str(number),
         "arena_extend_strategy": "kSameAsRequested",
         "cudnn_conv_algo_search": "HEURISTIC",
     }
+    providers: list[Any] = [(CUDA, cuda), CPU]
     try:
-        session = _open(path, [(CUDA, options), CPU], threads)
+        if tensorrt:
+            providers.insert(0, (TENSORRT, _tensorrt_options(path, number, fp16=fp16)))
+        source = half.converted(path) if fp16 and not tensorrt else path
+        session = Session(open_engine(source, providers, threads, bind_to=("cuda", number)), path)
+        if not session.on_gpu or (tensorrt and session.provider != "tensorrt"):
+            what = "TensorRT" if tensorrt and session.on_gpu else "driver, CUDA or cuDNN"
+            return f"onnxruntime fell back to the {session.provider.upper()} ({what} missing)"
+        if fp16:
+            half.require_agreement(session, Session(open_engine(path, [CPU], threads), path))
     except ModelError as error:
         return str(error)
-    return session if session.on_gpu else "onnxruntime fell back to the CPU (driver, CUDA or cuDNN missing)"
+    return session
 
 
-def _open(path: Path, providers: list[Any], threads: int) -> Session:
-    runtime = _onnxruntime()
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
-    # Spinning threads of one process steal the cores of the next: half the throughput with two processes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return Session(runtime.InferenceSession(str(path), options, providers=providers), path)
-    except _runtime_errors() as error:
-        raise ModelError(f"{path}: cannot load this model: {_first_line(error)}") from error
-
-
-@cache
-def _onnxruntime() -> ModuleType:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError(
-            f"onnxruntime cannot be imported ({error}): pip install 'streamd[cpu]', "
-            "or 'streamd[gpu]' on a machine with an NVIDIA GPU, never both"
-        ) from error
-    module: ModuleType = onnxruntime
-    if not hasattr(module, "InferenceSession"):  # what is left after one of the two wheels was removed
-        raise ModelError("onnxruntime is broken: uninstall onnxruntime and onnxruntime-gpu, install one")
-    return module
-
-
-@cache
-def _preload_cuda() -> None:
-    """CUDA and cuDNN from pip's packages are not on the loader's path."""
-    preload = getattr(_onnxruntime(), "preload_dlls", None)
-    if preload is not None:
-        preload()
-
-
-@cache
-def _runtime_errors() -> tuple[type[Exception], ...]:
-    """onnxruntime's exceptions share no base of their own."""
-    _onnxruntime()
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return (*own, RuntimeError, ValueError)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _tensorrt_options(path: Path, number: int, *, fp16: bool) -> dict[str, str]:
+    """Building an engine takes minutes: it is kept beside the model."""
+    cache = path.parent / "tensorrt"
+    cache.mkdir(exist_ok=True)
+    return {
+        "device_id": str(number),
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(cache),
+        "trt_fp16_enable": str(fp16),
+    }

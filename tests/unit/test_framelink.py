@@ -71,7 +71,7 @@ def test_a_frame_arrives_as_it_was_sent(sockets: Sockets, tmp_path: Path) -> Non
     worker, capture = pair(sockets, tmp_path)
     assert announced(capture, worker) == Ready("door", 0.5)
     assert worker.grant("door")
-    assert until(capture.asked)
+    assert until(lambda: capture.asked().frame)
     sent = frame()
     assert capture.send(sent)
     (received,) = (m for m in heard(worker, Frame) if isinstance(m, Frame))
@@ -208,7 +208,7 @@ def test_a_camera_with_the_right_key_is_heard_over_tcp(sockets: Sockets, keys: P
     capture = dial(sockets, endpoint, keys, key="door", camera="door")
     assert announced(capture, worker).camera == "door"
     assert worker.grant("door")
-    assert until(capture.asked)
+    assert until(lambda: capture.asked().frame)
 
 
 def test_a_key_that_is_not_trusted_is_not_heard(sockets: Sockets, keys: Path, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from streamd.config import CaptureConfig
 from streamd.domain import Yuv420
 from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
-from streamd.interfaces import SourceInfo
-from streamd.reading import CutDetector, Reader
+from streamd.interfaces import DecoderWork, SourceInfo
+from streamd.motion import CutDetector
+from streamd.reading import Reader
 
 CONFIG = CaptureConfig(retry_min_s=0.01, retry_max_s=0.02)
 
@@ -18,10 +19,10 @@ CONFIG = CaptureConfig(retry_min_s=0.01, retry_max_s=0.02)
 class Still:
     """A grey frame."""
 
-    def __init__(self, level: int = 100, *, size: tuple[int, int] = (160, 90)) -> None:
+    def __init__(self, level: int = 100, *, size: tuple[int, int] = (160, 90), at_s: float = 0.0) -> None:
         self.size = size
         self.level = level
-        self.captured_at_s = time.monotonic()
+        self.captured_at_s = at_s
         self.captured_wall_s = time.time()
         self.media_s = 0.0
 
@@ -42,6 +43,7 @@ class Scripted:
     def __init__(self, *script: Still | SourceError) -> None:
         self.script = list(script)
         self.opened = self.closed = self.corrupt_packets = 0
+        self.work, self.resting = DecoderWork(), False
         self.gate = threading.Semaphore(0)
 
     def open(self) -> SourceInfo:
@@ -101,7 +103,7 @@ def test_the_newest_frame_replaces_the_unread_one(running: Start) -> None:
 
 
 def test_motion_is_the_share_that_changed_since_the_frame_last_taken(running: Start) -> None:
-    source = Scripted(Still(100), Still(105), Still(160))
+    source = Scripted(Still(100), Still(105), Still(160, at_s=1.0))
     reader = running(source)
     source.release()
     until(lambda: reader.decoded == 1)

@@ -227,4 +227,4 @@ def test_present_models_are_timed_on_the_provider_in_use(models_dir: Path) -> No
     findings = list(models(Config(models_dir=models_dir)))
     assert [f.topic for f in findings] == ["model yunet", "model sface"]
     assert all(f.level == Level.OK for f in findings)
-    assert all(re.search(r", [0-9.]+ ms .* on (cpu|cuda)$", f.message) for f in findings)
+    assert all(re.search(r", [0-9.]+ ms .* on (cpu|cuda|openvino|openvino-bf16)$", f.message) for f in findings)

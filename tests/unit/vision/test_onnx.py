@@ -7,8 +7,9 @@ import pytest
 from tinymodel import write_mean_model
 
 from streamd.errors import ModelError
-from streamd.vision import onnx
-from streamd.vision.onnx import batches, open_session
+from streamd.vision import engines, half
+from streamd.vision.engines import CPU, CUDA, TENSORRT
+from streamd.vision.onnx import Run, Session, batches, open_session, watch_runs
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def rows(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 @pytest.fixture
 def without_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an onnxruntime without CUDA says, also where the tests run with another."""
-    monkeypatch.setattr(onnx._onnxruntime(), "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(engines.onnxruntime(), "get_available_providers", lambda: ["CPUExecutionProvider"])
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 11, 40])
@@ -71,11 +72,11 @@ def test_auto_takes_the_cpu_where_there_is_nothing_else(model: Path) -> None:
 
 
 def test_a_silent_fall_back_to_the_cpu_is_noticed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = onnx._onnxruntime()
+    runtime = engines.onnxruntime()
     opened = runtime.InferenceSession
-    monkeypatch.setattr(runtime, "get_available_providers", lambda: [onnx.CUDA, onnx.CPU])
-    monkeypatch.setattr(onnx, "_preload_cuda", lambda: None)
-    monkeypatch.setattr(runtime, "InferenceSession", lambda path, options, providers: opened(path, options, [onnx.CPU]))
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(engines, "preload_cuda", lambda: None)
+    monkeypatch.setattr(runtime, "InferenceSession", lambda path, options, providers: opened(path, options, [CPU]))
     with pytest.raises(ModelError, match="fell back to the CPU"):
         open_session(model, device="cuda:0")
     assert open_session(model, device="auto").provider == "cpu"
@@ -95,3 +96,56 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
 def test_shapes_that_do_not_fit_are_an_error_of_the_model(model: Path) -> None:
     with pytest.raises(ModelError, match=r"tiny\.onnx"):
         open_session(model, device="cpu").run({"data": np.zeros((1, 3, 10, 10), np.float32)})
+
+
+def test_tensorrt_that_is_not_there_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines.onnxruntime(), "get_available_providers", lambda: [CUDA, CPU])
+    with pytest.raises(ModelError, match="built without TensorRT"):
+        open_session(model, device="cuda:0", tensorrt=True)
+
+
+def test_tensorrt_that_falls_back_is_noticed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = engines.onnxruntime()
+    opened = runtime.InferenceSession
+    monkeypatch.setattr(runtime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr(engines, "preload_cuda", lambda: None)
+    monkeypatch.setattr(runtime, "InferenceSession", lambda path, options, providers: opened(path, options, [CPU]))
+    with pytest.raises(ModelError, match="fell back to the CPU"):
+        open_session(model, device="cuda:0", tensorrt=True)
+
+
+@pytest.mark.parametrize("count", [1, 3, 11])
+def test_buffers_that_stay_on_the_device_give_the_same(model: Path, count: int) -> None:
+    bound = Session(engines.open_engine(model, [CPU], 1, bind_to=("cpu", 0)), model)
+    for _ in range(2):
+        fed = rows(count)
+        np.testing.assert_array_equal(
+            bound.run_rows("data", fed)["vector"], open_session(model, device="cpu").run_rows("data", fed)["vector"]
+        )
+
+
+def test_every_run_is_told_to_whoever_watches(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamd.vision.onnx._watchers", [])
+    seen: list[Run] = []
+    watch_runs(seen.append)
+    open_session(model, device="cpu").run_rows("data", rows(3))
+    assert [(run.model, run.shape) for run in seen] == [("tiny", (2, 3, 112, 112)), ("tiny", (1, 3, 112, 112))]
+    assert all(run.seconds > 0 for run in seen)
+
+
+def test_half_precision_agrees_or_is_refused(model: Path) -> None:
+    exact = open_session(model, device="cpu")
+    halved = Session(engines.open_engine(half.converted(model), [CPU], 1), model)
+    half.require_agreement(halved, exact)
+    with pytest.raises(ModelError, match=r"half precision changes its outputs .*workers\.fp16"):
+        half.require_agreement(_Off(exact), exact)  # type: ignore[arg-type]
+
+
+class _Off:
+    """A session that says something else."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def run(self, feed: engines.Feed) -> dict[str, engines.Array]:
+        return {name: -value for name, value in self._session.run(feed).items()}

@@ -1,0 +1,20 @@
+"""Where and how a network runs."""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+Library = Literal["onnxruntime", "openvino", "openvino-bf16"]
+Runtime = Literal["auto", "onnxruntime", "openvino", "openvino-bf16"]
+"""Which library runs a network on a CPU; ``auto`` is the one that ``streamd models pull`` found to be the fastest."""
+
+
+class Placement(TypedDict, total=False):
+    """The keywords of ``streamd.vision.onnx.open_session``."""
+
+    device: str
+    threads: int
+    allow_cpu: bool
+    runtime: Runtime
+    tensorrt: bool
+    fp16: bool

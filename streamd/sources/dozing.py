@@ -1,0 +1,124 @@
+"""Which packets of a camera on which nothing happens need not be decoded. Pure.
+
+While it is calm only key frames are decoded. The packets between them are held back, and when one of them is larger
+than calm ones are, because something has begun to move, all that are held are decoded at once: nothing is missed, and
+the picture is as new as it would have been.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Collection, Iterator
+from typing import Generic, Literal, Protocol, TypeVar
+
+Mode = Literal["all", "packets", "keyframes"]
+
+LEARNT = 2
+"""Calm groups of pictures (from a key frame to the next) that must have been seen before any packet is held back."""
+REMEMBERED = 5
+SOUND_SLEEP = 4
+"""Groups; who is woken before looks at another calm group first."""
+SLACK, ALARM = 1.5, 6.0
+"""Of the sum of excesses (Page's CUSUM test, 1954), in deviations: what each packet may have, and where it wakes."""
+LEAST_SHARE, LEAST_BYTES = 0.08, 100.0
+"""A deviation counts as no less than this share of a calm packet, and than these bytes."""
+
+
+class Packet(Protocol):
+    """What is asked of a packet."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def is_keyframe(self) -> bool: ...
+
+
+P = TypeVar("P", bound=Packet)
+
+
+class Doze(Generic[P]):
+    """Sifts the packets of one stream."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.resting = False
+        """Whether nobody needs more than a glance; set from outside."""
+        self.skipped = 0
+        """Packets that were never decoded."""
+        self.alarms = 0
+        """Times that the size of packets said that something moves."""
+        self._mode = mode
+        self._dozing = False
+        self._long = False
+        self._held: list[P] = []
+        self._groups: deque[list[int]] = deque(maxlen=REMEMBERED)
+        """Sizes of the packets between key frames while it was calm."""
+        self._sizes: list[int] = []
+        self._groups_slept = 0
+        self._unlearnt = False
+        """Whether it was woken so soon that what is usual must have changed."""
+        self._calm = False
+        """Whether it was calm since the last key frame."""
+        self._usual: list[tuple[float, float]] = []
+        """Size and deviation by place after a key frame: the first packets make good what key frames leave."""
+        self._excess = 0.0
+
+    @property
+    def holding(self) -> int:
+        """Packets held back now."""
+        return len(self._held)
+
+    def sift(self, packet: P, *, most_held: int) -> list[P]:
+        """The packets to decode now, in order: none while this one is held back. Never more than ``most_held`` + 1."""
+        if self._mode == "all" or self._long:
+            return [packet]
+        if packet.is_keyframe:
+            return self._key(packet)
+        self._sizes.append(packet.size)
+        if self._dozing:
+            return self._between(packet, most_held)
+        self._calm = self._calm and self.resting
+        return [packet]
+
+    def _key(self, packet: P) -> list[P]:
+        self.skipped += len(self._held)
+        self._held = []
+        if self._calm and self._sizes:
+            self._groups.append(self._sizes)
+            self._unlearnt = False
+        self._sizes, self._excess, self._calm = [], 0.0, self.resting
+        if self._dozing:
+            self._groups_slept += 1
+        elif self.resting and len(self._groups) >= LEARNT and not self._unlearnt:
+            self._dozing, self._groups_slept = True, 0
+        if self._dozing:
+            self._usual = list(_usual_sizes(self._groups))
+        return [packet]
+
+    def _between(self, packet: P, most_held: int) -> list[P]:
+        self._held.append(packet)
+        usual, deviation = self._usual[min(len(self._sizes), len(self._usual)) - 1]
+        self._excess = max(0.0, self._excess + (packet.size - usual) / deviation - SLACK)
+        alarmed = self._mode == "packets" and self._excess > ALARM
+        if len(self._held) > most_held:
+            # Key frames are so far apart that holding back would make what is seen too old.
+            self._long = True
+        elif self.resting and not alarmed:
+            return []
+        if alarmed:
+            self.alarms += 1
+            self._unlearnt = self._groups_slept < SOUND_SLEEP
+        self._dozing = self._calm = False
+        held, self._held = self._held, []
+        return held
+
+
+def _usual_sizes(groups: Collection[list[int]]) -> Iterator[tuple[float, float]]:
+    """Median and deviation at each place, from the packets there and beside it."""
+    for place in range(max(map(len, groups))):
+        near = [size for group in groups for size in group[max(0, place - 1) : place + 2]]
+        if near:
+            usual = statistics.median(near)
+            spread = 1.4826 * statistics.median(abs(size - usual) for size in near)
+            yield usual, max(spread, LEAST_SHARE * usual, LEAST_BYTES)

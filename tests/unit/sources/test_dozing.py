@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamd.sources.dozing import Doze, Mode
+
+
+@dataclass(frozen=True)
+class Packet:
+    size: int
+    is_keyframe: bool = False
+
+
+GOP = 30
+
+
+class Stream:
+    """A camera's packets, sifted."""
+
+    def __init__(self, mode: Mode = "packets", *, most_held: int = 60, noise: float = 0.05) -> None:
+        self.doze: Doze[Packet] = Doze(mode)
+        self.decoded = 0
+        self._most_held = most_held
+        self._noise = noise
+        self._random = np.random.default_rng(1)
+        self._index = 0
+
+    def play(self, packets: int, *, size: float = 1000.0, gop: int = GOP) -> list[int]:
+        """How many packets were decoded at each step."""
+        steps = []
+        for _ in range(packets):
+            key = gop == 1 or self._index % gop == 0
+            drawn = max(20, round((8 * size if key else size) * (1 + self._noise * self._random.normal())))
+            steps.append(len(self.doze.sift(Packet(drawn, key), most_held=self._most_held)))
+            self._index += 1
+        self.decoded += sum(steps)
+        return steps
+
+    def rest(self) -> list[int]:
+        """Until it dozes, at a key frame."""
+        self.doze.resting = True
+        return self.play(2 * GOP)
+
+
+def test_a_camera_that_is_watched_is_decoded_wholly() -> None:
+    stream = Stream()
+    assert stream.play(300) == [1] * 300
+
+
+def test_a_camera_that_rests_gives_its_key_frames() -> None:
+    stream = Stream()
+    stream.rest()
+    steps = stream.play(10 * GOP)
+    assert sum(steps) == 10
+    assert stream.doze.alarms == 0
+    assert stream.doze.skipped + stream.doze.holding == 10 * (GOP - 1)
+
+
+def test_larger_packets_wake_at_once_and_nothing_is_lost() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(10)
+    steps = stream.play(3, size=2500.0)
+    assert steps[0] == 10, "the nine that were held and this one"
+    assert steps[1:] == [1, 1]
+    assert stream.doze.alarms == 1
+
+
+def test_slightly_larger_packets_wake_within_half_a_second() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(5)
+    steps = stream.play(8, size=1300.0)
+    assert sum(steps) > 8
+
+
+def test_noise_that_comes_and_goes_wakes_nobody() -> None:
+    stream = Stream(noise=0.25)
+    stream.rest()
+    stream.play(40 * GOP)
+    assert stream.doze.alarms <= 2
+
+
+def test_whoever_is_asked_for_wakes_with_what_was_held() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(10)
+    stream.doze.resting = False
+    assert stream.play(2) == [10, 1]
+
+
+def test_key_frames_that_are_far_apart_end_the_rest() -> None:
+    stream = Stream(most_held=20)
+    stream.rest()
+    assert max(stream.play(25)) == 21
+    assert stream.play(200) == [1] * 200
+
+
+def test_packets_right_after_a_key_frame_may_be_larger() -> None:
+    """Encoders make good in them what a key frame leaves."""
+    stream = Stream()
+    stream.doze.resting = True
+    for _ in range(20):
+        stream.play(1, gop=1)
+        stream.play(2, size=4000.0, gop=10**9)
+        stream.play(27, size=200.0, gop=10**9)
+    assert stream.doze.alarms == 0
+    assert stream.doze.skipped >= 15 * 29
+
+
+def test_key_frames_alone_wait_for_the_next_one() -> None:
+    stream = Stream("keyframes")
+    stream.rest()
+    stream.play(5)
+    assert sum(stream.play(10, size=5000.0)) == 0
+
+
+def test_all_decodes_all() -> None:
+    stream = Stream("all")
+    stream.rest()
+    assert stream.play(100) == [1] * 100
+
+
+def test_nothing_is_held_before_enough_calm_was_seen() -> None:
+    stream = Stream()
+    stream.doze.resting = True
+    assert stream.play(2 * GOP + 1) == [1] * (2 * GOP + 1)
+
+
+def test_after_an_alarm_calm_is_learnt_anew() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(20 * GOP, size=3000.0)
+    assert sum(stream.play(4 * GOP, size=3000.0)) == 4
