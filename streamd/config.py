@@ -105,6 +105,9 @@ class DetectionConfig(Section):
     """Pause between looks at a camera on which something moves but no face is followed."""
     still_interval_s: Seconds = 1.0
     """Pause between looks at a camera on which nothing moves and no face is followed."""
+    whole_interval_s: Seconds = 0.3
+    """While faces are followed the whole view is searched this often, and only their surroundings in between; 0
+    searches it always."""
     motion_share: Share = 0.004
     """Share of the view that must change to count as motion."""
 
@@ -199,6 +202,9 @@ class WorkersConfig(Section):
     """Frames per batch; empty takes 1 on a CPU, where batches gain nothing, and 8 on a GPU."""
     latency_budget_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0
     """How long a batch may wait for further cameras."""
+    shed_load: bool = True
+    """Whether a worker that cannot keep up does without something, step by step: the pace of cameras on which nobody is
+    followed, small faces, further views of people whose names are sure. Else all cameras slow down alike."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one inference."""
     runtime: Runtime = "auto"

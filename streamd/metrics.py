@@ -81,6 +81,11 @@ class Metrics:
     )
     frame_age = _histogram("frame_age_seconds", "Age of a frame when work on it starts.", "camera", buckets=SECONDS)
     stage = _histogram("stage_seconds", "Time that a stage takes for a batch or a frame.", "stage")
+    searches = _counter(
+        "searches_total",
+        "Searches for faces: of the whole view, of a reduced one under load, or around those who are followed.",
+        "outcome",
+    )
     batch_size = _histogram("batch_size", "Frames or faces in a batch.", "stage", buckets=BATCHES)
     inferences = _counter("inferences_total", "Runs of a network, by the shape of its input.", "model", "shape")
     inference_seconds = _counter("inference_seconds_total", "Time inside a network.", "model", "shape")
@@ -115,6 +120,11 @@ class Metrics:
     journal_seq = _gauge("journal_seq", "Number of the last event in the journal.")
     journal_errors = _counter("journal_errors_total", "Commits that failed; their events are kept and retried.")
     unacknowledged = _gauge("unacknowledged_events", "Events sent but not yet in the journal.")
+    shedding = _gauge(
+        "shedding_step",
+        "What the worker does without under load: 0 nothing, 1 pace where nobody is, 2 detail, 3 further views.",
+    )
+    strain = _gauge("strain_ratio", "How long cameras that are due wait for the worker, as a share of their interval.")
     queue_dropped = _counter("queue_dropped_total", "Messages dropped by a full queue.", "queue", "reason")
     process_up = _gauge("process_up", "Whether a child process runs (0 or 1).", "child")
     restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")

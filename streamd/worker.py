@@ -20,6 +20,7 @@ from streamd.domain import Frame
 from streamd.endpoints import frames_endpoint, remote_frames_endpoint, verdicts_endpoint
 from streamd.errors import UsageError
 from streamd.events import Event
+from streamd.facefinding import Look
 from streamd.framelink import Arrived, Bye, Message, Ready, WorkerEnd
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync
@@ -32,10 +33,11 @@ from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
 from streamd.looseends import loose_ends
-from streamd.pipeline import Look, Models, Pipeline
+from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
 from streamd.scheduling import Attention, Intervals, Scheduler
 from streamd.sharing import GalleryLink
+from streamd.shedding import Ladder, Step
 from streamd.sockets import CurveServer, Socket, public_key_names
 from streamd.steadiness import settle
 from streamd.upkeep import Upkeep
@@ -90,6 +92,8 @@ class Worker:
         self._in_hand: list[Frame] = []
         self._awaited: dict[str, _Awaited] = {}
         """Frames whose pictures were asked for, by camera."""
+        self._relief = Step.NOTHING
+        self._ladder = Ladder() if config.workers.shed_load else None
         self._whole_frames = config.snapshots.frames != "none"
         self._take_cameras(config.cameras)
 
@@ -112,6 +116,7 @@ class Worker:
         self._give_up_pictures(now_s)
         self._grant(time.monotonic())
         self._grow_old(now_s)
+        self._shed(now_s)
         self._sender.pump(now_s)
         self._context.metrics.unacknowledged.set(self._sender.unacknowledged)
 
@@ -137,9 +142,9 @@ class Worker:
         if isinstance(message, Arrived):
             self._complete(message)
         elif isinstance(message, Ready):
-            self._scheduler.ready(camera, message.motion)
+            self._scheduler.ready(camera, message.motion, now_s)
         else:
-            self._scheduler.arrived(camera)
+            self._scheduler.arrived(camera, now_s)
             self._in_hand.append(message)
 
     def _batch_is_due(self, now_s: float) -> bool:
@@ -162,6 +167,7 @@ class Worker:
             else:
                 looks.append(look)
         self._decide(looks)
+        self._scheduler.worked((time.monotonic() - now_s) / len(frames))
 
     def _decide(self, looks: Sequence[Look]) -> None:
         if not looks:
@@ -177,15 +183,31 @@ class Worker:
         if awaited is None or awaited.look.frame.id != arrived.id:
             return
         del self._awaited[arrived.id.camera]
-        self._scheduler.arrived(arrived.id.camera)
+        now_s = time.monotonic()
+        self._scheduler.arrived(arrived.id.camera, now_s)
         self._decide([Look(replace(awaited.look.frame, picture=arrived.picture), awaited.look.faces)])
 
     def _give_up_pictures(self, now_s: float) -> None:
         """Go on without pictures that do not come: the faces are followed all the same."""
         for camera in [name for name, awaited in self._awaited.items() if now_s >= awaited.until_s]:
             look = self._awaited.pop(camera).look
-            self._scheduler.arrived(camera)
+            self._scheduler.arrived(camera, now_s)
             self._decide([look])
+
+    def _shed(self, now_s: float) -> None:
+        """Do without what cannot be done in time."""
+        strain = self._scheduler.strain()
+        if strain is not None:
+            self._context.metrics.strain.set(strain)
+        before = self._relief
+        if self._ladder is None or self._ladder.observe(strain, now_s) is before:
+            return
+        self._relief = self._ladder.step
+        self._scheduler.stretch = self._relief.stretch
+        self._pipeline.shed(self._relief)
+        self._context.metrics.shedding.set(self._relief)
+        word = "more" if self._relief > before else "less"
+        logger.info("load: does without %s: %s", word, self._relief.name.lower())
 
     def _grant(self, now_s: float) -> None:
         for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
