@@ -12,7 +12,7 @@ without.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -79,6 +79,21 @@ class _Camera:
         return stretch * (self.intervals.motion_s if moving else self.intervals.still_s)
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a camera waited that was due and had something new."""
+
+    camera: str
+    seconds: float
+    share: float
+    """Of its interval."""
+
+
+def strain(waits: Sequence[Wait]) -> float | None:
+    """The mean share; None where nobody was asked."""
+    return sum(wait.share for wait in waits) / len(waits) if waits else None
+
+
 class Scheduler:
     """Grants frames to cameras: about ``max_batch`` are under way at once.
 
@@ -96,7 +111,7 @@ class Scheduler:
         """On a frame, on average."""
         self._worked_s = 0.0
         """In all."""
-        self._strains: list[float] = []
+        self._waits: list[Wait] = []
 
     def replace(self, cameras: Mapping[str, Intervals]) -> None:
         """Other cameras, or other intervals; those that stay keep their state."""
@@ -160,7 +175,7 @@ class Scheduler:
             if taken >= self._max_batch:
                 break
             entry = self._cameras[name]
-            self._note_strain(entry, now_s)
+            self._note_wait(name, entry, now_s)
             self._grant(entry, now_s)
             entry.ready_at_s = None
             taken += self._share(entry)
@@ -182,11 +197,10 @@ class Scheduler:
         ]
         return min(moments, default=None)
 
-    def strain(self) -> float | None:
-        """How long cameras that were asked since the last call had to wait though they were due, as a share of their
-        intervals; None where none was asked."""
-        strains, self._strains = self._strains, []
-        return sum(strains) / len(strains) if strains else None
+    def waits(self) -> list[Wait]:
+        """How long the cameras that were asked since the last call had waited."""
+        waits, self._waits = self._waits, []
+        return waits
 
     def lost_grants(self) -> dict[str, int]:
         """Grants that were never answered, by camera, since the last call."""
@@ -208,11 +222,11 @@ class Scheduler:
         ]
         return [name for _, name in sorted(due)]
 
-    def _note_strain(self, entry: _Camera, now_s: float) -> None:
+    def _note_wait(self, name: str, entry: _Camera, now_s: float) -> None:
         if entry.ready_at_s is not None and entry.looked_at_s > -math.inf:
             interval_s = entry.interval_s(self.stretch)
-            waited_s = now_s - max(entry.ready_at_s, entry.looked_at_s + interval_s)
-            self._strains.append(max(0.0, waited_s) / max(interval_s, LEAST_INTERVAL_S))
+            waited_s = max(0.0, now_s - max(entry.ready_at_s, entry.looked_at_s + interval_s))
+            self._waits.append(Wait(name, waited_s, waited_s / max(interval_s, LEAST_INTERVAL_S)))
 
     def _share(self, entry: _Camera) -> float:
         """How much of the worker's attention a frame under way takes, while it comes."""

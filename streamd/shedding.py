@@ -11,7 +11,7 @@ import math
 from enum import IntEnum
 
 UP, DOWN = 0.6, 0.15
-"""Strain (``Scheduler.strain``) above which a step is taken, and below which one is taken back."""
+"""Strain (``scheduling.strain``) above which a step is taken, and below which one is taken back."""
 UP_AFTER_S, DOWN_AFTER_S = 1.0, 5.0
 """How long that must last: relief is tried slowly, so that the ladder does not swing."""
 SMOOTHING_S = 1.0

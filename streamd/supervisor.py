@@ -179,7 +179,7 @@ class Supervisor:
             child.lifecycle.on_beat(now_s)
             trouble = header.fields.get("trouble")
             child.trouble = trouble if isinstance(trouble, str) else None
-            child.snapshot = parts[2] if len(parts) > 2 else b""
+            child.snapshot = parts[2] if len(parts) > 2 else child.snapshot
 
     def _reap(self, now_s: float) -> None:
         for child in self._children.values():

@@ -35,7 +35,7 @@ from streamd.interfaces import Detector, Embedder
 from streamd.looseends import loose_ends
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
-from streamd.scheduling import Attention, Intervals, Scheduler
+from streamd.scheduling import Attention, Intervals, Scheduler, strain
 from streamd.sharing import GalleryLink
 from streamd.shedding import Ladder, Step
 from streamd.sockets import CurveServer, Socket, public_key_names
@@ -196,11 +196,11 @@ class Worker:
 
     def _shed(self, now_s: float) -> None:
         """Do without what cannot be done in time."""
-        strain = self._scheduler.strain()
-        if strain is not None:
-            self._context.metrics.strain.set(strain)
+        waits = self._scheduler.waits()
+        for wait in waits:
+            self._context.metrics.wait.labels(camera=wait.camera).observe(wait.seconds)
         before = self._relief
-        if self._ladder is None or self._ladder.observe(strain, now_s) is before:
+        if self._ladder is None or self._ladder.observe(strain(waits), now_s) is before:
             return
         self._relief = self._ladder.step
         self._scheduler.stretch = self._relief.stretch
@@ -317,7 +317,7 @@ def serve(context: ChildContext) -> int:
     link = WorkerEnd(local, remote, trusted=trusted)
     sender = VerdictSender(context.sockets, verdicts_endpoint(config.sockets_dir), worker=context.name)
     cv2.setNumThreads(1)
-    watch_runs(lambda run: context.metrics.ran(run.model, run.shape, run.seconds))
+    watch_runs(lambda run: context.metrics.ran(run.model, run.shape, seconds=run.seconds, cpu_s=run.cpu_s))
     detectors = DetectorShelf(config)
     detectors.require([config.detection.model])
     embedder_name = _one_embedder(config)

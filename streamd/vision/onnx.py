@@ -30,6 +30,8 @@ class Run:
     shape: tuple[int, ...]
     """Of the first input."""
     seconds: float
+    cpu_s: float
+    """Of the whole process meanwhile."""
 
 
 _watchers: list[Callable[[Run], None]] = []
@@ -65,9 +67,10 @@ class Session:
         """
         if not _watchers:
             return dict(zip(self.outputs, self._engine.run(feed), strict=True))
-        started_s = time.perf_counter()
+        started_s, began_cpu_s = time.perf_counter(), time.process_time()
         values = self._engine.run(feed)
-        run = Run(self._path.stem, next(iter(feed.values())).shape, time.perf_counter() - started_s)
+        seconds, cpu_s = time.perf_counter() - started_s, time.process_time() - began_cpu_s
+        run = Run(self._path.stem, next(iter(feed.values())).shape, seconds, cpu_s)
         for watcher in _watchers:
             watcher(run)
         return dict(zip(self.outputs, values, strict=True))

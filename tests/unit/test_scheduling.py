@@ -1,4 +1,6 @@
-from streamd.scheduling import Attention, Intervals, Scheduler
+import pytest
+
+from streamd.scheduling import Attention, Intervals, Scheduler, Wait, strain
 
 INTERVALS = Intervals(undecided_s=0.1, tracked_s=0.25, motion_s=0.2, still_s=1.0, motion_share=0.01)
 
@@ -154,9 +156,11 @@ def test_strain_is_how_long_due_cameras_wait() -> None:
         s.looked(name, Attention.UNDECIDED, 0.0)
         s.ready(name, 0.0, at_s=0.0)
     assert s.grants(0.1) == ["a"]
-    assert s.strain() == 0.0
+    assert s.waits() == [Wait("a", 0.0, 0.0)]
     s.arrived("a", 0.15)
     s.looked("a", Attention.UNDECIDED, 0.1)
     assert s.grants(0.15) == ["b"]
-    assert abs((s.strain() or 0) - 0.5) < 1e-9
-    assert s.strain() is None
+    (wait,) = s.waits()
+    assert wait.camera == "b"
+    assert strain([wait]) == pytest.approx(0.5)
+    assert strain(s.waits()) is None

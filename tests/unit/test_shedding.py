@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamd.scheduling import Attention, Intervals, Scheduler
+from streamd.scheduling import Attention, Intervals, Scheduler, strain
 from streamd.shedding import Ladder, Step
 
 INTERVALS = Intervals(undecided_s=0.1, tracked_s=0.25, motion_s=0.2, still_s=1.0, motion_share=0.01)
@@ -61,5 +61,5 @@ def work(scheduler: Scheduler, ladder: Ladder, *, cameras: int, now_s: float, un
             now_s += 0.033
             scheduler.worked(0.033)
         now_s += 0.005
-        scheduler.stretch = ladder.observe(scheduler.strain(), now_s).stretch
+        scheduler.stretch = ladder.observe(strain(scheduler.waits()), now_s).stretch
     return now_s
