@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streamd.errors import ModelError
+from streamd.placement import LARGEST_ENGINE_SIDE_PX
 from streamd.vision import engines, half, nvidia
 from streamd.vision.engines import BUCKETS, CPU, CUDA, LARGEST_OF_PICTURES, TENSORRT, Feed, OnnxruntimeEngine
 from streamd.vision.runtimes import outputs_agree, probe
@@ -24,8 +25,6 @@ TOLERANCE = 0.02
 and CenterFace are off by up to 0.005 and 0.0095 of it."""
 LEAST_SHARE = 0.5
 """Of a network's nodes that must run where they were meant to; what reckons with shapes may stay on the CPU."""
-LARGEST_SIDE_PX = 1280
-"""Of pictures of any size, through TensorRT: an engine is built for a range of sizes."""
 _SMALLEST_SIDE_PX, _USUAL_SIZE_PX = 32, (384, 640)
 
 
@@ -108,7 +107,7 @@ def tensorrt_options(path: Path, inputs: Mapping[str, tuple[object, ...]], wish:
     shapes = {
         "min": (1, (_SMALLEST_SIDE_PX,) * 2),
         "opt": (min(8, largest), _USUAL_SIZE_PX),
-        "max": (largest, (LARGEST_SIDE_PX,) * 2),
+        "max": (largest, (LARGEST_ENGINE_SIDE_PX,) * 2),
     }
     for end, (batch, size) in shapes.items():
         if any(not isinstance(side, int) for shape in inputs.values() for side in shape):

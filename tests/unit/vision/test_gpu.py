@@ -58,7 +58,7 @@ def test_tensorrt_that_is_not_there_is_refused(model: Path, monkeypatch: pytest.
 @pytest.mark.usefixtures("falls_back")
 def test_a_models_folder_that_cannot_be_written_is_named(model: Path) -> None:
     (model.parent / "tensorrt").write_text("")
-    with pytest.raises(ModelError, match="engines cannot be kept: .*tensorrt"):
+    with pytest.raises(ModelError, match=r"engines cannot be kept: .*tensorrt"):
         open_session(model, device="cuda:0", tensorrt=True)
 
 

@@ -1,0 +1,70 @@
+"""Several workers: cameras are spread over them, and move when one has too much to do."""
+
+import numpy as np
+import pytest
+from e2e.conftest import MakeDaemon
+from e2e.daemon import Daemon, assert_contiguous, eventually
+from numpy.typing import NDArray
+from rtsp_fixtures import RtspServer
+
+Picture = NDArray[np.uint8]
+TWO = {"workers": {"count": 2}}
+
+
+def seen_by(daemon: Daemon, worker: str) -> set[str]:
+    """Cameras at whose frames a worker has looked."""
+    rows = daemon.metrics().samples.get("streamd_frames_total", {})
+    labels = [dict(row) for row in rows]
+    return {row["camera"] for row in labels if row["process"] == worker and row["outcome"] == "looked_at"}
+
+
+def test_two_workers_share_the_cameras_and_a_killed_one_returns_to_its_own(
+    rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture, nobody: Picture
+) -> None:
+    cameras = {"door": {"url": rtsp.url("cam1")}, "yard": {"url": rtsp.url("cam2")}}
+    with make_daemon(cameras, extra=TWO) as daemon:
+        for mount, camera in (("cam1", "door"), ("cam2", "yard")):
+            daemon.await_event("camera.online", camera=camera)
+            rtsp.show(mount, obama)
+            daemon.await_event("face.identified", camera=camera)
+        eventually(lambda: (seen_by(daemon, "worker@0"), seen_by(daemon, "worker@1")) == ({"door"}, {"yard"}))
+        assert daemon.metrics().total("streamd_accelerator_info", model="sface") == 2
+        rtsp.show("cam2", nobody)
+        left = daemon.await_event("face.left", camera="yard")
+        killed = daemon.kill("worker@1")
+        eventually(lambda: daemon.running("worker@1", instead_of=killed))
+        rtsp.show("cam2", obama)
+        daemon.await_event("face.identified", camera="yard", after=left.seq)
+        assert not daemon.events("face.left", camera="door")
+        assert_contiguous(daemon.journal())
+
+
+@pytest.mark.timeout(240)
+def test_a_camera_of_an_overloaded_worker_moves_to_the_other_and_is_recognised_there(
+    rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture
+) -> None:
+    slow = {"model": "slow_detector:SlowYunet", "still_interval_s": 0.0, "undecided_interval_s": 0.0}
+    # The first and the third go to the first worker, which each of the two would keep busy.
+    cameras = {
+        "door": {"url": rtsp.url("cam1"), "detection": slow},
+        "hall": {"url": rtsp.url("cam2")},
+        "yard": {"url": rtsp.url("cam1"), "detection": slow},
+    }
+    with make_daemon(cameras, extra=TWO, env={"STREAMD_SLOW_MS": "300"}) as daemon:
+        daemon.await_event("camera.online", camera="yard")
+        workers = {name: daemon.child(name).pid for name in ("worker@0", "worker@1")}
+        eventually(lambda: daemon.metrics().total("streamd_worker_busy_ratio", child="worker@0") > 0.85, timeout_s=40)
+        eventually(lambda: daemon.metrics().total("streamd_cameras_moved_total") == 1, timeout_s=90)
+        (moved,) = {"door", "yard"} & {
+            dict(row)["camera"] for row in daemon.metrics().samples["streamd_cameras_moved_total"]
+        }
+        eventually(lambda: moved in seen_by(daemon, "worker@1"), timeout_s=30)
+        last = daemon.journal()[-1].seq
+        rtsp.show("cam1", obama)
+        daemon.await_event("face.identified", camera=moved, after=last, timeout_s=30)
+        # It went and came back as a camera does, and nobody else noticed.
+        told = [e.type.value for e in daemon.journal() if e.camera == moved and e.type.value.startswith("camera.")]
+        assert told == ["camera.online", "camera.offline", "camera.online"]
+        assert {name: daemon.child(name).pid for name in workers} == workers
+        assert len([e for e in daemon.journal() if e.type.value == "camera.offline"]) == 1
+        assert_contiguous(daemon.journal())
