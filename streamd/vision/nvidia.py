@@ -19,6 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 
 logger = logging.getLogger(__name__)
 
+_CUDA = ("libcudart.so.{}", "libnvrtc.so.{}", "libcublasLt.so.{}", "libcublas.so.{}")
+"""By CUDA's version, in the order in which they need each other."""
+_BESIDE = ("libcurand.so.10", "libcufft.so.1[12]", "libcudnn.so.9")
 _TENSORRT = ("libnvinfer.so.10", "libnvinfer_plugin.so.10", "libnvonnxparser.so.10")
 _PORTABLE = 1
 """``cudaHostAllocPortable``: page-locked for every GPU."""
@@ -33,13 +36,33 @@ def preload(onnxruntime: ModuleType) -> None:
         # It prints what it does not find, and standard output is somebody else's.
         with contextlib.redirect_stdout(said):
             load()
-    spec = importlib.util.find_spec("tensorrt_libs")
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        for name in _TENSORRT:
-            with contextlib.suppress(OSError):
-                ctypes.CDLL(str(Path(folder) / name), mode=ctypes.RTLD_GLOBAL)
     for line in said.getvalue().splitlines():
         logger.debug("%s", line)
+    # It looks beside itself alone, and packages may lie in several folders.
+    major = str(getattr(onnxruntime, "cuda_version", "")).partition(".")[0] or "*"
+    for name in (*(name.format(major) for name in _CUDA), *_BESIDE):
+        _load_from("nvidia", f"*/lib/{name}")
+    for name in _TENSORRT:
+        _load_from("tensorrt_libs", name)
+
+
+def _load_from(package: str, pattern: str) -> None:
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        for path in sorted(Path(folder).glob(pattern)):
+            if not _loaded(path.name):  # a second copy would not know of the first one's devices
+                with contextlib.suppress(OSError):
+                    ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def _loaded(name: str) -> list[str]:
+    """Files of that name, or that begin with it, which this process has loaded."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    paths = dict.fromkeys(fields[5] for line in lines if len(fields := line.split(maxsplit=5)) == 6)
+    return [path for path in paths if Path(path).name.startswith(name)]
 
 
 def trouble(onnxruntime: ModuleType, number: int, *, tensorrt: bool) -> str:
@@ -62,11 +85,7 @@ def trouble(onnxruntime: ModuleType, number: int, *, tensorrt: bool) -> str:
 
 def cuda_runtime() -> Any | None:
     """The libcudart that this process has loaded already; None where there is none."""
-    try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    for path in dict.fromkeys(line.split(maxsplit=5)[5] for line in lines if "libcudart" in line):
+    for path in _loaded("libcudart.so"):
         with contextlib.suppress(OSError):
             return _library(path)
     return None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import shutil
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,3 +76,16 @@ def test_where_cuda_has_none_to_give_there_is_none(monkeypatch: pytest.MonkeyPat
 def test_a_library_that_is_missing_is_named(tmp_path: Path) -> None:
     runtime: Any = SimpleNamespace(__file__=str(tmp_path / "onnxruntime" / "__init__.py"))
     assert "libonnxruntime_providers_shared.so" in nvidia.trouble(runtime, 0, tensorrt=False)
+
+
+def test_libraries_are_loaded_from_wherever_pip_put_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Any library will do, under the name of one that is looked for.
+    some = next(Path(sysconfig.get_config_var("DESTSHARED")).glob("_*.so"))
+    for folder in ("here", "there"):
+        (tmp_path / folder / "nvidia" / "cu99" / "lib").mkdir(parents=True)
+    shutil.copy(some, tmp_path / "there" / "nvidia" / "cu99" / "lib" / "libcublasLt.so.99")
+    for folder in ("here", "there"):
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    runtime: Any = SimpleNamespace(cuda_version="99.1")
+    nvidia.preload.__wrapped__(runtime)
+    assert nvidia._loaded("libcublasLt.so") == [str(tmp_path / "there/nvidia/cu99/lib/libcublasLt.so.99")]
