@@ -247,7 +247,8 @@ class Supervisor:
             self._balancer.forget(child.spec.index)
         else:
             self._balancer.heard(child.spec.index, work, now_s)
-        self._metrics.worker_busy.labels(child=child.spec.name).set(self._balancer.busy(child.spec.index) or 0.0)
+        if (busy := self._balancer.busy(child.spec.index)) is not None:
+            self._metrics.worker_busy.labels(child=child.spec.name).set(busy)
 
     def _move(self, move: Move, now_s: float) -> None:
         logger.info(
@@ -298,13 +299,17 @@ class Supervisor:
             self._announced = True
             logger.info("ready: %d cameras", len(self._config.cameras))
             notify("READY=1", f"STATUS=watching {len(self._config.cameras)} cameras")
-        elif not self._announced and now_s - self._extended_at_s >= EXTEND_EVERY_S:
-            # TensorRT may build engines for longer than systemd waits for a start; children that hang are killed here.
-            self._extended_at_s = now_s
-            notify(f"EXTEND_TIMEOUT_USEC={round(3e6 * EXTEND_EVERY_S)}")
+        self._ask_for_patience(now_s)
         if self._watchdog_s is not None and now_s - self._fed_at_s >= self._watchdog_s / 2:
             self._fed_at_s = now_s
             notify("WATCHDOG=1")
+
+    def _ask_for_patience(self, now_s: float) -> None:
+        """TensorRT may build engines for longer than systemd waits for a start; children that hang are killed here."""
+        building = self._config.workers.tensorrt and not self._announced
+        if building and now_s - self._extended_at_s >= EXTEND_EVERY_S:
+            self._extended_at_s = now_s
+            notify(f"EXTEND_TIMEOUT_USEC={round(3e6 * EXTEND_EVERY_S)}")
 
     def _status(self, now_s: float) -> SystemStatus:
         for child in self._children.values():

@@ -16,7 +16,7 @@ import numpy as np
 from streamd.errors import ModelError
 from streamd.placement import Placement, Runtime
 from streamd.vision import openvino, runtimes
-from streamd.vision.engines import BUCKETS, CPU, Array, Engine, Feed, open_engine
+from streamd.vision.engines import BUCKETS, CPU, CUDA, Array, Engine, Feed, onnxruntime, open_engine
 from streamd.vision.gpu import Wish, open_on_gpu
 
 logger = logging.getLogger(__name__)
@@ -149,10 +149,10 @@ def open_session(
             f"{path.name}: {device} cannot be used: {problem}; mend it ('streamd doctor'), "
             "or set workers.device to cpu, or workers.allow_cpu to true"
         )
-    if device != "auto":
-        logger.warning("%s runs on the CPU: %s cannot be used: %s", path.name, device, problem)
-    else:
-        logger.debug("%s runs on the CPU: no GPU can be used: %s", path.name, problem)
+    # Whoever installed an onnxruntime for GPUs expects one also of "auto".
+    expected = device != "auto" or CUDA in onnxruntime().get_available_providers()
+    level = logging.WARNING if expected else logging.DEBUG
+    logger.log(level, "%s runs on the CPU: %s cannot be used: %s", path.name, device, problem)
     return _on_cpu(path, threads, runtime)
 
 

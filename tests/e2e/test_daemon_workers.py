@@ -1,5 +1,8 @@
 """Several workers: cameras are spread over them, and move when one has too much to do."""
 
+import socket
+from pathlib import Path
+
 import numpy as np
 import pytest
 from e2e.conftest import MakeDaemon
@@ -68,3 +71,15 @@ def test_a_camera_of_an_overloaded_worker_moves_to_the_other_and_is_recognised_t
         assert {name: daemon.child(name).pid for name in workers} == workers
         assert len([e for e in daemon.journal() if e.type.value == "camera.offline"]) == 1
         assert_contiguous(daemon.journal())
+
+
+def test_systemd_is_asked_to_wait_for_tensorrt(rtsp: RtspServer, make_daemon: MakeDaemon, tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd.settimeout(30)
+        extra = {"workers": {"tensorrt": True, "device": "cpu"}}
+        with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra=extra, env={"NOTIFY_SOCKET": address}):
+            assert systemd.recv(100) == b"EXTEND_TIMEOUT_USEC=30000000"
+            while not systemd.recv(100).startswith(b"READY=1"):
+                pass

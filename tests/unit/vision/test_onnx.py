@@ -68,11 +68,16 @@ def test_allow_cpu_goes_on_without_the_gpu_and_says_so(model: Path, caplog: pyte
 
 
 @pytest.mark.usefixtures("without_cuda")
-def test_auto_takes_the_cpu_where_there_is_nothing_else(model: Path) -> None:
+def test_auto_takes_the_cpu_without_a_word_where_there_is_nothing_else(
+    model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert open_session(model, device="auto").provider == "cpu"
+    assert not caplog.records
 
 
-def test_a_silent_fall_back_to_the_cpu_is_noticed(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_fall_back_to_the_cpu_is_noticed(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     runtime = engines.onnxruntime()
     opened = runtime.InferenceSession
     monkeypatch.setattr(runtime, "get_available_providers", lambda: [CUDA, CPU])
@@ -80,6 +85,7 @@ def test_a_silent_fall_back_to_the_cpu_is_noticed(model: Path, monkeypatch: pyte
     with pytest.raises(ModelError, match="fell back to the CPU"):
         open_session(model, device="cuda:0")
     assert open_session(model, device="auto").provider == "cpu"
+    assert "auto cannot be used: onnxruntime fell back" in caplog.text
 
 
 def test_an_unknown_device_is_refused(model: Path) -> None:
