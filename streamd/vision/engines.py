@@ -38,7 +38,7 @@ _LARGEST_ON_CPU = 8
 """Larger batches gain nothing there and keep hundreds of megabytes for ever."""
 LARGEST_OF_PICTURES = 8
 """On a GPU, of networks for pictures of any size: eight fill it, and more only make its arena grow."""
-_PLACE = re.compile(r"^/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z])")
+_PLACE = re.compile(r"^/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z[])")
 _BINDINGS = 16
 """Shapes whose buffers on the device are kept."""
 

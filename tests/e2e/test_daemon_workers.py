@@ -1,6 +1,7 @@
 """Several workers: cameras are spread over them, and move when one has too much to do."""
 
 import socket
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,10 @@ def test_a_camera_of_an_overloaded_worker_moves_to_the_other_and_is_recognised_t
         }
         eventually(lambda: moved in seen_by(daemon, "worker@1"), timeout_s=30)
         offline = daemon.await_event("camera.offline", camera=moved)
+        online = daemon.await_event("camera.online", camera=moved, after=offline.seq)
+        away = datetime.fromisoformat(online.at) - datetime.fromisoformat(offline.at)
+        assert away.total_seconds() < 10
+        print(f"{moved} was away for {away.total_seconds():.1f} s")
         daemon.await_event("face.identified", camera=moved, after=offline.seq, timeout_s=30)
         # It went and came back as a camera does, and nobody else noticed.
         told = [e.type.value for e in daemon.journal() if e.camera == moved and e.type.value.startswith("camera.")]
