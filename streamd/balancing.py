@@ -1,7 +1,7 @@
 """Which worker looks after which camera: spread by what they cost, and moved when one worker has too much.
 
-Pure: time is an argument. A camera that moves is away for some seconds, so it is done seldom, and only where it helps by
-a clear margin.
+Pure: time is an argument. A camera that moves is away for some seconds, so it is done seldom, and only where it helps
+by a clear margin.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _opened(source: Path, providers: list[Any], wish: Wish) -> OnnxruntimeEngine
         return engines.open_engine(source, providers, wish.threads, bind_to=("cuda", wish.number))
     except ModelError as error:
         why = nvidia.trouble(engines.onnxruntime(), wish.number, tensorrt=wish.tensorrt)
-        raise ModelError(f"{error} ({why})") from error
+        raise ModelError(f"{why} ({error})") from error
 
 
 def _providers(path: Path, reference: OnnxruntimeEngine, wish: Wish) -> list[Any]:

@@ -40,7 +40,7 @@ def falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("falls_back")
 @pytest.mark.parametrize("tensorrt", [False, True])
 def test_a_silent_fall_back_is_refused_with_what_is_missing(model: Path, tensorrt: bool) -> None:
-    with pytest.raises(ModelError, match=r"fell back to the CPU \(.*(cannot open|libcud)"):
+    with pytest.raises(ModelError, match=r"fell back to the CPU \(.+\)"):
         open_on_gpu(model, Wish(0, threads=1, tensorrt=tensorrt))
 
 
