@@ -49,6 +49,24 @@ LabelValues = Annotated[
 Search = dict[LabelKey, LabelValues]
 
 
+def _devices(given: object) -> object:
+    """A device, or a list of them."""
+    values = given if isinstance(given, list | tuple) else (given,)
+    for value in values or ("nothing",):
+        if not isinstance(value, str) or re.fullmatch(_DEVICE, value) is None:
+            raise ValueError(f"should be auto, cpu, or cuda:0, or a list of these, not {str(value)[:40]!r}")
+    return tuple(values) if isinstance(given, list | tuple) else given
+
+
+_DEVICE = r"auto|cpu|cuda:\d{1,2}"
+_DEVICE_SCHEMA = {"type": "string", "pattern": f"^({_DEVICE})$"}
+Devices = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_devices),
+    WithJsonSchema({"anyOf": [_DEVICE_SCHEMA, {"type": "array", "items": _DEVICE_SCHEMA, "minItems": 1}]}),
+]
+
+
 def default_state_dir() -> Path:
     """systemd's StateDirectory, else the XDG state directory."""
     if given := os.environ.get("STATE_DIRECTORY"):
@@ -192,10 +210,11 @@ class CameraConfig(Section):
 class WorkersConfig(Section):
     """The processes that detect, embed and decide."""
 
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    """Worker processes; cameras are spread over them."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
-    """``auto`` (an NVIDIA GPU where onnxruntime has one, else the CPU), ``cpu``, or ``cuda:0``."""
+    count: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Worker processes; cameras are spread over them by what they cost. Empty takes one for each device."""
+    device: Devices = "auto"
+    """``auto`` (an NVIDIA GPU where onnxruntime has one, else the CPU), ``cpu``, or ``cuda:0``. Of a list,
+    ``[cuda:0, cuda:1]``, the first worker takes the first device, the second the next, and so on, round and round."""
     allow_cpu: bool = False
     """With ``cuda:N``: go on without the GPU where it cannot be used, instead of refusing."""
     max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -220,10 +239,24 @@ class WorkersConfig(Section):
     embeddings_per_step: Annotated[int, Field(ge=1, le=64)] | None = None
     """Faces embedded between two looks at the cameras; empty takes 4 on a CPU and 32 on a GPU."""
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Those in use, in the order of the workers that take them."""
+        return (self.device,) if isinstance(self.device, str) else self.device
+
+    @property
+    def processes(self) -> int:
+        """How many workers there are."""
+        return self.count or len(self.devices)
+
+    def of(self, index: int) -> WorkersConfig:
+        """What concerns one worker: itself, and its device."""
+        return self.model_copy(update={"count": 1, "device": self.devices[index % len(self.devices)]})
+
     def placement(self, model: str) -> Placement:
-        """Where and how this model runs."""
+        """Where and how this model runs; of several devices, on the first."""
         return Placement(
-            device=self.device,
+            device=self.devices[0],
             threads=self.threads,
             allow_cpu=self.allow_cpu,
             runtime=self.runtimes.get(model, self.runtime),

@@ -135,6 +135,8 @@ class Metrics:
     queue_dropped = _counter("queue_dropped_total", "Messages dropped by a full queue.", "queue", "reason")
     process_up = _gauge("process_up", "Whether a child process runs (0 or 1).", "child")
     restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")
+    worker_busy = _gauge("worker_busy_ratio", "Share of its time that a worker computed of late (0..1).", "child")
+    cameras_moved = _counter("cameras_moved_total", "Times that a camera went to a less busy worker.", "camera")
     process_cpu = _counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
     process_resident = _gauge("process_resident_bytes", "Memory of the process that is in RAM.")
     process_open_files = _gauge("process_open_files", "Open file descriptors of the process.")

@@ -81,6 +81,7 @@ class Pipeline:
         *,
         embeddings_per_step: int,
         album: Album | None = None,
+        worker: int = 0,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,8 +107,8 @@ class Pipeline:
         self._ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
         """Of each camera's tracks: no number is given twice, whatever becomes of the camera meanwhile."""
         self._searched_version = models.gallery.version
-        self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x")
-        """Sets this run's tracks apart from those of earlier runs."""
+        self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x") + (format(worker, "x") if worker else "")
+        """Sets this run's tracks apart from those of earlier runs, and of workers beside it."""
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> list[Event]:
         """Watch these cameras from now on; tracks of cameras that went or changed end."""

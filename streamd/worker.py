@@ -33,6 +33,7 @@ from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
 from streamd.looseends import loose_ends
+from streamd.metrics import Metrics
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
 from streamd.scheduling import Attention, Intervals, Scheduler, strain
@@ -43,7 +44,7 @@ from streamd.steadiness import settle
 from streamd.upkeep import Upkeep
 from streamd.verdicts import VerdictSender
 from streamd.vision.loading import load_detector, load_embedder
-from streamd.vision.onnx import watch_runs
+from streamd.vision.onnx import on_gpu, watch_runs
 
 logger = logging.getLogger(__name__)
 
@@ -82,11 +83,13 @@ class Worker:
         self._curator = curator
         self._link = link
         self._sender = sender
-        on_gpu = models.embedder.provider != "cpu"
-        self._max_batch = config.workers.max_batch or (8 if on_gpu else 1)
+        gpu = on_gpu(models.embedder.provider)
+        self._max_batch = config.workers.max_batch or (8 if gpu else 1)
         self._budget_s = config.workers.latency_budget_ms / 1000
-        embeddings = config.workers.embeddings_per_step or (32 if on_gpu else 4)
-        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings, album=album)
+        embeddings = config.workers.embeddings_per_step or (32 if gpu else 4)
+        self._pipeline = Pipeline(
+            models, context.metrics, embeddings_per_step=embeddings, album=album, worker=context.index
+        )
         self._scheduler = Scheduler({}, max_batch=self._max_batch)
         self._presence: dict[str, Presence] = {}
         self._in_hand: list[Frame] = []
@@ -236,6 +239,8 @@ class Worker:
     def _take_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
         self._detectors.require(camera.detection.model for camera in cameras.values())
         self._send_all(self._pipeline.set_cameras(cameras))
+        for name in self._presence.keys() - cameras.keys():
+            self._send(self._presence[name].gone("stopped", "no camera of this worker any more"))
         self._scheduler.replace({name: Intervals.of(camera.detection) for name, camera in cameras.items()})
         self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
         self._awaited = {name: awaited for name, awaited in self._awaited.items() if name in cameras}
@@ -273,15 +278,17 @@ class Worker:
 class DetectorShelf(dict[str, Detector]):
     """Detectors by name; a camera that is added later may ask for one more."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, metrics: Metrics) -> None:
         super().__init__()
         self._config = config
+        self._metrics = metrics
 
     def require(self, names: Iterable[str]) -> None:
         """Load what is missing."""
         workers = self._config.workers
         for name in set(names) - set(self):
             self[name] = load_detector(name, models=self._config.models_path, **workers.placement(name))
+            self._metrics.accelerator.labels(model=name, provider=self[name].provider).set(1)
 
 
 def _one_embedder(config: Config) -> str:
@@ -318,10 +325,11 @@ def serve(context: ChildContext) -> int:
     sender = VerdictSender(context.sockets, verdicts_endpoint(config.sockets_dir), worker=context.name)
     cv2.setNumThreads(1)
     watch_runs(lambda run: context.metrics.ran(run.model, run.shape, seconds=run.seconds, cpu_s=run.cpu_s))
-    detectors = DetectorShelf(config)
+    detectors = DetectorShelf(config, context.metrics)
     detectors.require([config.detection.model])
     embedder_name = _one_embedder(config)
     embedder = load_embedder(embedder_name, models=config.models_path, **workers.placement(embedder_name))
+    context.metrics.accelerator.labels(model=embedder_name, provider=embedder.provider).set(1)
     change = handover(config, embedder, leads=context.index == 0)
     if change is not None and change.previous is not None:
         embedder = change.previous
