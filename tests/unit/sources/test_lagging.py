@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from streamd.sources.lagging import CAUGHT_UP_S, LATE_S, WINDOW_S, Catching, LiveDelay
+
+FPS, GOP = 15, 30
+
+
+def test_a_decoder_that_keeps_up_takes_every_packet() -> None:
+    catching = Catching()
+    assert all(catching.takes(is_keyframe=i % GOP == 0, behind_s=0.3) for i in range(100))
+
+
+def test_one_that_is_behind_takes_key_frames_until_it_is_not() -> None:
+    catching = Catching()
+    assert not catching.takes(is_keyframe=False, behind_s=LATE_S)
+    assert not catching.takes(is_keyframe=False, behind_s=0.0), "what it refers to was left out"
+    assert catching.takes(is_keyframe=True, behind_s=CAUGHT_UP_S + 0.1)
+    assert not catching.takes(is_keyframe=False, behind_s=0.0)
+    assert catching.takes(is_keyframe=True, behind_s=CAUGHT_UP_S)
+    assert catching.takes(is_keyframe=False, behind_s=0.0)
+
+
+def test_packets_that_pile_up_are_late() -> None:
+    delay = LiveDelay()
+    assert max(delay.behind_s(i / FPS, 100 + i / FPS + (i % 3) / 100) for i in range(60)) < 0.03
+    assert delay.behind_s(4.0, 105.0) > 0.9
+
+
+def test_a_clock_that_drifts_is_not_late() -> None:
+    delay = LiveDelay()
+    assert max(delay.behind_s(i / FPS, 100 + 1.001 * i / FPS) for i in range(FPS * 600)) < 0.05
+
+
+def test_a_stream_that_begins_anew_is_not_late() -> None:
+    delay = LiveDelay()
+    delay.behind_s(5000.0, 100.0)
+    assert delay.behind_s(0.0, 101.0) == 0.0
+    assert delay.behind_s(3 * WINDOW_S, 102.0) == 0.0
+
+
+def test_a_camera_that_comes_later_for_good_is_in_time_again_after_a_while() -> None:
+    delay = LiveDelay()
+    delay.behind_s(0.0, 100.0)
+    last = [delay.behind_s(i / FPS, 102 + i / FPS) for i in range(1, round(FPS * (WINDOW_S + 1)))]
+    assert last[0] == 2.0
+    assert last[-1] < 0.01
