@@ -39,7 +39,7 @@ class Engine(Protocol):
 
     @property
     def provider(self) -> str:
-        """What it really runs on: ``cpu``, ``cuda``, ``tensorrt``, ``openvino``, ``openvino-bf16``."""
+        """What it really runs on: ``cpu``, ``cuda``, ``tensorrt``, ``openvino``, ``openvino-bf16``, ``cpu-int8``..."""
 
     @property
     def inputs(self) -> Mapping[str, tuple[object, ...]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamd.errors import ModelError
-from streamd.vision.runtimes import outputs_agree, probe
+from streamd.vision.probing import probe
+from streamd.vision.runtimes import outputs_agree
 
 if TYPE_CHECKING:
     from streamd.vision.onnx import Session

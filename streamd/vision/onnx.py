@@ -15,7 +15,7 @@ import numpy as np
 
 from streamd.errors import ModelError
 from streamd.placement import Placement, Runtime
-from streamd.vision import engines, half, openvino, runtimes
+from streamd.vision import engines, half, runtimes
 from streamd.vision.engines import BUCKETS, CPU, CUDA, TENSORRT, Array, Engine, Feed, open_engine
 
 logger = logging.getLogger(__name__)
@@ -156,11 +156,8 @@ def open_bundle(path: Path, **placement: Unpack[Placement]) -> dict[str, Session
 
 
 def _on_cpu(path: Path, threads: int, runtime: Runtime) -> Session:
-    if runtime == "auto":
-        runtime = runtimes.chosen(path)
-    if runtime == "onnxruntime":
-        return Session(open_engine(path, [CPU], threads), path)
-    return Session(openvino.OpenVinoEngine(path, threads=threads, bf16=runtime == "openvino-bf16"), path)
+    library = runtimes.chosen(path) if runtime == "auto" else runtime
+    return Session(runtimes.open_library(path, library, threads=threads), path)
 
 
 def _try_gpu(path: Path, device: str, threads: int, *, tensorrt: bool, fp16: bool) -> Session | str:
