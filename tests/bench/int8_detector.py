@@ -1,6 +1,8 @@
 """A detector in 8 bits beside single precision: faces found, false ones, and CPU milliseconds at 640 x 384.
 
-usage: python tests/bench/int8_detector.py BOXES.json ROOT [DETECTOR]   (from the repository's root, after `make models`)
+usage: python tests/bench/int8_detector.py BOXES.json ROOT [DETECTOR]
+
+From the repository's root, after `make models`.
 
 BOXES.json and ROOT are those of ``streamd bench detectors``; ranges are taken from the demonstration's clips.
 """

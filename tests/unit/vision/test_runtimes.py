@@ -29,10 +29,12 @@ def choose(model: Path) -> runtimes.Measured:
     return runtimes.choose(model, sha256=sha256_of(model))
 
 
-def test_openvino_gives_what_onnxruntime_gives(model: Path) -> None:
-    fed = np.random.default_rng(1).uniform(0, 255, (3, 3, 112, 112)).astype(np.float32)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_openvino_gives_what_onnxruntime_gives(model: Path, threads: int) -> None:
+    fed = np.random.default_rng(1).uniform(0, 255, (5, 3, 112, 112)).astype(np.float32)
     exact = open_session(model, device="cpu").run_rows("data", fed)["vector"]
-    session = open_session(model, device="cpu", runtime="openvino")
+    session = open_session(model, device="cpu", runtime="openvino", threads=threads)
+    assert session.largest_batch == threads
     assert session.provider == "openvino"
     np.testing.assert_allclose(session.run_rows("data", fed)["vector"], exact, rtol=1e-4)
 
