@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 ENGINES_TIMEOUT_S = 1800.0
 """A worker may take this long to start with TensorRT, which builds its engines then."""
+THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
+"""Libraries that would each start a thread per core, in every child: the processes share the cores already, and what is
+to have more threads is told so where it is opened (``workers.threads``, ``capture.decoder_threads``)."""
 
 
 @dataclass(slots=True)
@@ -41,7 +45,7 @@ class Child:
     def start(self, endpoint: str, now_s: float) -> None:
         """Start the process and hand it its launch line; its standard input stays open as its lifeline."""
         command = [sys.executable, "-m", "streamd", self.spec.role, "--supervised"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
         self.lifecycle.on_started(now_s)
         launch = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config)
         try:
@@ -69,6 +73,11 @@ class Child:
         pid = self.process.pid if self.process is not None else None
         for_s = now_s - life.since_s
         return ChildStatus(self.spec.name, life.state.value, pid, life.restarts, for_s, self.trouble)
+
+
+def environment() -> dict[str, str]:
+    """Of a child: this process's own, with thread pools of one unless they were set by whoever started it."""
+    return dict.fromkeys(THREAD_POOLS, "1") | os.environ
 
 
 def policy(config: Config, role: str) -> Policy:

@@ -227,7 +227,8 @@ class WorkersConfig(Section):
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one inference."""
     runtime: Runtime = "auto"
-    """What runs networks on a CPU: ``onnxruntime``, ``openvino`` (an extra), ``openvino-bf16`` (half the bits), or
+    """What runs networks on a CPU: ``onnxruntime``, ``openvino`` (an extra), ``openvino-bf16`` (half the bits),
+    ``onnxruntime-int8`` or ``openvino-int8`` (a quarter, once ``streamd models quantize`` has made that form), or
     ``auto``, the fastest whose outputs agree, as ``streamd models pull`` has measured on this machine."""
     runtimes: dict[str, Runtime] = {}
     """The same for single models: ``{sface: openvino}``."""

@@ -18,7 +18,8 @@ from streamd.config import Config
 from streamd.errors import ModelError
 from streamd.vision.modelstore import ModelStore
 from streamd.vision.onnx import Session, open_session
-from streamd.vision.runtimes import cpu_seconds, probe
+from streamd.vision.probing import probe
+from streamd.vision.runtimes import cpu_seconds
 
 AT_LEAST_S = 0.6
 Shape = tuple[str, tuple[int, ...]]

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from streamd.commands import model_import
+from streamd.commands import model_import, model_quantize
 from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.errors import ExitCode, UsageError
 from streamd.vision import runtimes
@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     importing = verbs.add_parser("import", help="make a model of an ONNX file of your own")
     _add_verb(importing)
     model_import.add_arguments(importing)
+    quantizing = verbs.add_parser("quantize", help="make an embedder's 8-bit form, and measure what it loses")
+    _add_verb(quantizing)
+    model_quantize.add_arguments(quantizing)
     for verb in (fetching, checking):
         _add_verb(verb)
         verb.add_argument("names", nargs="*", metavar="NAME", help="a model from 'streamd models list'")
@@ -38,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     folder = args.models_dir or _configured_folder(args.config)
     if args.verb == "import":
         return model_import.run(args, folder)
+    if args.verb == "quantize":
+        return model_quantize.run(args, folder)
     if args.verb == "list":
         return _list(folder, as_json=args.json)
     _refuse_unknown(args.names, folder)

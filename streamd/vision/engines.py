@@ -49,7 +49,7 @@ class Engine(Protocol):
     @property
     def provider(self) -> str:
         """What it really runs on: ``cpu``, ``cuda``, ``cuda-fp16``, ``tensorrt``, ``tensorrt-fp16``, ``openvino``,
-        ``openvino-bf16``."""
+        ``openvino-bf16``, ``cpu-int8``, ``openvino-int8``."""
 
     @property
     def inputs(self) -> Mapping[str, tuple[object, ...]]:

@@ -16,7 +16,8 @@ from streamd.errors import ModelError
 from streamd.placement import LARGEST_ENGINE_SIDE_PX
 from streamd.vision import engines, half, nvidia
 from streamd.vision.engines import BUCKETS, CPU, CUDA, LARGEST_OF_PICTURES, TENSORRT, Feed, OnnxruntimeEngine
-from streamd.vision.runtimes import outputs_agree, probe
+from streamd.vision.probing import probe
+from streamd.vision.runtimes import outputs_agree
 
 logger = logging.getLogger(__name__)
 

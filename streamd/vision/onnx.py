@@ -15,8 +15,8 @@ import numpy as np
 
 from streamd.errors import ModelError
 from streamd.placement import Placement, Runtime
-from streamd.vision import openvino, runtimes
-from streamd.vision.engines import BUCKETS, CPU, CUDA, Array, Engine, Feed, onnxruntime, open_engine
+from streamd.vision import runtimes
+from streamd.vision.engines import BUCKETS, CUDA, Array, Engine, Feed, onnxruntime
 from streamd.vision.gpu import Wish, open_on_gpu
 
 logger = logging.getLogger(__name__)
@@ -181,8 +181,5 @@ def _unpacked(archive: zipfile.ZipFile, name: str, folder: Path) -> Path:
 
 
 def _on_cpu(path: Path, threads: int, runtime: Runtime) -> Session:
-    if runtime == "auto":
-        runtime = runtimes.chosen(path)
-    if runtime == "onnxruntime":
-        return Session(open_engine(path, [CPU], threads), path)
-    return Session(openvino.OpenVinoEngine(path, threads=threads, bf16=runtime == "openvino-bf16"), path)
+    library = runtimes.chosen(path) if runtime == "auto" else runtime
+    return Session(runtimes.open_library(path, library, threads=threads), path)

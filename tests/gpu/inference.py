@@ -22,7 +22,7 @@ from streamd.errors import ModelError
 from streamd.vision import engines, nvidia
 from streamd.vision.engines import BUCKETS, CPU, CUDA, OnnxruntimeEngine
 from streamd.vision.gpu import Wish, open_on_gpu
-from streamd.vision.runtimes import probe
+from streamd.vision.probing import probe
 
 VIEWS = ((384, 640), (640, 640), (192, 320))
 """Height and width of views: 640x360 and 640x640 at the usual size, 320x180."""

@@ -139,10 +139,15 @@ def test_buffers_of_shapes_that_come_no_more_are_given_up(model: Path) -> None:
     assert len(engine._bindings) == engines._BINDINGS
 
 
+def test_one_thread_takes_rows_one_by_one(model: Path) -> None:
+    assert open_session(model, device="cpu", threads=1).largest_batch == 1
+    assert open_session(model, device="cpu", threads=2).largest_batch > 1
+
+
 def test_every_run_is_told_to_whoever_watches(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streamd.vision.onnx._watchers", [])
     seen: list[Run] = []
     watch_runs(seen.append)
-    open_session(model, device="cpu").run_rows("data", rows(3))
+    open_session(model, device="cpu", threads=2).run_rows("data", rows(3))
     assert [(run.model, run.shape) for run in seen] == [("tiny", (2, 3, 112, 112)), ("tiny", (1, 3, 112, 112))]
     assert all(run.seconds > 0 for run in seen)

@@ -29,10 +29,12 @@ def choose(model: Path) -> runtimes.Measured:
     return runtimes.choose(model, sha256=sha256_of(model))
 
 
-def test_openvino_gives_what_onnxruntime_gives(model: Path) -> None:
-    fed = np.random.default_rng(1).uniform(0, 255, (3, 3, 112, 112)).astype(np.float32)
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_openvino_gives_what_onnxruntime_gives(model: Path, threads: int) -> None:
+    fed = np.random.default_rng(1).uniform(0, 255, (5, 3, 112, 112)).astype(np.float32)
     exact = open_session(model, device="cpu").run_rows("data", fed)["vector"]
-    session = open_session(model, device="cpu", runtime="openvino")
+    session = open_session(model, device="cpu", runtime="openvino", threads=threads)
+    assert session.largest_batch == threads
     assert session.provider == "openvino"
     np.testing.assert_allclose(session.run_rows("data", fed)["vector"], exact, rtol=1e-4)
 
@@ -54,7 +56,7 @@ def test_another_runtime_must_be_worth_it(model: Path, monkeypatch: pytest.Monke
 
 
 def test_a_runtime_that_computes_something_else_is_never_chosen(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "outputs_agree", lambda got, wanted: False)
+    monkeypatch.setattr(runtimes, "outputs_agree", lambda got, wanted, **_: False)
     measured = choose(model)
     assert measured.best == "onnxruntime"
     assert "openvino" in measured.disagree
@@ -95,3 +97,31 @@ def test_directions_agree_whatever_their_length() -> None:
     assert runtimes.outputs_agree([2 * rows], [rows])
     assert not runtimes.outputs_agree([rows[::-1]], [rows])
     assert not runtimes.outputs_agree([rows[:1]], [rows])
+
+
+def test_one_probe_in_eight_that_differs_is_enough_to_refuse() -> None:
+    random = np.random.default_rng(4)
+    wanted = [[random.normal(size=(1, 64)).astype(np.float32)] for _ in range(8)]
+    got = [[value.copy() for value in outputs] for outputs in wanted]
+    assert runtimes.all_agree(got, wanted)
+    got[5][0] += np.float32(0.1) * random.normal(size=(1, 64)).astype(np.float32)
+    assert not runtimes.all_agree(got, wanted)
+
+
+def test_many_small_differences_are_refused_too() -> None:
+    random = np.random.default_rng(4)
+    wanted = [[random.normal(size=(1, 512)).astype(np.float32)] for _ in range(8)]
+    got = [[outputs[0] + np.float32(0.04) * random.normal(size=(1, 512)).astype(np.float32)] for outputs in wanted]
+    assert all(runtimes.outputs_agree(some, those) for some, those in zip(got, wanted, strict=True))
+    assert not runtimes.all_agree(got, wanted)
+
+
+def test_a_vector_of_zeros_agrees_with_nothing() -> None:
+    assert not runtimes.outputs_agree([np.zeros((1, 4), np.float32)], [np.ones((1, 4), np.float32)])
+
+
+def test_eight_bits_must_be_worth_it_against_the_best_of_the_others() -> None:
+    times: dict[runtimes.Library, float] = {"onnxruntime": 14.0, "openvino-bf16": 7.0, "openvino-int8": 6.5}
+    assert runtimes._best(times) == "openvino-bf16"
+    assert runtimes._best(times | {"openvino-int8": 6.0}) == "openvino-int8"
+    assert runtimes._best({"onnxruntime": 14.0, "onnxruntime-int8": 8.0}) == "onnxruntime-int8"
