@@ -17,6 +17,7 @@ from streamd.metrics import Metrics
 from streamd.reading import CameraState, Newest, Reader, converted
 from streamd.sockets import CurveClient
 from streamd.sources.opening import open_source
+from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
 
@@ -172,4 +173,5 @@ def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = N
         queue_unconnected=False,
         curve=curve,
     )
-    return Capture(context, camera, CaptureEnd(socket)).run()
+    finder = WorkerFinder(camera, endpoint) if endpoint.startswith("tcp://") else None
+    return Capture(context, camera, CaptureEnd(socket, finder)).run()

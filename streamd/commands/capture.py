@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     parser.add_argument("--camera", metavar="NAME", help="the camera to capture")
     parser.add_argument("--connect", metavar="ENDPOINT", help="the worker: tcp://HOST:PORT (default: this host's)")
-    parser.add_argument("--url", help="the camera's address (default: the configuration's)")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("STREAMD_URL"),
+        help="the camera's address (default: $STREAMD_URL, which 'ps' shows nobody, else the configuration's)",
+    )
     parser.add_argument("--key", type=Path, metavar="FILE", help="this camera's secret key (NAME.key_secret)")
     parser.add_argument("--server-key", type=Path, metavar="FILE", help="the worker's public key (worker.key)")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)

@@ -1,0 +1,120 @@
+"""How often, how soon and at what cost cameras on another box are looked at, over a wire with delay and loss.
+
+usage: PYTHONPATH=tests python tests/bench/far_cameras.py [SECONDS]      (as root, after `make models`)
+
+Four 1280x720 RTSP cameras at 15 fps are captured in one network namespace (one shows somebody known, the others
+nobody) and looked at by a daemon in another; both share one machine. Prints a line for each kind of wire: looks per
+second at the camera with a face and at each of the others, age of frames when work starts, bytes of TCP from the
+camera box per look, and what was asked for and did not come.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from e2e.daemon import eventually
+from e2e.fleet import PORT, RemoteCapture, WorkerBox, frames_section, make_keys
+from netspaces import Boxes, LongWire
+from rtsp_fixtures import RtspServer, placed
+
+from streamd.bench.scrape import Scrape
+from streamd.config import Config
+from streamd.demo.faces import pull_faces
+
+SIZE = (1280, 720)
+CAMERAS = ["cam1", "cam2", "cam3", "cam4"]
+WIRES = [
+    {"delay_ms": 0},
+    {"delay_ms": 10},
+    {"delay_ms": 20},
+    {"delay_ms": 50},
+    {"delay_ms": 20, "jitter_ms": 5, "loss_percent": 2},
+]
+"""One way; a round trip takes twice that."""
+
+
+def main(seconds: float, settings: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        faces = pull_faces(folder / "faces")
+        (folder / "gallery" / "Barack Obama").mkdir(parents=True)
+        shutil.copy(faces["obama.jpg"], folder / "gallery" / "Barack Obama")
+        photo = np.asarray(cv2.imread(str(faces["obama2.jpg"])), np.uint8)[100:900]
+        keys = make_keys(folder / "keys", CAMERAS)
+        boxes = stack.enter_context(Boxes())
+        west, (north, wire) = boxes.near("west"), boxes.far("north")
+        server = RtspServer(folder, size=SIZE, prefix=north.command())
+        stack.enter_context(server)
+        daemon = WorkerBox(
+            west,
+            folder / "west",
+            models=Config().models_path,
+            gallery=folder / "gallery",
+            cameras={camera: {"remote": True} for camera in CAMERAS},
+            extra={"frames": frames_section(keys) | settings},
+        )
+        stack.enter_context(daemon)
+        server.show("cam1", placed(photo, SIZE, height=500))
+        for camera in CAMERAS:
+            connect = f"tcp://{west.address}:{PORT}"
+            capture = RemoteCapture(north, camera, url=server.url(camera), connect=connect, keys=keys, folder=folder)
+            stack.enter_context(capture)
+        for camera in CAMERAS:
+            daemon.await_event("camera.online", camera=camera)
+        for congestion in ("cubic", "bbr"):
+            for box in (north, west):
+                _set_congestion(box.command(), congestion)
+            for shape in WIRES:
+                print(json.dumps({"tcp": congestion, **measured(daemon, wire, shape, seconds)}), flush=True)
+
+
+def _set_congestion(prefix: list[str], name: str) -> None:
+    import subprocess
+
+    subprocess.run([*prefix, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={name}"], check=False)
+
+
+def measured(daemon: WorkerBox, wire: LongWire, shape: dict[str, float], seconds: float) -> dict[str, Any]:
+    # New connections, so that congestion control begins anew.
+    wire.cut()
+    after = max((e.seq for e in daemon.journal()), default=0)
+    daemon.await_event("camera.offline", after=after, timeout_s=30)
+    for camera in CAMERAS:
+        daemon.await_event("camera.offline", camera=camera, after=after, timeout_s=30)
+    wire.shape(**shape)
+    wire.join()
+    for camera in CAMERAS:
+        daemon.await_event("camera.online", camera=camera, after=after, timeout_s=60)
+    threading.Event().wait(3)
+    before, bytes_before = daemon.metrics(), wire.carried_bytes()
+    threading.Event().wait(seconds)
+    grown, carried = daemon.metrics().since(before), wire.carried_bytes() - bytes_before
+    looks = {camera: _looks(grown, camera) / seconds for camera in CAMERAS}
+    ages = grown.quantiles("streamd_frame_age_seconds", (0.5, 0.95))
+    return {
+        **shape,
+        "looks_face": round(looks["cam1"], 2),
+        "looks_still": round(sum(looks[c] for c in CAMERAS[1:]) / 3, 2),
+        "age_p50_ms": None if ages[0] is None else round(1000 * ages[0]),
+        "age_p95_ms": None if ages[1] is None else round(1000 * (ages[1] or 0)),
+        "kB_per_look": round(carried / 1000 / max(1e-9, sum(looks.values()) * seconds)),
+        "unanswered": grown.total("streamd_frames_total", outcome="unanswered"),
+    }
+
+
+def _looks(grown: Scrape, camera: str) -> float:
+    return grown.total("streamd_frames_total", camera=camera, outcome="looked_at")
+
+
+if __name__ == "__main__":
+    eventually(lambda: True)
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 15.0, dict(json.loads(sys.argv[2])) if len(sys.argv) > 2 else {})
