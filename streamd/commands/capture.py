@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def _by_hand(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # (Laun
     if bool(args.key) != bool(args.server_key):
         raise UsageError("--key and --server-key go together")
     curve = CurveClient(args.key, args.server_key) if args.key else None
+    if args.connect and not re.fullmatch(r"tcp://[^\s]+:\d{1,5}|ipc://\S+", args.connect):
+        raise UsageError(f"--connect {args.connect}: should be tcp://HOST:PORT")
     endpoint = args.connect or frames_endpoint(config.sockets_dir, 0)
     launch = Launch(f"capture@{args.camera}", 0, "", only)
     return launch, partial(serve, endpoint=endpoint, curve=curve)

@@ -31,7 +31,10 @@ class WorkerBox(Daemon):
     def start(self, *, wait: bool = True) -> None:
         self.process = self.box.streamd("run", "-c", str(self.config), log=self.log, env=self._env)
         if wait:
-            eventually(self._ready, timeout_s=60, what=f"{self.box.name} ready")
+            self.await_ready()
+
+    def await_ready(self) -> None:
+        eventually(self._ready, timeout_s=60, what=f"{self.box.name} ready")
 
     def _ready(self) -> bool:
         assert self.process is not None
