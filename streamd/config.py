@@ -236,8 +236,9 @@ class FramesConfig(Section):
     """The worker's secret CURVE key, made by ``streamd keys new``."""
     clients: Path | None = None
     """Folder of the public keys (``<camera>.key``) of captures that may connect."""
-    jpeg_quality: Annotated[int, Field(ge=50, le=100)] | None = 90
-    """Pictures of these cameras come as JPEG of this quality, a tenth of the bytes; empty has them sent as they are."""
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] | None = 95
+    """Pictures of these cameras come as JPEG of this quality, with an eighth of the bytes; empty has them sent as they
+    are."""
 
 
 class GalleryConfig(Section):

@@ -1,4 +1,4 @@
-"""Pictures as JPEG, for the way between two hosts: a tenth of the bytes, and cheaper than encrypting them all."""
+"""Pictures as JPEG, for the way between two hosts: a fraction of the bytes to encrypt and carry."""
 
 from __future__ import annotations
 
