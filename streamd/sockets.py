@@ -20,7 +20,7 @@ MAX_MESSAGE_BYTES = 64 << 20
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 CONNECT_TIMEOUT_MS = 5000
-"""The kernel would wait for up to 64 s between two tries at a host that was cut off."""
+"""The kernel alone doubles its pauses between tries at a host that was cut off, to a minute in the end."""
 HANDSHAKE_TIMEOUT_MS = 10000
 
 Socket = zmq.Socket[bytes]

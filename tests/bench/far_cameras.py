@@ -1,12 +1,12 @@
 """How often, how soon and at what cost cameras on another box are looked at, over a wire with delay and loss.
 
-usage: PYTHONPATH=tests python tests/bench/far_cameras.py [SECONDS [FRAMES]]      (as root, after `make models`)
+usage: PYTHONPATH=tests python tests/bench/far_cameras.py [SECONDS [SECTIONS]]      (as root, after `make models`)
 
 Four 1280x720 RTSP cameras at 15 fps are captured in one network namespace and looked at by a daemon in another; both
 share one machine. First one of them shows somebody known, and the others nobody; then all do. Prints a line for each
 kind of wire: looks per second at each camera with a face, at each of the others and at all, age of frames when work
-starts, bytes from the camera box per look, and what was asked for and did not come. FRAMES is JSON for the section
-``frames``: '{"jpeg_quality": null}'.
+starts, bytes from the camera box per look, and what was asked for and did not come. SECTIONS is JSON for the
+daemon's configuration: '{"frames": {"jpeg_quality": null}}', '{"workers": {"max_batch": 1}}'.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from streamd.demo.faces import pull_faces
 
 SIZE = (1280, 720)
 CAMERAS = ["cam1", "cam2", "cam3", "cam4"]
+FACES = (1, 4)
+"""Cameras that show somebody."""
 WIRES: list[dict[str, float]] = [
     {"delay_ms": 0},
     {"delay_ms": 20},
@@ -61,7 +63,7 @@ def main(seconds: float, settings: dict[str, Any]) -> None:
             models=Config().models_path,
             gallery=folder / "gallery",
             cameras={camera: {"remote": True} for camera in CAMERAS},
-            extra={"frames": frames_section(keys) | settings},
+            extra=settings | {"frames": frames_section(keys) | settings.get("frames", {})},
         )
         stack.enter_context(daemon)
         for camera in CAMERAS:
@@ -74,7 +76,7 @@ def main(seconds: float, settings: dict[str, Any]) -> None:
         for box in (north, west):
             subprocess.run(box.command("sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno"), check=True)
         view = placed(photo, SIZE, height=500)
-        for faces in (1, 4):
+        for faces in FACES:
             for camera in CAMERAS[:faces]:
                 server.show(camera, view)
             for shape in WIRES:
