@@ -17,6 +17,7 @@ from streamd.metrics import Metrics
 from streamd.reading import CameraState, Newest, Reader, converted
 from streamd.sockets import CurveClient
 from streamd.sources.opening import open_source
+from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
 
@@ -163,13 +164,14 @@ def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = N
     (camera,) = context.config.cameras
     url = context.config.cameras[camera].url or ""
     logger.info("capturing %s", redacted_url(url))
+    finder = WorkerFinder(camera, endpoint) if endpoint.startswith("tcp://") else None
     socket = context.sockets.connect(
         zmq.DEALER,
-        endpoint,
+        finder.endpoint if finder else endpoint,
         identity=camera.encode(),
         hwm=2,
         # A frame for a worker that is not there would be old when it comes.
         queue_unconnected=False,
         curve=curve,
     )
-    return Capture(context, camera, CaptureEnd(socket)).run()
+    return Capture(context, camera, CaptureEnd(socket, finder)).run()

@@ -270,11 +270,15 @@ class FramesConfig(Section):
     """Where captures on other hosts connect to."""
 
     listen: TcpEndpoint | None = None
-    """``tcp://0.0.0.0:5570`` for cameras with ``remote: true``; each further worker takes the next port."""
+    """``tcp://0.0.0.0:5570`` for cameras with ``remote: true``; each further worker takes the next port. Captures are
+    told this one, and find their camera's worker."""
     server_key: Path | None = None
     """The worker's secret CURVE key, made by ``streamd keys new``."""
     clients: Path | None = None
     """Folder of the public keys (``<camera>.key``) of captures that may connect."""
+    jpeg_quality: Annotated[int, Field(ge=50, le=100)] | None = 95
+    """Pictures of these cameras come as JPEG of this quality, with an eighth of the bytes; empty has them sent as they
+    are."""
 
 
 class GalleryConfig(Section):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import zmq
 
 from streamd.errors import ProtocolError, UnavailableError
+from streamd.notify import notify
 from streamd.sockets import Socket, Sockets, try_send
 from streamd.wire import Header, decode, encode
 
@@ -42,12 +43,14 @@ class ControlLink:
 
     @classmethod
     def unattended(cls) -> ControlLink:
-        """The link of a process started by hand: nobody listens."""
+        """The link of a process that was started by hand, or by systemd, which is told instead."""
         return cls(None, heartbeat_s=1.0)
 
     def ready(self) -> None:
         """Say that the work loop is about to begin."""
         self._send(encode(READY))
+        if self.socket is None:
+            notify("READY=1")
 
     def due(self, now_s: float) -> bool:
         return now_s - self._last_beat_s >= self._heartbeat_s
@@ -62,6 +65,8 @@ class ControlLink:
         else:
             self._told_at_s = now_s
             self._send(header, snapshot())
+        if self.socket is None:
+            notify("WATCHDOG=1")
 
     def commands(self) -> list[Header]:
         """What the supervisor said since the last call."""

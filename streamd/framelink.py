@@ -7,6 +7,9 @@ side may be killed and come back. Nothing queues pixels.
 FRAME has three parts: the header, the detector-sized BGR image, and the full picture as planar 4:2:0. The picture is
 left out where SEND says so; the worker asks for it by PICTURE, naming the frame, if the image shows somebody whose face
 is wanted, and gets it in a FRAME without the image.
+
+Between hosts pictures go as JPEG of the quality that the worker asks for. ELSEWHERE is what a worker says to the
+capture of a camera that another worker of its box looks at.
 """
 
 from __future__ import annotations
@@ -23,14 +26,19 @@ from numpy.typing import NDArray
 
 from streamd.domain import Frame, FrameId, Picture, Yuv420
 from streamd.errors import ProtocolError
-from streamd.sockets import Socket, try_send
+from streamd.jpeg import packed, unpacked
+from streamd.sockets import Socket, redial, try_send
 from streamd.wire import Header, decode, encode
+from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
 
 READY, SEND, PICTURE, FRAME, BYE = "READY", "SEND", "PICTURE", "FRAME", "BYE"
+ELSEWHERE = "ELSEWHERE"
 INLINE, IMAGE_ONLY, PICTURE_ONLY = "inline", "image", "picture"
 """What a FRAME carries."""
+PLAIN, JPEG = "plain", "jpeg"
+"""How it is coded."""
 REPEAT_S = 1.0
 """READY is repeated, and a SEND counts as lost, after this long."""
 
@@ -46,19 +54,36 @@ class CaptureEnd:
     Time is an argument, so that the protocol can be tested without waiting.
     """
 
-    def __init__(self, socket: Socket) -> None:
+    def __init__(self, socket: Socket, finder: WorkerFinder | None = None) -> None:
+        """``finder`` knows which of several workers on another host is the camera's."""
         self.socket = socket
+        self._finder = finder
+        self._quality: int | None = None
+        """Of the JPEG that was asked for; None for pixels as they are."""
         self._host = host_id()
         self._announced_at_s: float | None = None
         self._announced_motion = 0.0
 
     def announce(self, *, motion: float, now_s: float) -> None:
         """Something newer than the last frame sent is there. Cheap to call for each decoded frame."""
+        self._follow(now_s)
         waited = self._announced_at_s is not None and now_s - self._announced_at_s < REPEAT_S
         if waited and motion <= 2 * self._announced_motion + 0.001:
             return
-        if try_send(self.socket, [encode(READY, motion=round(motion, 5))]):
+        reached = try_send(self.socket, [encode(READY, motion=round(motion, 5))])
+        if reached:
             self._announced_at_s, self._announced_motion = now_s, motion
+        if self._finder is not None:
+            self._finder.reached(reached, now_s)
+
+    def _follow(self, now_s: float) -> None:
+        """To where the camera's worker is."""
+        if self._finder is None:
+            return
+        before = self._finder.endpoint
+        if self._finder.moved(now_s):
+            redial(self.socket, before, self._finder.endpoint)
+            self._announced_at_s = None
 
     def asked(self) -> Asked:
         """What the worker asked for since the last call."""
@@ -69,21 +94,36 @@ class CaptureEnd:
             except zmq.Again:
                 return asked
             try:
-                asked = _asked(asked, decode(parts[0]))
+                header = decode(parts[0])
+                self._heed(header)
+                asked = _asked(asked, header)
             except ProtocolError as error:
                 logger.warning("frame link: %s", error)
+
+    def _heed(self, header: Header) -> None:
+        if header.kind in (SEND, PICTURE):
+            self._quality = header.integer("jpeg") if "jpeg" in header.fields else None
+        if self._finder is None:
+            return
+        if header.kind == SEND:
+            self._finder.found()
+        elif header.kind == ELSEWHERE:
+            self._finder.elsewhere(worker=header.integer("worker"), workers=header.integer("workers"))
 
     def send(self, frame: Frame) -> bool:
         """Hand over a frame; its arrays must not be written to afterwards. False where the worker is gone."""
         self._announced_at_s = None
-        parts = [frame.image.data] if frame.picture is None else [frame.image.data, _planes(frame.picture).planes.data]
-        return self._send(frame, IMAGE_ONLY if frame.picture is None else INLINE, parts)
+        if frame.picture is None:
+            return self._send(frame, IMAGE_ONLY, [frame.image])
+        return self._send(frame, INLINE, [frame.image, _planes(frame.picture).planes])
 
     def send_picture(self, frame: Frame) -> bool:
         """Hand over the picture of a frame whose image the worker has."""
-        return self._send(frame, PICTURE_ONLY, [_planes(frame.picture).planes.data])
+        return self._send(frame, PICTURE_ONLY, [_planes(frame.picture).planes])
 
-    def _send(self, frame: Frame, payload: str, parts: list[memoryview]) -> bool:
+    def _send(self, frame: Frame, payload: str, pixels: list[NDArray[np.uint8]]) -> bool:
+        quality = self._quality
+        parts = [p.data if quality is None else packed(p, min(100, max(1, quality))) for p in pixels]
         colour = frame.picture if isinstance(frame.picture, Yuv420) else None
         header = encode(
             FRAME,
@@ -100,6 +140,7 @@ class CaptureEnd:
             motion=round(frame.motion, 5),
             cut=frame.cut,
             payload=payload,
+            coding=PLAIN if quality is None else JPEG,
         )
         return try_send(self.socket, [header, *parts], copy=False)
 
@@ -166,13 +207,25 @@ Message = Ready | Bye | Frame | Arrived
 class WorkerEnd:
     """The worker's side: one or two listening sockets (ipc, and tcp for cameras on other hosts)."""
 
-    def __init__(self, local: Socket, remote: Socket | None = None, *, trusted: Mapping[str, str] | None = None):
-        """``trusted`` maps the public keys that may connect to ``remote`` to the one camera each may speak for."""
+    def __init__(
+        self,
+        local: Socket,
+        remote: Socket | None = None,
+        *,
+        trusted: Mapping[str, str] | None = None,
+        jpeg_quality: int | None = None,
+    ) -> None:
+        """
+        Args:
+            trusted: maps the public keys that may connect to ``remote`` to the one camera each may speak for.
+            jpeg_quality: of pictures that come through ``remote``; None for pixels as they are.
+        """
         self.sockets = [local] if remote is None else [local, remote]
         self.garbage = 0
         """Messages that were not of this protocol."""
         self._remote = remote
         self._trusted = trusted or {}
+        self._coded = {} if jpeg_quality is None else {"jpeg": jpeg_quality}
         self._host = host_id()
         self._route: dict[str, Socket] = {}
 
@@ -183,15 +236,24 @@ class WorkerEnd:
             picture: with the full picture.
             watched: whether somebody is followed on this camera.
         """
-        return self._ask(camera, encode(SEND, picture=picture, watched=watched))
+        return self._ask(camera, SEND, picture=picture, watched=watched)
 
     def ask_picture(self, frame: FrameId) -> bool:
         """Ask for the full picture of the frame that came last; False where its camera is not there."""
-        return self._ask(frame.camera, encode(PICTURE, seq=frame.seq))
+        return self._ask(frame.camera, PICTURE, seq=frame.seq)
 
-    def _ask(self, camera: str, message: bytes) -> bool:
+    def elsewhere(self, camera: str, *, worker: int, workers: int) -> None:
+        """Tell a capture on another host that this worker, one of several, does not look at its camera."""
         socket = self._route.get(camera)
-        return socket is not None and try_send(socket, [camera.encode(), message])
+        if socket is not None and socket is self._remote:
+            try_send(socket, [camera.encode(), encode(ELSEWHERE, worker=worker, workers=workers)])
+
+    def _ask(self, camera: str, kind: str, **fields: int) -> bool:
+        socket = self._route.get(camera)
+        if socket is None:
+            return False
+        coded = self._coded if socket is self._remote else {}
+        return try_send(socket, [camera.encode(), encode(kind, **fields, **coded)])
 
     def receive(self) -> list[Message]:
         """All that has arrived. Frames refer to the received buffers and are read-only."""
@@ -251,7 +313,7 @@ class WorkerEnd:
             id=frame_id,
             captured_at_s=self._captured_at_s(header),
             captured_wall_s=header.number("wall"),
-            image=_array(parts[0], (image_height, image_width, 3)),
+            image=_array(parts[0], (image_height, image_width, 3), _coding(header)),
             picture=picture,
             motion=min(1.0, max(0.0, header.number("motion"))),
             cut="cut" in header.fields and header.flag("cut"),  # captures on other hosts may be older
@@ -269,12 +331,21 @@ def _picture(camera: str, header: Header, size: tuple[int, int], part: zmq.Frame
     (width, height), matrix = size, header.text("matrix")
     if matrix not in ("bt601", "bt709") or width % 2 or height % 2:
         raise ProtocolError(f"frame of camera {camera!r}: {width}x{height} {matrix!r}")
-    planes = _array(part, (height * 3 // 2, width))
+    planes = _array(part, (height * 3 // 2, width), _coding(header))
     return Yuv420(planes, "bt709" if matrix == "bt709" else "bt601", header.flag("full_range"))
 
 
-def _array(part: zmq.Frame, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _coding(header: Header) -> str:
+    """Captures on other hosts may be older, and know one only."""
+    return header.text("coding") if "coding" in header.fields else PLAIN
+
+
+def _array(part: zmq.Frame, shape: tuple[int, ...], coding: str) -> NDArray[np.uint8]:
     flat = np.frombuffer(part.buffer, np.uint8)
+    if coding == JPEG:
+        return unpacked(flat, shape)
+    if coding != PLAIN:
+        raise ProtocolError(f"picture coded as {coding!r}")
     expected = int(np.prod(shape, dtype=np.int64))
     if flat.size != expected:
         raise ProtocolError(f"picture of {flat.size} bytes where {shape} needs {expected}")

@@ -19,6 +19,9 @@ MAX_MESSAGE_BYTES = 64 << 20
 """A frame part of a 4K picture has 12 MB; more than this closes the connection."""
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
+CONNECT_TIMEOUT_MS = 5000
+"""The kernel alone doubles its pauses between tries at a host that was cut off, to a minute in the end."""
+HANDSHAKE_TIMEOUT_MS = 10000
 
 Socket = zmq.Socket[bytes]
 
@@ -140,6 +143,8 @@ class Sockets:
         socket.set(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         socket.set(zmq.RECONNECT_IVL, 100)
         socket.set(zmq.RECONNECT_IVL_MAX, 1000)
+        socket.set(zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS)
+        socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_TIMEOUT_MS)
         if heartbeats:
             socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
             socket.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
@@ -178,6 +183,12 @@ def try_send(socket: Socket, parts: Sequence[bytes | memoryview], *, copy: bool 
             return False
         raise
     return True
+
+
+def redial(socket: Socket, old: str, new: str) -> None:
+    """Connect to another endpoint of the same host, with the same keys."""
+    socket.disconnect(old)
+    socket.connect(new)
 
 
 def load_secret_key(path: Path) -> tuple[bytes, bytes]:

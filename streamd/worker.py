@@ -135,6 +135,8 @@ class Worker:
         camera = message.id.camera if isinstance(message, Frame | Arrived) else message.camera
         if not self._scheduler.knows(camera):
             logger.debug("a message of camera %r, which is not configured here", camera)
+            if isinstance(message, Ready):
+                self._link.elsewhere(camera, worker=self._context.index, workers=self._context.config.workers.count)
             return
         if isinstance(message, Bye):
             self._awaited.pop(camera, None)
@@ -321,7 +323,7 @@ def serve(context: ChildContext) -> int:
     workers = config.workers
     local = context.sockets.bind(zmq.ROUTER, frames_endpoint(config.sockets_dir, context.index), hwm=64)
     remote, trusted = _remote_end(context)
-    link = WorkerEnd(local, remote, trusted=trusted)
+    link = WorkerEnd(local, remote, trusted=trusted, jpeg_quality=config.frames.jpeg_quality)
     sender = VerdictSender(context.sockets, verdicts_endpoint(config.sockets_dir), worker=context.name)
     cv2.setNumThreads(1)
     watch_runs(lambda run: context.metrics.ran(run.model, run.shape, seconds=run.seconds, cpu_s=run.cpu_s))

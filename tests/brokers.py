@@ -128,12 +128,13 @@ class Mosquitto(_Server):
 class NatsServer(_Server):
     """JetStream, on the disk."""
 
-    def __init__(self, folder: Path, *, tls: Certificate | None = None) -> None:
+    def __init__(self, folder: Path, *, tls: Certificate | None = None, address: str = "127.0.0.1") -> None:
         super().__init__(folder)
+        self._address = address
         self._tls = ["--tls", "--tlscert", str(tls.certificate), "--tlskey", str(tls.key)] if tls else []
 
     def command(self) -> list[str]:
-        listen = ["-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self.folder)]
+        listen = ["-a", self._address, "-p", str(self.port), "-js", "-sd", str(self.folder)]
         return [program("nats-server"), *listen, *self._tls]
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import warnings
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 from e2e.daemon import eventually
@@ -23,6 +24,7 @@ class Postgres:
             self._server = get_server(folder, cleanup_mode="stop")
         self.dsn = self._server.get_uri()
         self._databases = 0
+        self._address = ""
 
     def new_database(self) -> str:
         """An empty one, and how to reach it."""
@@ -31,6 +33,22 @@ class Postgres:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self._server.get_uri(name)
+
+    def listen(self, address: str, *, clients: str) -> None:
+        """Be reachable by tcp, too, from a network such as ``10.0.0.0/8``; the server starts anew."""
+        folder = self._server.pgdata
+        with (folder / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {clients} trust\n")
+        options = f"-h {address} -k {parse_qs(urlsplit(self.dsn).query)['host'][0]}"
+        again = [str(self._server.bin_path / "pg_ctl"), "-w", "-D", str(folder), "-l", str(self._server.log)]
+        again += ["-o", options, "restart"]
+        subprocess.run(again, check=True, capture_output=True, user=self._server.system_user, timeout=30)
+        self._server.ensure_postgres_running()
+        self._address = address
+
+    def over_tcp(self, dsn: str) -> str:
+        """The same database by tcp."""
+        return f"postgresql://postgres@{self._address}:5432{urlsplit(dsn).path}"
 
     def kill(self) -> None:
         pid = self._server.get_pid()

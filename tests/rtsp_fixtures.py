@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -40,8 +41,11 @@ class RtspServer:
         fps: int = 15,
         auth: str = "BASIC",
         bind: str = "127.0.0.1",
+        prefix: Sequence[str] = (),
     ) -> None:
+        """``prefix`` runs it elsewhere, as in another network namespace."""
         self.size = size
+        self._prefix = list(prefix)
         self.port = _free_port()
         self._folder = folder
         self._fps = fps
@@ -66,7 +70,7 @@ class RtspServer:
         width, height = self.size
         command = [PYTHON, str(SERVER), str(self.port), str(width), str(height), str(self._fps), self._auth]
         self._process = subprocess.Popen(
-            command,
+            [*self._prefix, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     parser.add_argument("--camera", metavar="NAME", help="the camera to capture")
     parser.add_argument("--connect", metavar="ENDPOINT", help="the worker: tcp://HOST:PORT (default: this host's)")
-    parser.add_argument("--url", help="the camera's address (default: the configuration's)")
+    parser.add_argument(
+        "--url",
+        default=os.environ.get("STREAMD_URL"),
+        help="the camera's address (default: $STREAMD_URL, which 'ps' shows nobody, else the configuration's)",
+    )
     parser.add_argument("--key", type=Path, metavar="FILE", help="this camera's secret key (NAME.key_secret)")
     parser.add_argument("--server-key", type=Path, metavar="FILE", help="the worker's public key (worker.key)")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
@@ -49,6 +55,8 @@ def _by_hand(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # (Laun
     if bool(args.key) != bool(args.server_key):
         raise UsageError("--key and --server-key go together")
     curve = CurveClient(args.key, args.server_key) if args.key else None
+    if args.connect and not re.fullmatch(r"tcp://[^\s]+:\d{1,5}|ipc://\S+", args.connect):
+        raise UsageError(f"--connect {args.connect}: should be tcp://HOST:PORT")
     endpoint = args.connect or frames_endpoint(config.sockets_dir, 0)
     launch = Launch(f"capture@{args.camera}", 0, "", only)
     return launch, partial(serve, endpoint=endpoint, curve=curve)

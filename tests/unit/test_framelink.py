@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import zmq
 import zmq.auth
 
 from streamd.domain import Bgr, Frame, FrameId, Yuv420
-from streamd.framelink import Bye, CaptureEnd, Message, Ready, WorkerEnd
+from streamd.framelink import Arrived, Bye, CaptureEnd, Message, Ready, WorkerEnd
 from streamd.sockets import CurveClient, CurveServer, Sockets, public_key_names
+from streamd.workerfinder import WorkerFinder
 
 
 @pytest.fixture
@@ -187,20 +189,23 @@ def keys(tmp_path: Path) -> Path:
     return folder
 
 
-def remote(sockets: Sockets, keys: Path, tmp_path: Path) -> tuple[WorkerEnd, str]:
+def remote(sockets: Sockets, keys: Path, tmp_path: Path, *, jpeg_quality: int | None = None) -> tuple[WorkerEnd, str]:
     server = CurveServer(keys / "worker.key_secret", keys / "clients")
     tcp = sockets.bind(zmq.ROUTER, "tcp://127.0.0.1:*", curve=server)
     local = sockets.bind(zmq.ROUTER, f"ipc://{tmp_path}/local.sock")
     endpoint = tcp.get(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()
-    return WorkerEnd(local, tcp, trusted=public_key_names(keys / "clients")), endpoint
+    trusted = public_key_names(keys / "clients")
+    return WorkerEnd(local, tcp, trusted=trusted, jpeg_quality=jpeg_quality), endpoint
 
 
-def dial(sockets: Sockets, endpoint: str, keys: Path, *, key: str, camera: str) -> CaptureEnd:
+def dial(
+    sockets: Sockets, endpoint: str, keys: Path, *, key: str, camera: str, finder: WorkerFinder | None = None
+) -> CaptureEnd:
     curve = CurveClient(keys / f"{key}.key_secret", keys / "worker.key")
     dealer = sockets.connect(
         zmq.DEALER, endpoint, identity=camera.encode(), hwm=2, queue_unconnected=False, curve=curve
     )
-    return CaptureEnd(dealer)
+    return CaptureEnd(dealer, finder)
 
 
 def test_a_camera_with_the_right_key_is_heard_over_tcp(sockets: Sockets, keys: Path, tmp_path: Path) -> None:
@@ -237,3 +242,73 @@ def test_a_camera_cannot_speak_for_another(sockets: Sockets, keys: Path, tmp_pat
 
     assert until(refused)
     assert not worker.grant("door")
+
+
+def smooth(seq: int) -> Frame:
+    """A view as cameras have, on which JPEG is measured."""
+    like = frame(seq, camera="door", size=(640, 360))
+    picture = np.repeat(np.repeat(np.arange(540 * 640 // 400, dtype=np.uint8).reshape(27, 32), 20, 0), 20, 1)
+    return replace(like, picture=Yuv420(picture, "bt601", True))
+
+
+def test_pictures_come_from_another_host_as_jpeg(sockets: Sockets, keys: Path, tmp_path: Path) -> None:
+    worker, endpoint = remote(sockets, keys, tmp_path, jpeg_quality=90)
+    capture = dial(sockets, endpoint, keys, key="door", camera="door")
+    announced(capture, worker)
+    assert worker.grant("door")
+    assert until(lambda: capture.asked().frame)
+    sent = smooth(3)
+    assert capture.send(sent)
+    (received,) = (m for m in heard(worker, Frame) if isinstance(m, Frame))
+    assert received.image.shape == sent.image.shape
+    assert isinstance(received.picture, Yuv420)
+    assert isinstance(sent.picture, Yuv420)
+    assert np.abs(received.picture.planes.astype(int) - sent.picture.planes).mean() < 3
+    assert not np.array_equal(received.picture.planes, sent.picture.planes)
+    assert worker.ask_picture(received.id)
+    assert until(lambda: capture.asked().picture_of == sent.id.seq)
+    assert capture.send_picture(sent)
+    (arrived,) = (m for m in heard(worker, Arrived) if isinstance(m, Arrived))
+    np.testing.assert_array_equal(arrived.picture.planes, received.picture.planes)
+
+
+def test_a_broken_jpeg_is_garbage(sockets: Sockets, keys: Path, tmp_path: Path) -> None:
+    worker, endpoint = remote(sockets, keys, tmp_path, jpeg_quality=90)
+    capture = dial(sockets, endpoint, keys, key="door", camera="door")
+    announced(capture, worker)
+    assert worker.grant("door")
+    assert until(lambda: capture.asked().frame)
+    parts: list[bytes] = []
+    capture.socket, real = _Recorder(parts), capture.socket  # type: ignore[assignment]  # a fake that keeps the parts
+    capture.send(frame())
+    real.send_multipart([parts[0], b"not a jpeg", parts[2]])
+    assert until(lambda: worker.receive() == [] and worker.garbage == 1)
+
+
+def test_a_capture_goes_on_to_the_worker_that_looks_at_its_camera(
+    sockets: Sockets, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, endpoint = remote(sockets, keys, tmp_path)
+    second, other = remote(sockets, keys, tmp_path / "keys")
+    ports = [endpoint, other]  # any two that are free, where real workers have neighbouring ones
+    monkeypatch.setattr("streamd.workerfinder.remote_frames_endpoint", lambda listen, worker: ports[worker])
+    capture = dial(sockets, endpoint, keys, key="door", camera="door", finder=WorkerFinder("door", endpoint))
+    announced(capture, first)
+    first.elsewhere("door", worker=0, workers=2)
+
+    def moved() -> bool:
+        capture.asked()
+        capture.announce(motion=0.3, now_s=time.monotonic())
+        return Ready("door", 0.3) in second.receive()
+
+    assert until(moved)
+    assert second.grant("door")
+    assert until(lambda: capture.asked().frame)
+
+
+def test_a_local_capture_is_sent_nowhere_else(sockets: Sockets, tmp_path: Path) -> None:
+    worker, capture = pair(sockets, tmp_path)
+    announced(capture, worker)
+    worker.elsewhere("door", worker=0, workers=2)
+    assert worker.grant("door")
+    assert until(lambda: capture.asked().frame)

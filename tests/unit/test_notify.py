@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.control import ControlLink
 from streamd.notify import notify, watchdog_interval_s
 
 
@@ -70,3 +71,14 @@ def test_the_watchdog_is_fed_twice_as_often_as_needed(
         else:
             monkeypatch.setenv(name, value)
     assert watchdog_interval_s() == expected
+
+
+def test_systemd_is_told_of_a_process_that_no_supervisor_listens_to(
+    listener: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener.bind(str(tmp_path / "n"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+    link = ControlLink.unattended()
+    link.ready()
+    link.beat(0.0, b"")
+    assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
