@@ -251,8 +251,8 @@ class WorkersConfig(Section):
         return self.count or len(self.devices)
 
     def of(self, index: int) -> WorkersConfig:
-        """What concerns one worker: itself, and its device."""
-        return self.model_copy(update={"count": 1, "device": self.devices[index % len(self.devices)]})
+        """What concerns one worker: how many there are, and its own device."""
+        return self.model_copy(update={"count": self.processes, "device": self.devices[index % len(self.devices)]})
 
     def placement(self, model: str) -> Placement:
         """Where and how this model runs; of several devices, on the first."""

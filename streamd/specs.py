@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from streamd.balancing import Weight, assign
 from streamd.config import CameraConfig, Config
@@ -23,7 +24,8 @@ class Spec:
 
     def same_process(self, other: Spec) -> bool:
         """Whether a child of ``other`` can go on as this one, perhaps after a RELOAD."""
-        exclude = set(self.live)
+        # How many workers there are is taken over by RELOAD, too.
+        exclude: dict[str, Any] = dict.fromkeys(self.live, True) | {"workers": {"count"}}
         mine, theirs = self.config.model_dump(exclude=exclude), other.config.model_dump(exclude=exclude)
         return self.role == other.role and self.index == other.index and mine == theirs
 

@@ -95,6 +95,8 @@ class Worker:
         self._in_hand: list[Frame] = []
         self._awaited: dict[str, _Awaited] = {}
         """Frames whose pictures were asked for, by camera."""
+        self._processes = config.workers.processes
+        """How many workers there are."""
         self._relief = Step.NOTHING
         self._ladder = Ladder() if config.workers.shed_load else None
         self._whole_frames = config.snapshots.frames != "none"
@@ -111,6 +113,7 @@ class Worker:
         self._context.turn()
         if (reloaded := self._context.reloaded) is not None:
             self._context.reloaded = None
+            self._processes = reloaded.workers.processes
             self._take_cameras(reloaded.cameras)
         for message in self._link.receive():
             self._take(message, now_s)
@@ -136,7 +139,7 @@ class Worker:
         if not self._scheduler.knows(camera):
             logger.debug("a message of camera %r, which is not configured here", camera)
             if isinstance(message, Ready):
-                self._link.elsewhere(camera, worker=self._context.index, workers=self._context.config.workers.count)
+                self._link.elsewhere(camera, worker=self._context.index, workers=self._processes)
             return
         if isinstance(message, Bye):
             self._awaited.pop(camera, None)
