@@ -80,7 +80,10 @@ class Daemon:
             **(extra or {}),
         }
         self.process: subprocess.Popen[bytes] | None = None
-        self._env = {**os.environ, **(env or {})}
+        # Detectors of the tests' own are found by their module's name.
+        tests = str(Path(__file__).parents[1])
+        path = os.pathsep.join(filter(None, (tests, os.environ.get("PYTHONPATH"))))
+        self._env = {**os.environ, "PYTHONPATH": path, **(env or {})}
         folder.mkdir(parents=True, exist_ok=True)
         self.write_config()
 
