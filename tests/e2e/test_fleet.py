@@ -74,7 +74,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, models_dir: Path, faces_dir:
                     "frames": frames_section(keys),
                     "gallery": gallery,
                     "sinks": {"bus": {**sink, "box": name}},
-                    "workers": {"count": workers, "max_batch": 8},
+                    "workers": {"count": workers},
                     "tracking": {"reappear_s": 0.5},
                 },
             )
