@@ -49,8 +49,9 @@ class Doze(Generic[P]):
         self.alarms = 0
         """Times that the size of packets said that something moves."""
         self._mode = mode
+        self.long = False
+        """Whether key frames are too far apart for anything to be held back."""
         self._dozing = False
-        self._long = False
         self._held: list[P] = []
         self._groups: deque[list[int]] = deque(maxlen=REMEMBERED)
         """Sizes of the packets between key frames while it was calm."""
@@ -71,7 +72,7 @@ class Doze(Generic[P]):
 
     def sift(self, packet: P, *, most_held: int) -> list[P]:
         """The packets to decode now, in order: none while this one is held back. Never more than ``most_held`` + 1."""
-        if self._mode == "all" or self._long:
+        if self._mode == "all" or self.long:
             return [packet]
         if packet.is_keyframe:
             return self._key(packet)
@@ -103,7 +104,7 @@ class Doze(Generic[P]):
         alarmed = self._mode == "packets" and self._excess > ALARM
         if len(self._held) > most_held:
             # Key frames are so far apart that holding back would make what is seen too old.
-            self._long = True
+            self.long = True
         elif self.resting and not alarmed:
             return []
         if alarmed:

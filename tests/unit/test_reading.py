@@ -20,7 +20,7 @@ class Still:
     """A grey frame."""
 
     def __init__(self, level: int = 100, *, size: tuple[int, int] = (160, 90), at_s: float = 0.0) -> None:
-        self.size = size
+        self.size = self.image_size = size
         self.level = level
         self.captured_at_s = at_s
         self.captured_wall_s = time.time()
