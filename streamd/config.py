@@ -171,8 +171,8 @@ class CameraConfig(Section):
     url: Annotated[str, Field(min_length=1)] | None = None
     """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, or ``/dev/videoN``."""
     substream: Annotated[str, Field(min_length=1)] | None = None
-    """A second, smaller RTSP stream of the same view, which is watched and searched for faces in place of ``url``. That,
-    the main stream, is then decoded only around the faces that are cut out of it."""
+    """A second, smaller RTSP stream of the same view, which is watched and searched for faces in place of ``url``: that
+    is then the main stream, and decoded only around the faces that are cut out of it."""
     remote: bool = False
     """The camera is captured on another host, which connects to ``frames.listen``; no url is given here."""
     zones: dict[CameraName, ZoneConfig] = Field(default_factory=dict)

@@ -161,6 +161,8 @@ class AvSource:
             finally:
                 self._spent(packet, time.thread_time() - began_s)
             self._demuxer.damage = 0
+            if packet.is_keyframe and self._doze.dozing and not _own_picture(packet, frames):
+                self._doze.unfit()
             for frame in frames:
                 if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
                     self._demuxer.corrupt_packets += 1
@@ -183,3 +185,9 @@ class AvSource:
         self._pictures = 0
         demuxer.damage = 0
         demuxer.open()
+
+
+def _own_picture(packet: Packet, frames: Sequence[av.VideoFrame]) -> bool:
+    """Whether the decoder gave the picture of this packet: not where it waits for frames to be put in order, nor where
+    key frames are intact only together with those after them (periodic intra refresh)."""
+    return any(not frame.is_corrupt and (packet.pts is None or frame.pts == packet.pts) for frame in frames)
