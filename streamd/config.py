@@ -78,9 +78,10 @@ class CaptureConfig(Section):
     """Pictures per second from an image folder."""
     idle: Literal["all", "packets", "keyframes"] = "packets"
     """What is decoded while nothing moves and nobody is followed: everything; key frames, until the size of packets
-    says that something moves; or key frames alone, which see who comes at the next key frame only."""
+    says that something moves (everything where a person would not show in it, as at a constant rate); or key frames
+    alone, which see who comes at the next key frame only."""
     decoder_threads: Annotated[int, Field(ge=1, le=16)] = 1
-    """Threads of the decoder. One is best where cameras outnumber cores."""
+    """Threads of the decoder. More than one gained nothing where it was measured."""
     hwaccel: Literal["none", "auto", "cuda", "vaapi", "qsv", "vulkan", "videotoolbox"] = "none"
     """What decodes: the CPU (``none``), the named kind of device, which is refused where it is missing, or ``auto``,
     the first device that answers, else the CPU. 'streamd doctor' tells which there are."""

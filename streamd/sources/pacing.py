@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from streamd.config import CaptureConfig
 
-MAX_STEP_S = 3.0
-"""Time stamps that jump by more, or backwards, count as one ordinary frame interval."""
+MAX_STEP_S = 5.0
+"""Time stamps that jump by more, or backwards, count as one ordinary frame interval. While nothing moves only key
+frames are given, up to four seconds apart."""
 SLACK_S = 0.5
 """How late a live recording (HLS) may be before its schedule is moved."""
 FALLBACK_FPS = 25.0

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import zmq
 import zmq.auth
 
 from streamd.domain import Bgr, Frame, FrameId, Yuv420
-from streamd.framelink import Bye, CaptureEnd, Message, Ready, WorkerEnd
+from streamd.framelink import Arrived, Bye, CaptureEnd, Message, Ready, WorkerEnd
 from streamd.sockets import CurveClient, CurveServer, Sockets, public_key_names
 
 
@@ -237,3 +238,20 @@ def test_a_camera_cannot_speak_for_another(sockets: Sockets, keys: Path, tmp_pat
 
     assert until(refused)
     assert not worker.grant("door")
+
+
+def test_a_picture_that_was_left_out_is_sent_when_it_is_asked_for_or_said_not_to_be_there(
+    sockets: Sockets, tmp_path: Path
+) -> None:
+    worker, capture = pair(sockets, tmp_path)
+    announced(capture, worker)
+    whole = frame(seq=7)
+    for sent in (whole, replace(whole, picture=None, full_size=whole.size)):
+        assert worker.ask_picture(whole.id)
+        assert until(lambda: capture.asked().picture_of == 7)
+        assert capture.send_picture(sent)
+        (arrived,) = heard(worker, Arrived)
+        assert isinstance(arrived, Arrived)
+        assert arrived.id == whole.id
+        assert (arrived.picture is None) == (sent.picture is None)
+    assert worker.garbage == 0

@@ -132,6 +132,21 @@ def test_a_change_of_resolution_counts_as_motion(running: Start) -> None:
     assert reader.newest.motion == 1.0
 
 
+def test_a_picture_of_another_size_is_a_cut(running: Start) -> None:
+    """As when a main stream goes, and the sub-stream's pictures are taken: what was where is nowhere now."""
+    source = Scripted(Still(), Still(at_s=1.0), Still(at_s=2.0))
+    source.script[1].size = (640, 360)
+    reader = running(source)
+    cuts = []
+    for count in (1, 2, 3):
+        source.release()
+        until(lambda count=count: reader.decoded == count)
+        taken = reader.take()
+        assert taken is not None
+        cuts.append(taken.cut)
+    assert cuts == [False, True, True]
+
+
 def test_a_lost_camera_is_opened_again(running: Start) -> None:
     source = Scripted(Still(), SourceLost("cable"), Still())
     reader = running(source)
