@@ -41,10 +41,10 @@ CATCH_UP_S = 0.4
 HELD_S = 10.0
 HISTORY_S = 0.6
 """A key frame must be this old before what lies before it is let go of: pictures of a moment ago are asked for."""
-RECENT = 6
+RECENT = 8
 """Decoded frames that are kept."""
-FARTHEST_S = 0.1
-"""A frame farther than this from the moment that is asked for is not its picture."""
+AROUND_S = 0.35
+"""Frames that are farther from a moment are not of it."""
 STALLED_S = 1.0
 """A stream without a packet for this long is not waited for,"""
 GONE_S = 3.0
@@ -112,43 +112,35 @@ class MainStream:
             self._expected_s = moment_s
             self._best = min(self._frames(), key=lambda frame: _distance_s(frame, moment_s), default=None)
 
-    def picture(self, moment_s: float, *, timeout_s: float) -> av.VideoFrame | None:
-        """The frame nearest to ``moment_s`` of the stream's own time; None where there is none near."""
+    def around(self, moment_s: float, *, timeout_s: float) -> list[av.VideoFrame]:
+        """The frames about ``moment_s`` of the stream's own time, in order of time; waits for those to come."""
         deadline_s = self._clock.now_s() + timeout_s
         with self._changed:
             self._asked_at_s = self._clock.now_s()
-        if not self._flows():
-            self.work.down += 1
-            return None
-        self._catch_up(moment_s)
+        if not self.flows():
+            return []
+        self._catch_up(moment_s - AROUND_S)
         with self._changed:
             self._changed.wait_for(lambda: self._settled(moment_s), max(0.0, deadline_s - self._clock.now_s()))
-            found = min(self._frames(), key=lambda frame: _distance_s(frame, moment_s), default=None)
-        if found is None or _distance_s(found, moment_s) > FARTHEST_S:
-            self.work.far += 1
-            return None
-        self.work.sent += 1
-        return found
+            near = {id(frame): frame for frame in self._frames() if _distance_s(frame, moment_s) <= AROUND_S}
+        return sorted(near.values(), key=lambda frame: media_s(frame) or 0.0)
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         yield from self._recent
         if self._best is not None:
             yield self._best
 
-    def _flows(self) -> bool:
+    def flows(self) -> bool:
+        """Whether packets come."""
         return self._clock.now_s() - self._packet_at_s < STALLED_S
 
     def _settled(self, moment_s: float) -> bool:
         """Whether no frame can come that is nearer, or none will come."""
-        if not self._flows():
+        if not self.flows():
             return True
         newest_s = max((media_s(frame) or 0.0 for frame in self._recent), default=-math.inf)
         # A moment far ahead is of another time line: it is not waited for.
-        return newest_s >= moment_s or (self._recent and moment_s - newest_s > STALLED_S) or self._near(moment_s)
-
-    def _near(self, moment_s: float) -> bool:
-        half_s = 0.5 / self._fps
-        return any(_distance_s(frame, moment_s) <= half_s for frame in self._frames())
+        return newest_s >= moment_s - 0.5 / self._fps or (bool(self._recent) and moment_s - newest_s > STALLED_S)
 
     def _run(self) -> None:
         failures = 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,13 +19,14 @@ from streamd.sources.demuxing import notice
 from streamd.sources.mainstream import MainStream
 from streamd.sources.mainwork import MainWork
 from streamd.sources.pacing import Clock
-
-logger = logging.getLogger(__name__)
+from streamd.sources.resemblance import Resemblance, thumb
 
 OPEN_S = 3.0
 """How long the main stream's first picture is awaited; a camera whose main stream is late goes on without it."""
 PICTURE_S = 0.4
 """How long a picture is awaited that is asked for."""
+FARTHEST_S = 0.1
+"""Where no frame is nearer to the moment that is asked for, there is no picture of it."""
 SHAPE_TOLERANCE = 0.04
 """By which the two may differ in width to height: encoders round sizes to multiples of 8 or 16."""
 
@@ -42,6 +44,7 @@ class PairedSource:
         self._main_work = work
         self._clock = clock or Clock()
         self._time = StreamTime()
+        self._resemblance = Resemblance()
         self._sub = AvSource(
             substream,
             config=config,
@@ -69,6 +72,7 @@ class PairedSource:
     def open(self) -> SourceInfo:
         self.close()
         self._time = StreamTime()
+        self._resemblance = Resemblance()
         self._main = MainStream(self._url, config=self._config, work=self._main_work, clock=self._clock)
         self._main.start()
         try:
@@ -85,11 +89,10 @@ class PairedSource:
     def read(self, timeout_s: float) -> PairedFrame | AvFrame:
         frame = self._sub.read(timeout_s)
         main = self._main
-        size = main.size if main is not None else None
-        if main is None or size is None:
+        if main is None or main.size is None:
             return frame
         self._compare(frame, main)
-        return PairedFrame(frame, main, self._time, size)
+        return PairedFrame(frame, main, time=self._time, resemblance=self._resemblance)
 
     def close(self) -> None:
         main, self._main = self._main, None
@@ -112,10 +115,11 @@ class PairedSource:
 class PairedFrame:
     """Implements ``DecodedFrame``: the image of the sub-stream, the picture of the main stream."""
 
-    __slots__ = ("_main", "_sub", "_time", "size")
+    __slots__ = ("_main", "_resemblance", "_sub", "_time", "size")
 
-    def __init__(self, sub: AvFrame, main: MainStream, time: StreamTime, size: tuple[int, int]) -> None:
-        self.size = size
+    def __init__(self, sub: AvFrame, main: MainStream, *, time: StreamTime, resemblance: Resemblance) -> None:
+        self.size = main.size or sub.size
+        self._resemblance = resemblance
         self._sub = sub
         self._main = main
         self._time = time
@@ -148,17 +152,33 @@ class PairedFrame:
 
     def yuv420(self) -> Yuv420 | None:
         """Waits for it up to ``PICTURE_S``."""
-        moment_s = self.moment_s
-        if moment_s is None:
+        main, moment_s = self._main, self.moment_s
+        frames = [] if moment_s is None else main.around(moment_s, timeout_s=PICTURE_S)
+        if moment_s is None or not main.flows():
+            main.work.down += 1
             return None
-        found = self._main.picture(moment_s, timeout_s=PICTURE_S)
+        candidates = [self._as_main(frame) for frame in frames]
+        found = self._chosen(moment_s, [frame for frame in candidates if frame.size == self.size])
         if found is None:
+            main.work.far += 1
             return None
-        picture = AvFrame(found, captured_at_s=self.captured_at_s, captured_wall_s=self.captured_wall_s)
-        return picture.yuv420() if picture.size == self.size else None
+        main.work.sent += 1
+        return found.yuv420()
+
+    def _chosen(self, moment_s: float, frames: Sequence[AvFrame]) -> AvFrame | None:
+        if not frames or min(abs(frame.media_s - moment_s) for frame in frames) > FARTHEST_S:
+            return None
+        candidates = [(frame.media_s, thumb(frame.luma(1))) for frame in frames]
+        return frames[self._resemblance.choose(thumb(self._sub.luma(1)), moment_s, candidates)]
+
+    def _as_main(self, frame: av.VideoFrame) -> AvFrame:
+        return AvFrame(frame, captured_at_s=self.captured_at_s, captured_wall_s=self.captured_wall_s)
 
     @property
     def moment_s(self) -> float | None:
         """When it was taken, by the main stream's time stamps; None while that is unknown."""
         stamp_s, shift = self._sub.stamp_s, shift_s(self._time, self._main.time)
-        return None if stamp_s is None or shift is None else stamp_s + shift
+        if stamp_s is None or shift is None:
+            return None
+        self._resemblance.start_from(shift)
+        return stamp_s + shift + self._resemblance.correction_s
