@@ -153,12 +153,13 @@ class PairedFrame:
     def yuv420(self) -> Yuv420 | None:
         """Waits for it up to ``PICTURE_S``."""
         main, moment_s = self._main, self.moment_s
-        frames = [] if moment_s is None else main.around(moment_s, timeout_s=PICTURE_S)
-        if moment_s is None or not main.flows():
+        if not main.flows():
             main.work.down += 1
             return None
-        candidates = [self._as_main(frame) for frame in frames]
-        found = self._chosen(moment_s, [frame for frame in candidates if frame.size == self.size])
+        found = None
+        if moment_s is not None:
+            frames = map(self._as_main, main.around(moment_s, timeout_s=PICTURE_S))
+            found = self._chosen(moment_s, [frame for frame in frames if frame.size == self.size])
         if found is None:
             main.work.far += 1
             return None
