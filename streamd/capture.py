@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import time
 import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 import zmq
 
@@ -14,9 +18,10 @@ from streamd.domain import Frame, FrameId
 from streamd.framelink import Asked, CaptureEnd
 from streamd.masking import Mask
 from streamd.metrics import Metrics
-from streamd.reading import CameraState, Newest, Reader, converted
+from streamd.reading import CameraState, Newest, Reader, converted, full_picture
 from streamd.sockets import CurveClient
-from streamd.sources.opening import open_source
+from streamd.sources.mainwork import MainWork
+from streamd.sources.opening import open_camera
 from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
@@ -33,15 +38,15 @@ class Capture:
         config = context.config.cameras[camera]
         if config.url is None:
             raise ValueError(f"camera {camera!r} has no url")
-        url = config.url
         self._context = context
         self._camera = camera
         self._config: CameraConfig = config
         self._link = link
         self._epoch = uuid.uuid4().hex[:8]
         self._mask = Mask(config.masks)
+        self._main_work = MainWork()
         self._reader = Reader(
-            lambda: open_source(url, config.capture),
+            lambda: open_camera(config, self._main_work),
             config.capture,
             name=camera,
             mask=self._mask,
@@ -51,7 +56,7 @@ class Capture:
         self._told: CameraState | None = None
         self._told_at_s = float("-inf")
         self._wanted: Asked | None = None
-        self._sent: Newest | None = None
+        self._sent: tuple[Newest, Frame] | None = None
         """The frame sent last, whose picture the worker may ask for."""
         self._watched = False
 
@@ -87,6 +92,8 @@ class Capture:
         elif newest is not None:
             self._link.announce(motion=newest.motion, now_s=now_s)
         self._metrics.update(self._reader, state)
+        if self._config.substream is not None:
+            self._metrics.update_main(self._main_work)
         if not self._reader.hung(now_s):
             self._context.turn()
 
@@ -95,31 +102,39 @@ class Capture:
             self._watched = asked.watched
         if asked.frame:
             self._wanted = asked
-        if asked.picture_of is not None and self._sent is not None and asked.picture_of == self._sent.seq:
-            self._link.send_picture(self._converted(self._sent, picture=True))
+        if asked.picture_of is not None and self._sent is not None and asked.picture_of == self._sent[0].seq:
+            newest, frame = self._sent
+            with self._timed():
+                frame = replace(frame, picture=full_picture(newest.frame, self._mask))
+            self._link.send_picture(frame)
 
     def _send(self, *, picture: bool) -> bool:
         newest = self._reader.take()
         if newest is None:
             return False
-        self._sent = newest
-        self._link.send(self._converted(newest, picture=picture))
+        frame = self._converted(newest, picture=picture)
+        self._sent = newest, replace(frame, picture=None)
+        self._link.send(frame)
         self._metrics.sent += 1
         return True
 
     def _converted(self, newest: Newest, *, picture: bool) -> Frame:
+        with self._timed():
+            return converted(
+                newest.frame,
+                FrameId(self._camera, self._epoch, newest.seq),
+                self._config.detection.image_side_px,
+                motion=newest.motion,
+                cut=newest.cut,
+                mask=self._mask,
+                picture=picture,
+            )
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
         started_s = time.monotonic()
-        frame = converted(
-            newest.frame,
-            FrameId(self._camera, self._epoch, newest.seq),
-            self._config.detection.image_side_px,
-            motion=newest.motion,
-            cut=newest.cut,
-            mask=self._mask,
-            picture=picture,
-        )
+        yield
         self._context.metrics.stage.labels(stage="convert").observe(time.monotonic() - started_s)
-        return frame
 
 
 class _CameraMetrics:
@@ -129,8 +144,9 @@ class _CameraMetrics:
         self.sent = 0
         self._metrics = metrics
         self._camera = camera
-        self._seen = {"decoded": 0, "skipped": 0, "reconnects": 0, "corrupt": 0, "packets": 0, "rested": 0}
+        self._seen: defaultdict[str, int] = defaultdict(int)
         self._decode_cpu_s = 0.0
+        self._main_cpu_s = 0.0
 
     def update(self, reader: Reader, state: CameraState) -> None:
         camera = self._camera
@@ -153,6 +169,17 @@ class _CameraMetrics:
         if reconnects:
             self._metrics.source_reconnects.labels(camera=camera, reason=state.reason).inc(reconnects)
 
+    def update_main(self, work: MainWork) -> None:
+        """Of a camera with a sub-stream."""
+        camera, metrics = self._camera, self._metrics
+        metrics.main_up.labels(camera=camera).set(float(work.up))
+        for outcome, total in (("decoded", work.decoded), ("passed", work.passed), ("corrupt", work.corrupt)):
+            metrics.main_packets.labels(camera=camera, outcome=outcome).inc(self._grown(f"main {outcome}", total))
+        for outcome, total in (("sent", work.sent), ("far", work.far), ("down", work.down)):
+            metrics.main_pictures.labels(camera=camera, outcome=outcome).inc(self._grown(f"picture {outcome}", total))
+        metrics.decode_cpu.labels(camera=camera).inc(max(0.0, work.cpu_s - self._main_cpu_s))
+        self._main_cpu_s = work.cpu_s
+
     def _grown(self, name: str, total: int) -> int:
         grown = max(0, total - self._seen[name])
         self._seen[name] += grown
@@ -162,8 +189,9 @@ class _CameraMetrics:
 def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = None) -> int:
     """Run the one camera of ``context.config`` until told to drain."""
     (camera,) = context.config.cameras
-    url = context.config.cameras[camera].url or ""
-    logger.info("capturing %s", redacted_url(url))
+    config = context.config.cameras[camera]
+    beside = f", sub-stream {redacted_url(config.substream)}" if config.substream else ""
+    logger.info("capturing %s%s", redacted_url(config.url or ""), beside)
     finder = WorkerFinder(camera, endpoint) if endpoint.startswith("tcp://") else None
     socket = context.sockets.connect(
         zmq.DEALER,

@@ -96,9 +96,13 @@ class CaptureConfig(Section):
     """Pictures per second from an image folder."""
     idle: Literal["all", "packets", "keyframes"] = "packets"
     """What is decoded while nothing moves and nobody is followed: everything; key frames, until the size of packets
-    says that something moves; or key frames alone, which see who comes at the next key frame only."""
+    says that something moves (everything where a person would not show in it, as at a constant rate); or key frames
+    alone, which see who comes at the next key frame only."""
     decoder_threads: Annotated[int, Field(ge=1, le=16)] = 1
-    """Threads of the decoder. One is best where cameras outnumber cores."""
+    """Threads of the decoder. More than one gained nothing where it was measured."""
+    hwaccel: Literal["none", "auto", "cuda", "vaapi", "qsv", "vulkan", "videotoolbox"] = "none"
+    """What decodes: the CPU (``none``), the named kind of device, which is refused where it is missing, or ``auto``,
+    the first device that answers, else the CPU. 'streamd doctor' tells which there are."""
 
 
 class DetectionConfig(Section):
@@ -188,6 +192,9 @@ class CameraConfig(Section):
 
     url: Annotated[str, Field(min_length=1)] | None = None
     """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, or ``/dev/videoN``."""
+    substream: Annotated[str, Field(min_length=1)] | None = None
+    """A second, smaller RTSP stream of the same view, which is watched and searched for faces in place of ``url``: that
+    is then the main stream, and decoded only around the faces that are cut out of it."""
     remote: bool = False
     """The camera is captured on another host, which connects to ``frames.listen``; no url is given here."""
     zones: dict[CameraName, ZoneConfig] = Field(default_factory=dict)
@@ -204,6 +211,17 @@ class CameraConfig(Section):
     def _one_origin(self) -> CameraConfig:
         if self.remote == (self.url is not None):
             raise ValueError("give either a url, or remote: true for a camera captured on another host")
+        return self
+
+    @model_validator(mode="after")
+    def _two_streams(self) -> CameraConfig:
+        if self.substream is None:
+            return self
+        if self.url is None:
+            raise ValueError("give the substream on the host that captures the camera: streamd capture --substream")
+        for key, given in (("url", self.url), ("substream", self.substream)):
+            if not given.lower().startswith(("rtsp://", "rtsps://")):
+                raise ValueError(f"with a substream the {key} must be rtsp:// or rtsps://: {redacted_url(given)}")
         return self
 
 

@@ -134,9 +134,10 @@ def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
 
 def _urls(config: Config) -> Iterator[BrokenRule]:
     for name, camera in config.cameras.items():
-        scheme, found, rest = (camera.url or "").partition("://")
-        if found and (message := _url_trouble(scheme, rest)):
-            yield BrokenRule((("cameras", name, "url"),), message)
+        for key in ("url", "substream"):
+            scheme, found, rest = (getattr(camera, key) or "").partition("://")
+            if found and (message := _url_trouble(scheme, rest)):
+                yield BrokenRule((("cameras", name, key),), message)
 
 
 def _url_trouble(scheme: str, rest: str) -> str | None:

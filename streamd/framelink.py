@@ -6,7 +6,8 @@ side may be killed and come back. Nothing queues pixels.
 
 FRAME has three parts: the header, the detector-sized BGR image, and the full picture as planar 4:2:0. The picture is
 left out where SEND says so; the worker asks for it by PICTURE, naming the frame, if the image shows somebody whose face
-is wanted, and gets it in a FRAME without the image.
+is wanted, and gets it in a FRAME without the image, or one with neither where the capture has no picture of that
+moment.
 
 Between hosts pictures go as JPEG of the quality that the worker asks for. ELSEWHERE is what a worker says to the
 capture of a camera that another worker of its box looks at.
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 READY, SEND, PICTURE, FRAME, BYE = "READY", "SEND", "PICTURE", "FRAME", "BYE"
 ELSEWHERE = "ELSEWHERE"
-INLINE, IMAGE_ONLY, PICTURE_ONLY = "inline", "image", "picture"
+INLINE, IMAGE_ONLY, PICTURE_ONLY, NO_PICTURE = "inline", "image", "picture", "none"
 """What a FRAME carries."""
 PLAIN, JPEG = "plain", "jpeg"
 """How it is coded."""
@@ -118,7 +119,9 @@ class CaptureEnd:
         return self._send(frame, INLINE, [frame.image, _planes(frame.picture).planes])
 
     def send_picture(self, frame: Frame) -> bool:
-        """Hand over the picture of a frame whose image the worker has."""
+        """Hand over the picture of a frame whose image the worker has, or say that there is none."""
+        if frame.picture is None:
+            return self._send(frame, NO_PICTURE, [])
         return self._send(frame, PICTURE_ONLY, [_planes(frame.picture).planes])
 
     def _send(self, frame: Frame, payload: str, pixels: list[NDArray[np.uint8]]) -> bool:
@@ -182,10 +185,10 @@ def _planes(picture: Picture | None) -> Yuv420:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrived:
-    """The picture of a frame that came without it."""
+    """The picture of a frame that came without it; None where the capture has none."""
 
     id: FrameId
-    picture: Yuv420
+    picture: Yuv420 | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,13 +304,13 @@ class WorkerEnd:
 
     def _frame(self, camera: str, header: Header, parts: list[zmq.Frame]) -> Frame | Arrived:
         payload = header.text("payload")
-        wanted = {INLINE: 2, IMAGE_ONLY: 1, PICTURE_ONLY: 1}.get(payload)
+        wanted = {INLINE: 2, IMAGE_ONLY: 1, PICTURE_ONLY: 1, NO_PICTURE: 0}.get(payload)
         if len(parts) != wanted:
             raise ProtocolError(f"frame of camera {camera!r} with {len(parts)} parts")
         size, frame_id = header.pair("size"), FrameId(camera, header.text("epoch"), header.integer("seq"))
         image_width, image_height = header.pair("image")
-        picture = None if payload == IMAGE_ONLY else _picture(camera, header, size, parts[-1])
-        if payload == PICTURE_ONLY and picture is not None:
+        picture = None if payload in (IMAGE_ONLY, NO_PICTURE) else _picture(camera, header, size, parts[-1])
+        if payload in (PICTURE_ONLY, NO_PICTURE):
             return Arrived(frame_id, picture)
         return Frame(
             id=frame_id,

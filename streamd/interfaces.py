@@ -25,6 +25,12 @@ class SourceInfo:
     fps: float
     """Nominal frames per second; 0 where the source does not say."""
     codec: str
+    beside: str = ""
+    """Of a camera with two streams: what the other one is."""
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.codec} {self.width}x{self.height}{self.beside}"
 
 
 class DecodedFrame(Protocol):
@@ -32,7 +38,11 @@ class DecodedFrame(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, both even (odd sizes lose their last row or column)."""
+        """Width and height of the full picture in pixels, both even (odd sizes lose their last row or column)."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height of what ``luma`` and ``bgr`` are taken from: less than ``size`` with a sub-stream."""
 
     @property
     def captured_at_s(self) -> float:
@@ -47,10 +57,12 @@ class DecodedFrame(Protocol):
         """Seconds into the stream by its own time stamps; may jump on live streams."""
 
     def luma(self, step: int) -> NDArray[np.uint8]:
-        """Every ``step``-th pixel of every ``step``-th row of the luma plane, shape (~h/step, ~w/step)."""
+        """Every ``step``-th pixel of every ``step``-th row of the luma plane, shape (~h/step, ~w/step),
+        of ``image_size``."""
 
-    def yuv420(self) -> Yuv420:
-        """The full-resolution picture, planar 4:2:0, owned by the caller."""
+    def yuv420(self) -> Yuv420 | None:
+        """The full-resolution picture, planar 4:2:0, owned by the caller; None where there is none of this moment,
+        which only a camera with a sub-stream says."""
 
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         """The whole view scaled to (height, width, 3), BGR, in one step; owned by the caller."""
@@ -72,11 +84,16 @@ class DecoderWork:
 class Source(Protocol):
     """A stream of pictures. Not thread-safe: one thread opens, reads and closes."""
 
-    corrupt_packets: int
-    """Packets that could not be decoded so far."""
-    work: DecoderWork
     resting: bool
     """Whether nothing moves and nobody is followed: the source may give fewer frames then. Set by the reader."""
+
+    @property
+    def work(self) -> DecoderWork:
+        """What its decoder has done so far."""
+
+    @property
+    def corrupt_packets(self) -> int:
+        """Packets that could not be decoded so far."""
 
     def open(self) -> SourceInfo:
         """Connect. Raises SourceLost (not there: try again) or SourceRejected (it said no)."""

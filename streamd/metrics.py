@@ -67,6 +67,19 @@ class Metrics:
         "packets_total", "Packets by what became of them: decoded, or skipped while nothing moves.", "camera", "outcome"
     )
     decode_cpu = _counter("decode_cpu_seconds_total", "CPU time inside the decoder.", "camera")
+    main_up = _gauge("main_stream_up", "Whether the main stream beside a sub-stream gives pictures (0 or 1).", "camera")
+    main_packets = _counter(
+        "main_stream_packets_total",
+        "Packets of the main stream beside a sub-stream: decoded, passed over because nobody asked, or corrupt.",
+        "camera",
+        "outcome",
+    )
+    main_pictures = _counter(
+        "main_stream_pictures_total",
+        "Pictures asked of the main stream: sent, far (no frame near that moment) or down.",
+        "camera",
+        "outcome",
+    )
     source_up = _gauge("source_up", "Whether the camera delivers pictures (0 or 1).", "camera")
     source_reconnects = _counter(
         "source_reconnects_total", "Times that a camera was lost or refused, by reason.", "camera", "reason"

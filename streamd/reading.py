@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -19,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.config import CaptureConfig
-from streamd.domain import Frame, FrameId
+from streamd.domain import Frame, FrameId, Yuv420
 from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecodedFrame, DecoderWork, Source, SourceInfo
 from streamd.masking import Mask
 from streamd.motion import COLUMNS, CutDetector, MotionMeter
+from streamd.sources.pacing import retry_pause_s
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +94,7 @@ class Reader:
         self._sampled_at_s = -math.inf
         self._moved = 1.0
         self._cuts = CutDetector()
+        self._size: tuple[int, int] | None = None
         self._thread = threading.Thread(target=self._run, name=f"reader-{name}", daemon=True)
 
     def start(self) -> None:
@@ -166,8 +167,7 @@ class Reader:
             source.resting = self.resting
             frame = source.read(self._config.read_timeout_s)
             if not self.state.online:
-                message = f"{info.codec} {info.width}x{info.height}"
-                self._enter(CameraState(True, "online", message, info))
+                self._enter(CameraState(True, "online", info.in_words, info))
             self.corrupt_packets = corrupt_before + source.corrupt_packets
             self._count(work_before, source.work)
             self._offer(frame)
@@ -192,6 +192,9 @@ class Reader:
             if sample is not None:
                 self._sampled_at_s = frame.captured_at_s
                 self._cuts.look(sample)
+            if self._size not in (None, frame.size):
+                self._cuts.seen = True  # what was where in pixels of the picture before is nowhere now
+            self._size = frame.size
             self._newest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
         self._wake()
 
@@ -214,10 +217,7 @@ class Reader:
         self._wake()
 
     def _pause(self, failures: int) -> None:
-        """Exponential, with up to a quarter of jitter, so that cameras behind one switch do not return as one."""
-        longest = self._config.retry_max_s
-        pause = min(longest, self._config.retry_min_s * 2.0 ** min(max(failures - 1, 0), 30))
-        deadline = time.monotonic() + pause * (1 + 0.25 * random.random())
+        deadline = time.monotonic() + retry_pause_s(self._config, failures)
         while (left := deadline - time.monotonic()) > 0 and not self._stop.wait(min(left, 0.5)):
             self.progress_s = time.monotonic()
 
@@ -235,7 +235,7 @@ def _reason(error: SourceError) -> str:
 
 def luma_sample(frame: DecodedFrame) -> NDArray[np.uint8]:
     """What motion is measured on: the luma plane in about ``COLUMNS`` columns."""
-    return frame.luma(max(1, frame.size[0] // COLUMNS)).copy()
+    return frame.luma(max(1, frame.image_size[0] // COLUMNS)).copy()
 
 
 def converted(
@@ -250,17 +250,23 @@ def converted(
 ) -> Frame:
     """What the worker gets, without what the mask hides: the view for the detector and, if asked for, the full
     picture."""
-    width, height = fitted(frame.size, longer_side_px)
+    width, height = fitted(frame.size, min(longer_side_px, max(frame.image_size)))
     return Frame(
         id=frame_id,
         captured_at_s=frame.captured_at_s,
         captured_wall_s=frame.captured_wall_s,
         image=mask.on(frame.bgr(width, height)),
-        picture=mask.on_yuv420(frame.yuv420()) if picture else None,
+        picture=full_picture(frame, mask) if picture else None,
         motion=motion,
         cut=cut,
         full_size=frame.size,
     )
+
+
+def full_picture(frame: DecodedFrame, mask: Mask = NO_MASK) -> Yuv420 | None:
+    """The full picture without what the mask hides; None where there is none of this moment."""
+    picture = frame.yuv420()
+    return None if picture is None else mask.on_yuv420(picture)
 
 
 def fitted(size: tuple[int, int], longer_side_px: int) -> tuple[int, int]:

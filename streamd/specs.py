@@ -99,4 +99,10 @@ def _for_capture(camera: CameraConfig) -> CameraConfig:
     """Captures need only the size of the image that the detector looks at, and what counts as motion."""
     mine = {key: getattr(camera.detection, key) for key in ("longer_side_px", "tiles", "motion_share")}
     detection = type(camera.detection)(**mine)
-    return CameraConfig(url=camera.url, capture=camera.capture, detection=detection, masks=camera.masks)
+    return CameraConfig(
+        url=camera.url,
+        substream=camera.substream,
+        capture=camera.capture,
+        detection=detection,
+        masks=camera.masks,
+    )

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -41,11 +41,22 @@ class RtspServer:
         fps: int = 15,
         auth: str = "BASIC",
         bind: str = "127.0.0.1",
+        sub: tuple[int, int] | None = None,
+        main_late: int = 0,
+        files: Mapping[str, Path] | None = None,
         prefix: Sequence[str] = (),
     ) -> None:
-        """``prefix`` runs it elsewhere, as in another network namespace."""
+        """See ``server.py``; with ``sub`` there are the mounts ``main`` and ``sub``. ``prefix`` runs it elsewhere, as
+        in another network namespace."""
         self.size = size
+        self.sub = sub
         self._prefix = list(prefix)
+        self._extra = {
+            "BIND": bind,
+            "SUB": f"{sub[0]}x{sub[1]}" if sub else "",
+            "MAIN_LATE": str(main_late),
+            "FILES": ",".join(f"{name}={path}" for name, path in (files or {}).items()),
+        }
         self.port = _free_port()
         self._folder = folder
         self._fps = fps
@@ -75,7 +86,7 @@ class RtspServer:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "BIND": self._bind},
+            env={**os.environ, **self._extra},
         )
         assert self._line().startswith("READY")
 
@@ -92,13 +103,19 @@ class RtspServer:
     def show(self, mount: str, picture: NDArray[np.uint8]) -> float:
         """Show a BGR picture of the server's size; returns the monotonic second of its first frame."""
         height, width = picture.shape[:2]
-        assert (width, height) == self.size
+        assert (width, height) == (self.sub if mount == "sub" else self.size)
         path = self._folder / f"picture{self._shown % 8}.i420"
         self._shown += 1
         path.write_bytes(cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420).tobytes())
         answer = self.tell(f"show {mount} {path}")
         assert answer.startswith(f"shown {mount}"), answer
         return float(answer.split()[2])
+
+    def show_both(self, picture: NDArray[np.uint8]) -> None:
+        """Show a picture in the main stream and, smaller, in the sub-stream."""
+        assert self.sub is not None
+        self.show("main", picture)
+        self.show("sub", np.asarray(cv2.resize(picture, self.sub, interpolation=cv2.INTER_AREA), np.uint8))
 
     def tell(self, command: str) -> str:
         assert self._process is not None
@@ -118,6 +135,14 @@ class RtspServer:
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+def number_of(luma: NDArray[np.uint8], bits: int = 16) -> int:
+    """The number that the server wrote into a frame of ``main`` or ``sub``."""
+    height, width = luma.shape
+    block = width // bits
+    row = luma[height // 36]
+    return sum(int(row[bit * block + block // 2] > 128) << bit for bit in range(bits))
 
 
 def placed(

@@ -30,12 +30,14 @@ def cameras(config: Config) -> Iterator[Finding]:
 
 def camera_findings(config: Config, opener: Opener) -> Iterator[Finding]:
     trials = [(name, _begin(name, camera, opener)) for name, camera in config.cameras.items()]
-    deadline_s = time.monotonic() + OPEN_S + PICTURE_S + GRACE_S
+    streams = 2 if any(camera.substream for camera in config.cameras.values()) else 1
+    patience_s = streams * (OPEN_S + PICTURE_S) + GRACE_S
+    deadline_s = time.monotonic() + patience_s
     for name, answer in trials:
         try:
             yield answer.get(timeout=max(0.01, deadline_s - time.monotonic()))
         except queue.Empty:
-            message = f"no answer in {OPEN_S + PICTURE_S + GRACE_S:g} s: the decoder or the device hangs"
+            message = f"no answer in {patience_s:g} s: the decoder or the device hangs"
             yield Finding(Level.FAIL, f"camera {name}", message, "unplug or restart the camera")
 
 
@@ -58,8 +60,12 @@ def _examine(name: str, camera: CameraConfig, opener: Opener) -> Finding:
         "open_timeout_s": min(camera.capture.open_timeout_s, OPEN_S),
         "read_timeout_s": min(camera.capture.read_timeout_s, PICTURE_S),
     }
+    capture = camera.capture.model_copy(update=limits)
     try:
-        return Finding(Level.OK, topic, _first_picture(camera.url, camera.capture.model_copy(update=limits), opener))
+        message = _first_picture(camera.url, capture, opener)
+        if camera.substream is not None:
+            message += f"; sub-stream {_first_picture(camera.substream, capture, opener)}"
+        return Finding(Level.OK, topic, message)
     except SourceRejected as error:
         return Finding(Level.FAIL, topic, str(error), "check its url, and the password in it")
     except SourceError as error:

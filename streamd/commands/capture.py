@@ -8,6 +8,8 @@ import re
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from streamd.child import ChildContext, Launch, run_alone, run_supervised
 from streamd.commands.arguments import add_config_argument
 from streamd.config import CameraConfig, Config
@@ -22,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--url",
         default=os.environ.get("STREAMD_URL"),
         help="the camera's address (default: $STREAMD_URL, which 'ps' shows nobody, else the configuration's)",
+    )
+    parser.add_argument(
+        "--substream", metavar="URL", help="a smaller stream of the same view, to be watched in its place"
     )
     parser.add_argument("--key", type=Path, metavar="FILE", help="this camera's secret key (NAME.key_secret)")
     parser.add_argument("--server-key", type=Path, metavar="FILE", help="the worker's public key (worker.key)")
@@ -65,8 +70,17 @@ def _by_hand(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # (Laun
 def _camera(config: Config, args: argparse.Namespace) -> CameraConfig:
     known = config.cameras.get(args.camera)
     if args.url:
-        base = known or CameraConfig(url=args.url, capture=config.capture, detection=config.detection)
-        return base.model_copy(update={"url": args.url, "remote": False})
+        return _checked(known or CameraConfig(remote=True, capture=config.capture, detection=config.detection), args)
+    if args.substream:
+        raise UsageError("--substream goes with --url")
     if known is None or known.url is None:
         raise UsageError(f"camera {args.camera!r} has no url in the configuration: give --url")
     return known
+
+
+def _checked(base: CameraConfig, args: argparse.Namespace) -> CameraConfig:
+    given = {"url": args.url, "substream": args.substream, "remote": False}
+    try:
+        return CameraConfig.model_validate(base.model_dump() | given)
+    except ValidationError as error:
+        raise UsageError(error.errors()[0]["msg"]) from None

@@ -60,7 +60,15 @@ def examine(path: Path | None, *, cameras: bool = True) -> Iterator[Finding]:
 
 
 def _examinations(cameras: bool) -> dict[str, Examination]:
-    from streamd.commands import camera_checks, host_checks, library_checks, model_checks, scope_checks, sink_checks
+    from streamd.commands import (
+        camera_checks,
+        decoder_checks,
+        host_checks,
+        library_checks,
+        model_checks,
+        scope_checks,
+        sink_checks,
+    )
 
     chosen: dict[str, Examination] = {
         "libraries": library_checks.libraries,
@@ -69,6 +77,7 @@ def _examinations(cameras: bool) -> dict[str, Examination]:
         "clock": host_checks.clock,
         "ports": host_checks.ports,
         "keys": host_checks.keys,
+        "hardware decoders": decoder_checks.decoders,
         "models": model_checks.models,
         "search scopes": scope_checks.scopes,
         "sinks": sink_checks.sinks,

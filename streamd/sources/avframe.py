@@ -84,13 +84,22 @@ class AvFrame:
         return self._frame.width & ~1, self._frame.height & ~1
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        return self.size
+
+    @property
     def media_s(self) -> float:
         return media_s(self._frame) or 0.0
 
+    @property
+    def stamp_s(self) -> float | None:
+        """The stream's own time stamp; None where it gave none."""
+        return media_s(self._frame)
+
     def luma(self, step: int) -> NDArray[np.uint8]:
         """A view into the decoder's memory, which lives as long as the view."""
-        direct = self._frame.format.name in _LUMA_FIRST
-        frame = self._frame if direct else self._as_planar()
+        here = self._here()
+        frame = here if here.format.name in _LUMA_FIRST else self._as_planar()
         width, height = self.size
         return _plane(frame, 0)[:height:step, :width:step]
 
@@ -102,19 +111,27 @@ class AvFrame:
         chroma = packed[height:].reshape(2, height // 2, width // 2)
         chroma[0] = _plane(frame, 1)[: height // 2, : width // 2]
         chroma[1] = _plane(frame, 2)[: height // 2, : width // 2]
-        colour = colour_of(self._frame)
+        colour = colour_of(self._here())
         return Yuv420(packed, colour.matrix, colour.full_range)
 
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
-        scaled = _reformatted(self._frame, "bgr24", (width, height))
+        scaled = _reformatted(self._here(), "bgr24", (width, height))
         return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
 
     def _as_planar(self) -> av.VideoFrame:
-        if self._frame.format.name in _PLANAR_420:
-            return self._frame
+        here = self._here()
+        if here.format.name in _PLANAR_420:
+            return here
         if self._planar is None:
-            self._planar = _reformatted(self._frame, "yuv420p", (self._frame.width, self._frame.height))
+            self._planar = _reformatted(here, "yuv420p", (here.width, here.height))
         return self._planar
+
+    def _here(self) -> av.VideoFrame:
+        """The frame in this host's memory: one that a device decoded comes over when it is first looked at."""
+        pixels = self._frame.sw_format
+        if pixels is not None:
+            self._frame = self._frame.reformat(format=pixels.name, threads=1)
+        return self._frame
 
 
 def _reformatted(frame: av.VideoFrame, pixels: str, size: tuple[int, int]) -> av.VideoFrame:

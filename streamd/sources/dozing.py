@@ -3,6 +3,10 @@
 While it is calm only key frames are decoded. The packets between them are held back, and when one of them is larger
 than calm ones are, because something has begun to move, all that are held are decoded at once: nothing is missed, and
 the picture is as new as it would have been.
+
+That only works where a person would show in the size of packets. Somebody who comes adds about the share of a key frame
+that is the share of the view they fill; where calm packets differ by as much already, because the encoder has to use up
+a constant rate or writes down a dark scene's noise, everything is decoded.
 """
 
 from __future__ import annotations
@@ -21,8 +25,12 @@ SOUND_SLEEP = 4
 """Groups; who is woken before looks at another calm group first."""
 SLACK, ALARM = 1.5, 6.0
 """Of the sum of excesses (Page's CUSUM test, 1954), in deviations: what each packet may have, and where it wakes."""
-LEAST_SHARE, LEAST_BYTES = 0.08, 100.0
+LEAST_SHARE, LEAST_BYTES = 0.08, 20.0
 """A deviation counts as no less than this share of a calm packet, and than these bytes."""
+PERSON_SHARE = 0.005
+"""Of a key frame's bytes: what the least that must wake adds to a packet."""
+TELLING = 4.0
+"""Deviations that this must amount to: then the third packet wakes."""
 
 
 class Packet(Protocol):
@@ -49,9 +57,14 @@ class Doze(Generic[P]):
         self.alarms = 0
         """Times that the size of packets said that something moves."""
         self._mode = mode
+        self.long = False
+        """Whether key frames are too far apart for anything to be held back."""
         self._dozing = False
-        self._long = False
+        self._unfit = False
+        self._since_key = 0
         self._held: list[P] = []
+        self._keys: deque[int] = deque(maxlen=REMEMBERED)
+        """Sizes of key frames."""
         self._groups: deque[list[int]] = deque(maxlen=REMEMBERED)
         """Sizes of the packets between key frames while it was calm."""
         self._sizes: list[int] = []
@@ -65,14 +78,25 @@ class Doze(Generic[P]):
         self._excess = 0.0
 
     @property
+    def dozing(self) -> bool:
+        """Whether packets are held back now."""
+        return self._dozing
+
+    @property
     def holding(self) -> int:
         """Packets held back now."""
         return len(self._held)
 
+    def unfit(self) -> None:
+        """A key frame by itself gave no picture of its own: nothing is held back from now on."""
+        self._unfit = self.long = True
+        self._dozing = False
+
     def sift(self, packet: P, *, most_held: int) -> list[P]:
         """The packets to decode now, in order: none while this one is held back. Never more than ``most_held`` + 1."""
-        if self._mode == "all" or self._long:
+        if self._mode == "all":
             return [packet]
+        self._judge_distance(packet, most_held)
         if packet.is_keyframe:
             return self._key(packet)
         self._sizes.append(packet.size)
@@ -81,20 +105,38 @@ class Doze(Generic[P]):
         self._calm = self._calm and self.resting
         return [packet]
 
+    def _judge_distance(self, packet: P, most_held: int) -> None:
+        """Key frames that are too far apart once, for one of them was lost, need not be so for ever."""
+        if packet.is_keyframe:
+            self.long = self._unfit or (self.long and self._since_key > most_held)
+            self._since_key = 0
+        else:
+            self._since_key += 1
+            if self._since_key > most_held and not self._dozing:
+                self.long = True
+                self._sizes.clear()
+
     def _key(self, packet: P) -> list[P]:
         self.skipped += len(self._held)
         self._held = []
+        self._keys.append(packet.size)
         if self._calm and self._sizes:
             self._groups.append(self._sizes)
             self._unlearnt = False
-        self._sizes, self._excess, self._calm = [], 0.0, self.resting
+        self._sizes, self._excess, self._calm = [], 0.0, self.resting and not self.long
         if self._dozing:
             self._groups_slept += 1
-        elif self.resting and len(self._groups) >= LEARNT and not self._unlearnt:
+        elif self._calm and len(self._groups) >= LEARNT and not self._unlearnt:
             self._dozing, self._groups_slept = True, 0
         if self._dozing:
             self._usual = list(_usual_sizes(self._groups))
+            self._dozing = self._mode == "keyframes" or self._would_notice()
         return [packet]
+
+    def _would_notice(self) -> bool:
+        """Whether somebody who comes would show in the size of packets."""
+        deviation = statistics.median(deviation for _, deviation in self._usual)
+        return PERSON_SHARE * statistics.median(self._keys) >= TELLING * deviation
 
     def _between(self, packet: P, most_held: int) -> list[P]:
         self._held.append(packet)
@@ -102,8 +144,8 @@ class Doze(Generic[P]):
         self._excess = max(0.0, self._excess + (packet.size - usual) / deviation - SLACK)
         alarmed = self._mode == "packets" and self._excess > ALARM
         if len(self._held) > most_held:
-            # Key frames are so far apart that holding back would make what is seen too old.
-            self._long = True
+            # What is seen would be too old.
+            self.long = True
         elif self.resting and not alarmed:
             return []
         if alarmed:

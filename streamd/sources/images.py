@@ -38,6 +38,10 @@ class ImageFrame:
     def size(self) -> tuple[int, int]:
         return self._pixels.shape[1], self._pixels.shape[0]
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.size
+
     def luma(self, step: int) -> NDArray[np.uint8]:
         sampled = np.ascontiguousarray(self._pixels[::step, ::step])
         return np.asarray(cv2.cvtColor(sampled, cv2.COLOR_BGR2GRAY), np.uint8)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from streamd.config import CaptureConfig, redacted_url
+from streamd.config import CameraConfig, CaptureConfig, redacted_url
 from streamd.errors import SourceRejected
 from streamd.interfaces import DecoderWork, Source
+
+if TYPE_CHECKING:
+    from streamd.sources.mainwork import MainWork
 
 NETWORK = frozenset({"rtsp", "rtsps", "http", "https"})
 ACCEPTED = "rtsp://, rtsps://, http:// or https:// url, a video file, an image folder, or /dev/videoN"
@@ -39,6 +42,20 @@ def open_source(url: str, config: CaptureConfig) -> Source:
     from streamd.sources.av import AvSource
 
     return AvSource(str(path), config=config)
+
+
+def open_camera(camera: CameraConfig, work: MainWork) -> Source:
+    """The source for a camera with an url and perhaps a sub-stream, not yet opened; as ``open_source``.
+
+    Args:
+        work: counts what becomes of the main stream where there is a sub-stream.
+    """
+    url = camera.url or ""
+    if camera.substream is None:
+        return open_source(url, camera.capture)
+    from streamd.sources.pairing import PairedSource
+
+    return PairedSource(url, camera.substream, config=camera.capture, work=work)
 
 
 def local_path(url: str) -> Path:

@@ -1,13 +1,17 @@
-"""When a frame of a recording is due. Pure: the clock is given."""
+"""When a frame of a recording is due, and when a lost camera is tried again. Pure: the clock is given."""
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MAX_STEP_S = 3.0
-"""Time stamps that jump by more, or backwards, count as one ordinary frame interval."""
+from streamd.config import CaptureConfig
+
+MAX_STEP_S = 5.0
+"""Time stamps that jump by more, or backwards, count as one ordinary frame interval. While nothing moves only key
+frames are given, up to four seconds apart."""
 SLACK_S = 0.5
 """How late a live recording (HLS) may be before its schedule is moved."""
 FALLBACK_FPS = 25.0
@@ -24,6 +28,15 @@ class Clock:
     def wall_of(self, at_s: float) -> float:
         """The Unix seconds of a monotonic moment."""
         return self.wall_s() - (self.now_s() - at_s)
+
+
+def retry_pause_s(config: CaptureConfig, failures: int) -> float:
+    """The pause before a lost camera is tried again, after so many failures in a row.
+
+    Exponential, with up to a quarter of jitter, so that cameras behind one switch do not return as one.
+    """
+    pause_s = min(config.retry_max_s, config.retry_min_s * 2.0 ** min(max(failures - 1, 0), 30))
+    return pause_s * (1 + 0.25 * random.random())
 
 
 class Pacer:

@@ -329,6 +329,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
         ("cameras: {a: {url: 'rstp://h/s'}}", "cameras.a.url", "did you mean 'rtsp'?"),
         ("cameras: {a: {url: 'rtsp:///s'}}", "cameras.a.url", "'rtsp' is not followed by a host"),
         ("cameras: {a: {url: 'rtsp://u:p/w@h/s'}}", "cameras.a.url", "percent-encoded"),
+        ("cameras: {a: {url: 'rtsp://h/1', substream: 'rtsp:///2'}}", "cameras.a.substream", "not followed by a host"),
         ("capture: {retry_min_s: 50}", "capture.retry_min_s", "(50) is more than retry_max_s (30)"),
         ("supervision: {stall_after_s: 0.2}", "supervision.stall_after_s", "heartbeat_s (0.5) is more than"),
         ("recognition: {max_views: 1}", "recognition.max_views", "min_views (2) is more than max_views (1)"),
@@ -339,6 +340,20 @@ def test_a_broken_rule_is_reported_at_a_key_that_the_file_gives(text: str, path:
     assert problem.path == path
     assert message in problem.message
     assert problem.line
+
+
+@pytest.mark.parametrize(
+    ("camera", "message"),
+    [
+        ("{url: 'rtsp://h/1', substream: 'http://bob:geheim@h/2'}", "the substream must be rtsp:// or rtsps://"),
+        ("{url: /videos/a.mp4, substream: 'rtsp://bob:geheim@h/2'}", "the url must be rtsp:// or rtsps://"),
+        ("{remote: true, substream: 'rtsp://bob:geheim@h/2'}", "on the host that captures the camera"),
+    ],
+)
+def test_a_substream_goes_with_a_stream_of_the_same_kind(camera: str, message: str) -> None:
+    problem = only(f"frames: {{listen: 'tcp://127.0.0.1:5570'}}\ncameras: {{a: {camera}}}")
+    assert message in problem.message
+    assert "geheim" not in str(problem)
 
 
 def test_a_listener_with_both_keys_may_be_reached_from_outside() -> None:

@@ -312,3 +312,20 @@ def test_a_local_capture_is_sent_nowhere_else(sockets: Sockets, tmp_path: Path) 
     worker.elsewhere("door", worker=0, workers=2)
     assert worker.grant("door")
     assert until(lambda: capture.asked().frame)
+
+
+def test_a_picture_that_was_left_out_is_sent_when_it_is_asked_for_or_said_not_to_be_there(
+    sockets: Sockets, tmp_path: Path
+) -> None:
+    worker, capture = pair(sockets, tmp_path)
+    announced(capture, worker)
+    whole = frame(seq=7)
+    for sent in (whole, replace(whole, picture=None, full_size=whole.size)):
+        assert worker.ask_picture(whole.id)
+        assert until(lambda: capture.asked().picture_of == 7)
+        assert capture.send_picture(sent)
+        (arrived,) = heard(worker, Arrived)
+        assert isinstance(arrived, Arrived)
+        assert arrived.id == whole.id
+        assert (arrived.picture is None) == (sent.picture is None)
+    assert worker.garbage == 0

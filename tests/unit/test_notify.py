@@ -80,5 +80,5 @@ def test_systemd_is_told_of_a_process_that_no_supervisor_listens_to(
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
     link = ControlLink.unattended()
     link.ready()
-    link.beat(0.0, b"")
+    link.beat(0.0, lambda: b"")
     assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"WATCHDOG=1"]

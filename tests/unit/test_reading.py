@@ -20,7 +20,7 @@ class Still:
     """A grey frame."""
 
     def __init__(self, level: int = 100, *, size: tuple[int, int] = (160, 90), at_s: float = 0.0) -> None:
-        self.size = size
+        self.size = self.image_size = size
         self.level = level
         self.captured_at_s = at_s
         self.captured_wall_s = time.time()
@@ -130,6 +130,21 @@ def test_a_change_of_resolution_counts_as_motion(running: Start) -> None:
     until(lambda: reader.decoded == 2)
     assert reader.newest is not None
     assert reader.newest.motion == 1.0
+
+
+def test_a_picture_of_another_size_is_a_cut(running: Start) -> None:
+    """As when a main stream goes, and the sub-stream's pictures are taken: what was where is nowhere now."""
+    source = Scripted(Still(), Still(at_s=1.0), Still(at_s=2.0))
+    source.script[1].size = (640, 360)
+    reader = running(source)
+    cuts = []
+    for count in (1, 2, 3):
+        source.release()
+        until(lambda count=count: reader.decoded == count)
+        taken = reader.take()
+        assert taken is not None
+        cuts.append(taken.cut)
+    assert cuts == [False, True, True]
 
 
 def test_a_lost_camera_is_opened_again(running: Start) -> None:

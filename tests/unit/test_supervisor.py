@@ -36,6 +36,13 @@ def test_every_local_camera_has_a_process_and_a_remote_one_has_none() -> None:
     assert set(by_name(config())) == {"publisher", "worker@0", "gateway", "capture@door", "capture@yard"}
 
 
+def test_only_the_capture_knows_a_cameras_streams() -> None:
+    camera = CameraConfig(url="rtsp://user:secret@host/1", substream="rtsp://user:secret@host/2")
+    children = by_name(config(cameras={"door": camera}))
+    assert children["capture@door"].config.cameras["door"].substream == camera.substream
+    assert children["worker@0"].config.cameras["door"].substream is None
+
+
 def test_cameras_are_spread_over_workers_and_meet_the_same_one() -> None:
     spread = by_name(config(workers=WorkersConfig(count=2)))
     assert set(spread["worker@0"].config.cameras) == {"door", "far"}

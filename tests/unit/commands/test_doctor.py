@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from streamd.cli import main
-from streamd.commands import camera_checks, host_checks, library_checks
+from streamd.commands import camera_checks, decoder_checks, host_checks, library_checks
 from streamd.commands.finding import Finding, Level
 from streamd.config import CaptureConfig, Config
 from streamd.errors import ExitCode, SourceLost, SourceRejected
@@ -191,6 +191,29 @@ def test_a_camera_that_hangs_does_not_hold_up_the_others(monkeypatch: pytest.Mon
     findings = camera_findings(stuck=FakeSource(wait=forever), door=FakeSource())
     forever.set()
     assert [(f.topic, f.level) for f in findings] == [("camera stuck", Level.FAIL), ("camera door", Level.OK)]
+
+
+def test_both_streams_of_a_camera_are_tried() -> None:
+    camera = {"url": "rtsp://bob:geheim@door/main", "substream": "rtsp://bob:geheim@door/sub"}
+    config = Config.model_validate({"cameras": {"door": camera}})
+    sources = {"main": FakeSource(), "sub": FakeSource(SourceRejected("sub: 404"))}
+    finding = only(camera_checks.camera_findings(config, lambda url, capture: sources[url.rpartition("/")[2]]))
+    assert finding.level == Level.FAIL
+    assert finding.message == "sub: 404"
+    assert all(source.closed for source in sources.values())
+    sources["sub"] = FakeSource()
+    finding = only(camera_checks.camera_findings(config, lambda url, capture: sources[url.rpartition("/")[2]]))
+    assert finding.message.count("h264 1280x720") == 2
+    assert "; sub-stream h264" in finding.message
+
+
+@pytest.mark.parametrize(("hwaccel", "levels"), [("none", [0]), ("auto", [0]), ("vaapi", [0, 2]), ("cuda", [0])])
+def test_a_decoder_that_a_camera_asks_for_must_be_there(hwaccel: str, levels: list[int]) -> None:
+    config = Config.model_validate({"cameras": {"door": {"url": "a.mp4", "capture": {"hwaccel": hwaccel}}}})
+    absent = {"vaapi": "not built in"}
+    findings = list(decoder_checks.decoder_findings(config, ["cuda"], absent.get))
+    assert [int(finding.level) for finding in findings] == levels
+    assert findings[0].message == "cuda (PyAV is built for cuda)"
 
 
 def test_a_remote_camera_is_not_tried() -> None:

@@ -19,11 +19,14 @@ GOP = 30
 class Stream:
     """A camera's packets, sifted."""
 
-    def __init__(self, mode: Mode = "packets", *, most_held: int = 60, noise: float = 0.05) -> None:
+    def __init__(
+        self, mode: Mode = "packets", *, most_held: int = 60, noise: float = 0.05, key_size: int = 100_000
+    ) -> None:
         self.doze: Doze[Packet] = Doze(mode)
         self.decoded = 0
         self._most_held = most_held
         self._noise = noise
+        self._key_size = key_size
         self._random = np.random.default_rng(1)
         self._index = 0
 
@@ -32,7 +35,7 @@ class Stream:
         steps = []
         for _ in range(packets):
             key = gop == 1 or self._index % gop == 0
-            drawn = max(20, round((8 * size if key else size) * (1 + self._noise * self._random.normal())))
+            drawn = max(20, round((self._key_size if key else size) * (1 + self._noise * self._random.normal())))
             steps.append(len(self.doze.sift(Packet(drawn, key), most_held=self._most_held)))
             self._index += 1
         self.decoded += sum(steps)
@@ -77,7 +80,7 @@ def test_slightly_larger_packets_wake_within_half_a_second() -> None:
 
 
 def test_noise_that_comes_and_goes_wakes_nobody() -> None:
-    stream = Stream(noise=0.25)
+    stream = Stream(noise=0.25, key_size=300_000)
     stream.rest()
     stream.play(40 * GOP)
     assert stream.doze.alarms <= 2
@@ -91,10 +94,37 @@ def test_whoever_is_asked_for_wakes_with_what_was_held() -> None:
     assert stream.play(2) == [10, 1]
 
 
-def test_key_frames_that_are_far_apart_end_the_rest() -> None:
+def test_key_frames_that_are_far_apart_are_not_waited_for() -> None:
     stream = Stream(most_held=20)
     stream.rest()
-    assert max(stream.play(25)) == 21
+    assert stream.play(200) == [1] * 200
+    assert stream.doze.long
+
+
+def test_a_lost_key_frame_ends_the_rest_for_a_while_only() -> None:
+    stream = Stream(most_held=40)
+    stream.rest()
+    stream.play(1)
+    steps = stream.play(60, gop=10**9)
+    assert max(steps) == 41
+    assert sum(steps) == 60
+    stream.play(6 * GOP)
+    assert sum(stream.play(4 * GOP)) == 4
+
+
+def test_packets_among_which_a_person_would_not_show_are_all_decoded() -> None:
+    """As at a constant rate, which the encoder uses up on noise."""
+    stream = Stream(key_size=8_000)
+    stream.rest()
+    assert stream.play(200) == [1] * 200
+    assert not stream.doze.long
+
+
+def test_key_frames_that_give_no_picture_of_their_own_end_the_rest() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(GOP)
+    stream.doze.unfit()
     assert stream.play(200) == [1] * 200
 
 
@@ -132,5 +162,6 @@ def test_nothing_is_held_before_enough_calm_was_seen() -> None:
 def test_after_an_alarm_calm_is_learnt_anew() -> None:
     stream = Stream()
     stream.rest()
-    stream.play(20 * GOP, size=3000.0)
-    assert sum(stream.play(4 * GOP, size=3000.0)) == 4
+    stream.play(20 * GOP, size=1300.0)
+    assert stream.doze.alarms >= 1
+    assert sum(stream.play(4 * GOP, size=1300.0)) == 4

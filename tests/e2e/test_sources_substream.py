@@ -1,0 +1,165 @@
+"""A camera with two streams: watched in the small one, cut out of the large one. Against a real server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rtsp_fixtures import RtspServer, number_of
+
+from streamd.config import CameraConfig, CaptureConfig
+from streamd.errors import SourceLost, SourceRejected
+from streamd.interfaces import DecodedFrame, Source
+from streamd.sources.mainwork import MainWork
+from streamd.sources.opening import open_camera
+
+pytestmark = pytest.mark.e2e
+
+MAIN, SUB = (1280, 720), (320, 180)
+CAPTURE = CaptureConfig(read_timeout_s=1.0, open_timeout_s=4.0, retry_min_s=0.1, retry_max_s=0.2)
+
+
+class Camera:
+    """A source of two streams, and what it counted."""
+
+    def __init__(self, url: str, substream: str) -> None:
+        self.work = MainWork()
+        self.source: Source = open_camera(CameraConfig(url=url, substream=substream, capture=CAPTURE), self.work)
+
+    def __enter__(self) -> Camera:
+        self.source.open()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.source.close()
+
+    def read(self) -> DecodedFrame:
+        return self.source.read(CAPTURE.read_timeout_s)
+
+    def read_until(self, done: Callable[[DecodedFrame], bool], *, within_s: float) -> DecodedFrame:
+        end_s = time.monotonic() + within_s
+        while not done(frame := self.read()):
+            assert time.monotonic() < end_s, f"not within {within_s} s: {self.work}"
+        return frame
+
+
+def error_of(frame: DecodedFrame) -> int | None:
+    """How many frames the picture is behind the image; None without a picture."""
+    frame.bgr(*SUB)
+    picture = frame.yuv420()
+    if picture is None:
+        return None
+    assert picture.size == MAIN == frame.size
+    return number_of(frame.luma(1)) - number_of(picture.planes[: MAIN[1]])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RtspServer]:
+    with RtspServer(tmp_path_factory.mktemp("rtsp"), size=MAIN, sub=SUB) as running:
+        yield running
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[RtspServer]:
+    """A server that the test may hurt."""
+    with RtspServer(tmp_path, size=MAIN, sub=SUB) as running:
+        yield running
+
+
+def test_the_picture_is_of_the_moment_of_the_image(server: RtspServer) -> None:
+    with Camera(server.url("main"), server.url("sub")) as camera:
+        camera.read_until(lambda frame: error_of(frame) is not None, within_s=5)
+        errors = [error_of(camera.read()) for _ in range(30)]
+    assert all(error is not None and abs(error) <= 1 for error in errors), errors
+    assert sum(error == 0 for error in errors) >= 27
+
+
+def test_a_main_stream_that_comes_later_is_matched_once_the_camera_has_told_its_clock(tmp_path: Path) -> None:
+    with (
+        RtspServer(tmp_path, size=MAIN, sub=SUB, main_late=3) as server,
+        Camera(server.url("main"), server.url("sub")) as camera,
+    ):
+        camera.read_until(lambda frame: error_of(frame) == 0, within_s=15)
+        errors = [error_of(camera.read()) for _ in range(20)]
+    assert errors == [0] * 20
+
+
+def test_the_main_stream_is_decoded_only_while_pictures_are_asked_for(server: RtspServer) -> None:
+    with Camera(server.url("main"), server.url("sub")) as camera:
+        camera.read_until(lambda frame: camera.work.passed > 0, within_s=6)
+        decoded = camera.work.decoded
+        for _ in range(30):
+            camera.read()
+        assert camera.work.decoded == decoded
+        began_s = time.monotonic()
+        assert error_of(camera.read()) in (-1, 0, 1)
+        assert time.monotonic() - began_s < 0.5
+        assert camera.work.decoded > decoded
+
+
+def test_the_picture_of_a_moment_ago_is_given_too(server: RtspServer) -> None:
+    with Camera(server.url("main"), server.url("sub")) as camera:
+        camera.read_until(lambda frame: camera.work.passed > 0, within_s=6)
+        looked_at = camera.read()
+        looked_at.bgr(*SUB)
+        for _ in range(5):
+            camera.read()
+        assert error_of(looked_at) in (-1, 0, 1)
+
+
+def test_without_its_main_stream_a_camera_gives_the_pictures_of_its_sub_stream(own_server: RtspServer) -> None:
+    with Camera(own_server.url("main"), own_server.url("sub")) as camera:
+        camera.read_until(lambda frame: error_of(frame) is not None, within_s=5)
+        own_server.tell("freeze main")
+        frame = camera.read_until(lambda frame: frame.size == SUB, within_s=8)
+        picture = frame.yuv420()
+        assert picture is not None
+        assert picture.size == SUB
+        own_server.tell("resume")
+        camera.read_until(lambda frame: frame.size == MAIN and error_of(frame) is not None, within_s=8)
+
+
+def test_nobody_waits_for_the_pictures_of_a_main_stream_that_stands_still(own_server: RtspServer) -> None:
+    with Camera(own_server.url("main"), own_server.url("sub")) as camera:
+        camera.read_until(lambda frame: error_of(frame) is not None, within_s=5)
+        own_server.tell("freeze main")
+        camera.read_until(lambda frame: error_of(frame) is None and camera.work.down > 0, within_s=3)
+        began_s = time.monotonic()
+        assert camera.read().yuv420() is None
+        assert time.monotonic() - began_s < 0.2
+
+
+def test_without_its_sub_stream_a_camera_is_lost(own_server: RtspServer) -> None:
+    with Camera(own_server.url("main"), own_server.url("sub")) as camera:
+        camera.read()
+        own_server.tell("freeze sub")
+        with pytest.raises(SourceLost, match="sub"):
+            camera.read_until(lambda frame: False, within_s=5)
+
+
+def test_streams_of_different_shapes_are_refused(tmp_path: Path) -> None:
+    with (
+        RtspServer(tmp_path, size=MAIN, sub=(320, 240)) as server,
+        pytest.raises(SourceRejected, match="320x240, of another shape than the main stream's 1280x720"),
+        Camera(server.url("main"), server.url("sub")) as camera,
+    ):
+        camera.read_until(lambda frame: False, within_s=5)
+
+
+def test_a_main_stream_that_refuses_is_told_of_without_its_password(
+    server: RtspServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        caplog.at_level(logging.DEBUG),
+        Camera(server.url("private", user="user:hunter2"), server.url("sub", user="admin:hunter2")) as camera,
+    ):
+        frame = camera.read()
+        assert frame.size == SUB
+        assert np.asarray(frame.bgr(*SUB)).shape == (*SUB[::-1], 3)
+    assert "main stream: rtsp://***@" in caplog.text
+    assert "wrong or missing user name and password" in caplog.text
+    assert "hunter2" not in "\n".join([caplog.text, *capfd.readouterr()])
