@@ -18,7 +18,7 @@ from streamd.domain import Frame, FrameId
 from streamd.framelink import Asked, CaptureEnd
 from streamd.masking import Mask
 from streamd.metrics import Metrics
-from streamd.reading import CameraState, Newest, Reader, converted, full_picture
+from streamd.reading import WAKE_ALWAYS, CameraState, Newest, Reader, converted, full_picture
 from streamd.sockets import CurveClient
 from streamd.sources.mainwork import MainWork
 from streamd.sources.opening import open_camera
@@ -76,6 +76,7 @@ class Capture:
         return 0
 
     def _step(self, now_s: float) -> None:
+        self._reader.wake_above = WAKE_ALWAYS  # first, so that no frame comes unnoticed meanwhile
         state = self._reader.state
         if not state.online and (state != self._told or now_s - self._told_at_s >= 1.0):
             # Repeated, as READY is: the worker may have been restarted since.
@@ -91,11 +92,14 @@ class Capture:
                 self._wanted = None
         elif newest is not None:
             self._link.announce(motion=newest.motion, now_s=now_s)
-        self._metrics.update(self._reader, state)
-        if self._config.substream is not None:
-            self._metrics.update_main(self._main_work)
+        if self._context.link.due(now_s):
+            self._metrics.update(self._reader, state)
+            if self._config.substream is not None:
+                self._metrics.update_main(self._main_work)
         if not self._reader.hung(now_s):
             self._context.turn()
+        if self._wanted is None and (told := self._link.announced) is not None:
+            self._reader.wake_above = told
 
     def _hear(self, asked: Asked) -> None:
         if asked.watched is not None:
@@ -157,9 +161,11 @@ class _CameraMetrics:
         self._metrics.corrupt_packets.labels(camera=camera).inc(corrupt)
         work = reader.work
         rested = self._grown("rested", work.skipped)
+        late = self._grown("late", work.late)
         self._metrics.packets.labels(camera=camera, outcome="skipped").inc(rested)
+        self._metrics.packets.labels(camera=camera, outcome="late").inc(late)
         self._metrics.packets.labels(camera=camera, outcome="decoded").inc(
-            max(0, self._grown("packets", work.packets) - rested)
+            max(0, self._grown("packets", work.packets) - rested - late)
         )
         self._metrics.decode_cpu.labels(camera=camera).inc(max(0.0, work.cpu_s - self._decode_cpu_s))
         self._decode_cpu_s = work.cpu_s

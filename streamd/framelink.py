@@ -69,7 +69,7 @@ class CaptureEnd:
         """Something newer than the last frame sent is there. Cheap to call for each decoded frame."""
         self._follow(now_s)
         waited = self._announced_at_s is not None and now_s - self._announced_at_s < REPEAT_S
-        if waited and motion <= 2 * self._announced_motion + 0.001:
+        if waited and motion <= (self.announced or 0.0):
             return
         reached = try_send(self.socket, [encode(READY, motion=round(motion, 5))])
         if reached:
@@ -85,6 +85,11 @@ class CaptureEnd:
         if self._finder.moved(now_s):
             redial(self.socket, before, self._finder.endpoint)
             self._announced_at_s = None
+
+    @property
+    def announced(self) -> float | None:
+        """More motion than this is told of at once; None where the worker does not know yet that there is a frame."""
+        return None if self._announced_at_s is None else 2 * self._announced_motion + 0.001
 
     def asked(self) -> Asked:
         """What the worker asked for since the last call."""

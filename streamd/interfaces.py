@@ -76,9 +76,21 @@ class DecoderWork:
     """Decoded or not."""
     skipped: int = 0
     """Packets that were not decoded, because nothing moved."""
+    late: int = 0
+    """Packets that were not decoded, because the decoder was behind."""
     alarms: int = 0
     """Times that packets said that something began to move."""
     cpu_s: float = 0.0
+
+    def plus(self, other: DecoderWork) -> DecoderWork:
+        """Both together."""
+        return DecoderWork(
+            self.packets + other.packets,
+            self.skipped + other.skipped,
+            self.late + other.late,
+            self.alarms + other.alarms,
+            self.cpu_s + other.cpu_s,
+        )
 
 
 class Source(Protocol):

@@ -64,7 +64,10 @@ class Metrics:
     decoded_frames = _counter("decoded_frames_total", "Frames that the decoder gave.", "camera")
     corrupt_packets = _counter("corrupt_packets_total", "Packets that could not be decoded.", "camera")
     packets = _counter(
-        "packets_total", "Packets by what became of them: decoded, or skipped while nothing moves.", "camera", "outcome"
+        "packets_total",
+        "Packets by what became of them: decoded, skipped while nothing moves, or left out because they came late.",
+        "camera",
+        "outcome",
     )
     decode_cpu = _counter("decode_cpu_seconds_total", "CPU time inside the decoder.", "camera")
     main_up = _gauge("main_stream_up", "Whether the main stream beside a sub-stream gives pictures (0 or 1).", "camera")

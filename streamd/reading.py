@@ -28,6 +28,7 @@ from streamd.sources.pacing import retry_pause_s
 logger = logging.getLogger(__name__)
 
 NO_MASK = Mask(())
+WAKE_ALWAYS = -1.0
 SAMPLE_EVERY_S = 0.12
 """How often motion is measured, but for the first frame after one was taken."""
 
@@ -71,6 +72,8 @@ class Reader:
     ) -> None:
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         """Readable when a frame or a new state is there; see ``acknowledge``."""
+        self.wake_above = WAKE_ALWAYS
+        """A frame wakes whoever waits only if more has moved: most frames are replaced before they are wanted."""
         self.decoded = 0
         self.reconnects = 0
         self.corrupt_packets = 0
@@ -173,12 +176,10 @@ class Reader:
             self._offer(frame)
 
     def _count(self, before: DecoderWork, now: DecoderWork) -> None:
-        alarms = before.alarms + now.alarms
-        if alarms > self.work.alarms:
+        work = before.plus(now)
+        if work.alarms > self.work.alarms:
             self.stirred_at_s = time.monotonic()
-        self.work = DecoderWork(
-            before.packets + now.packets, before.skipped + now.skipped, alarms, before.cpu_s + now.cpu_s
-        )
+        self.work = work
 
     def _offer(self, frame: DecodedFrame) -> None:
         self.decoded += 1
@@ -196,7 +197,8 @@ class Reader:
                 self._cuts.seen = True  # what was where in pixels of the picture before is nowhere now
             self._size = frame.size
             self._newest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
-        self._wake()
+        if self._moved > self.wake_above:
+            self._wake()
 
     def _sample(self, frame: DecodedFrame) -> NDArray[np.uint8]:
         return self._mask.on(luma_sample(frame))

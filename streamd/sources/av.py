@@ -16,9 +16,10 @@ from streamd.errors import SourceEnded, SourceLost, SourceRejected
 from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.sources.avframe import AvFrame, media_s, owned
 from streamd.sources.costs import Cost
-from streamd.sources.demuxing import Demuxer, EndOfPackets
+from streamd.sources.demuxing import Demuxer, EndOfPackets, stamp_s
 from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
+from streamd.sources.lagging import Catching, LiveDelay
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class AvSource:
         self._pacer: Pacer | None = None
         self._doze: Doze[Packet] = Doze(config.idle)
         self._fps = 0.0
+        self._catching, self._delay = Catching(), LiveDelay()
         self._pictures = 0
         self._cost = Cost()
 
@@ -72,6 +74,7 @@ class AvSource:
     def open(self) -> SourceInfo:
         self.close()
         self._doze = Doze(self._config.idle)
+        self._catching, self._delay = Catching(), LiveDelay()
         if self._demuxer.is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
@@ -132,13 +135,24 @@ class AvSource:
             return
         if packet.size and self._noticed is not None:
             self._noticed(packet)
+        self.work.packets += bool(packet.size)
+        if packet.size and not self._catching.takes(is_keyframe=packet.is_keyframe, behind_s=self._behind_s(packet)):
+            self.work.late += 1
+            return
         self._doze.resting = self.resting
         due = self._doze.sift(packet, most_held=self._most_held()) if packet.size else [packet]
         self._decode(due)
-        self.work.packets += bool(packet.size)
         self.work.skipped, self.work.alarms = self._doze.skipped, self._doze.alarms
         if not due and self._pacer is not None:
             self._clock.wait(1 / self._fps)  # a file's packets come as a camera's would
+
+    def _behind_s(self, packet: Packet) -> float:
+        """How late this packet is to be decoded."""
+        media_s = stamp_s(packet)
+        if self._config.pace == "fast" or media_s is None:
+            return 0.0
+        now_s = self._clock.now_s()
+        return self._pacer.late_s(media_s, now_s) if self._pacer else self._delay.behind_s(media_s, now_s)
 
     def _most_held(self) -> int:
         """Packets that may be held back: those of a short time, which are decoded in a shorter one."""

@@ -13,6 +13,8 @@ LATE_S, CAUGHT_UP_S = 0.6, 0.2
 """How far behind it begins to leave packets out, and at which key frame it stops."""
 WINDOW_S = 30.0
 """The least delay of so long counts as none: clocks drift, and streams begin anew."""
+REORDERED_S = 1.0
+"""Frames that refer to later ones are sent after them."""
 
 
 class Catching:
@@ -39,7 +41,7 @@ class LiveDelay:
 
     def behind_s(self, stamp_s: float, now_s: float) -> float:
         """Seconds that a packet of this stamp came later than the promptest of the last ``WINDOW_S``."""
-        if not 0 <= stamp_s - self._stamp_s <= WINDOW_S:
+        if not -REORDERED_S <= stamp_s - self._stamp_s <= WINDOW_S:
             self._least.clear()  # the stream's clock jumped
         self._stamp_s = stamp_s
         delay_s = now_s - stamp_s

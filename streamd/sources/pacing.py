@@ -63,6 +63,10 @@ class Pacer:
         self._media_s = media_s
         return self._due_s
 
+    def late_s(self, media_s: float | None, now_s: float) -> float:
+        """How late a frame stamped ``media_s`` would be, were it next; changes nothing."""
+        return 0.0 if self._due_s is None else now_s - self._due_s - self._step_s(media_s)
+
     def _step_s(self, media_s: float | None) -> float:
         if media_s is None or self._media_s is None:
             return self._interval_s
