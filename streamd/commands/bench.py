@@ -8,6 +8,7 @@ from typing import Any
 
 KINDS = {
     "pipeline": "the whole daemon on N cameras of real faces",
+    "peers": "the daemon beside a plain OpenCV loop and DeepFace: CPU, recall, false names",
     "detectors": "which labelled faces each detector finds, and how fast",
     "quality": "whether the quality figure predicts errors",
     "accuracy": "how well pairs of photographs are told apart",

@@ -1,0 +1,181 @@
+"""``streamd bench peers``: streamd and what people write instead, on the same clips with the same models and people."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from streamd.bench import contenders
+from streamd.bench.contenders import DEEPFACE, OPENCV, Material, Played
+from streamd.bench.lifelike import Lived, Plan, live
+from streamd.bench.naming import Borne, Naming, judge
+from streamd.bench.photographs import people_in
+from streamd.bench.stays import Stay, within
+from streamd.errors import ModelError, UsageError
+
+STREAMD = "streamd"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A video, and who is in it."""
+
+    path: Path
+    stays: Sequence[Stay]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What is compared."""
+
+    clips: Sequence[Clip]
+    gallery: Path
+    models: Path
+    seconds: float
+    """At most so much of the beginning of each clip, for everybody."""
+    deepface_python: str = sys.executable
+    only: Sequence[str] = ()
+    """Peers; empty for all that there are."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the daemon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One contender."""
+
+    contender: str
+    cpu_seconds_per_camera_second: float | None
+    """None where it could not be run."""
+    naming: Naming | None
+    resident_mb: float | None
+    frames: int | None = None
+    """Looked at; None where not every frame is."""
+    faces: int | None = None
+    without_face: int | None = None
+    """Frames."""
+    whole_named: int | None = None
+    """Of those, to how many DeepFace gives a name if it is told not to insist on a face."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    problem: str | None = None
+
+    def to_json(self, streamd: Row) -> dict[str, Any]:
+        body = asdict(self)
+        del body["naming"]
+        body["ratio"] = ratio(self, streamd)
+        if self.naming is not None:
+            body |= asdict(self.naming)
+            body |= {"recall_stays": self.naming.recall_stays, "recall_seconds": self.naming.recall_seconds}
+        return body
+
+
+def ratio(row: Row, streamd: Row) -> float | None:
+    """How many times streamd's CPU seconds it takes."""
+    mine, other = streamd.cpu_seconds_per_camera_second, row.cpu_seconds_per_camera_second
+    return None if not mine or other is None else other / mine
+
+
+def compare(comparison: Comparison) -> Iterator[Row]:
+    """streamd first, then each peer as it is done.
+
+    Raises:
+        UsageError: a clip or the gallery cannot be used.
+        ModelError: models are missing.
+        UnavailableError: the daemon did not start.
+    """
+    weights = contenders.originals(comparison.models)
+    people = people_in(comparison.gallery)
+    with tempfile.TemporaryDirectory(prefix="streamd-peers-") as name:
+        folder = Path(name)
+        played = [
+            shortened(clip.path, comparison.seconds, folder / f"{number}.mp4")
+            for number, clip in enumerate(comparison.clips)
+        ]
+        lengths = [length_s(path) for path in played]
+        stays = [within(clip.stays, length) for clip, length in zip(comparison.clips, lengths, strict=True)]
+        plan = Plan(played, lengths, comparison.settings)
+        yield _of_streamd(live(plan, comparison.gallery, models=comparison.models), stays)
+        material = Material(played, people, weights)
+        for key in comparison.only or (*OPENCV, *DEEPFACE):
+            yield _of_peer(key, material, stays, folder, python=comparison.deepface_python)
+
+
+def shortened(clip: Path, seconds: float, target: Path) -> Path:
+    """The clip itself if it is no longer, else its beginning, copied without encoding it again. Raises UsageError."""
+    try:
+        if length_s(clip) <= seconds:
+            return clip
+        with av.open(str(clip)) as source, av.open(str(target), "w") as copy:
+            stream = source.streams.video[0]
+            into = copy.add_stream_from_template(stream)
+            for packet in source.demux(stream):
+                if packet.pts is None or packet.time_base is None:
+                    continue
+                if packet.pts * packet.time_base >= seconds:
+                    break
+                packet.stream = into
+                copy.mux(packet)
+    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
+        raise UsageError(f"{clip}: its beginning cannot be cut out: {error}") from error
+    return target
+
+
+def length_s(clip: Path) -> float:
+    """By the number of pictures, as a daemon plays it in a loop. Raises UsageError."""
+    try:
+        with av.open(str(clip)) as container:
+            stream = container.streams.video[0]
+            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            return float(sum(packet.size > 0 for packet in container.demux(stream)) / rate)
+    except (OSError, av.FFmpegError, IndexError) as error:
+        raise UsageError(f"{clip}: is not a video: {error}") from error
+
+
+def _of_streamd(lived: Lived, stays: Sequence[Sequence[Stay]]) -> Row:
+    per_second = lived.cpu_s / (lived.seconds * len(stays))
+    return Row(STREAMD, per_second, _judged(lived.borne, stays), lived.resident_mb)
+
+
+def _of_peer(key: str, material: Material, stays: Sequence[Sequence[Stay]], folder: Path, *, python: str) -> Row:
+    if key in OPENCV:
+        return _tried(key, material, stays, folder, python=sys.executable)
+    if not contenders.has_deepface(python):
+        return Row(key, None, None, None, problem=f"deepface is not installed for {python}")
+    home = folder / "deepface"
+    if not home.exists():
+        home.mkdir()
+        contenders.deepface_home(material.weights, home)
+    return _tried(key, material, stays, home, python=python)
+
+
+def _tried(key: str, material: Material, stays: Sequence[Sequence[Stay]], folder: Path, *, python: str) -> Row:
+    try:
+        played = contenders.play(key, material, folder, python=python)
+    except ModelError as error:
+        return Row(key, None, None, None, problem=str(error))
+    return _row(key, played, stays)
+
+
+def _row(key: str, played: Played, stays: Sequence[Sequence[Stay]]) -> Row:
+    return Row(
+        key,
+        played.cpu_s / played.video_s,
+        _judged(played.borne, stays),
+        played.resident_mb,
+        frames=played.frames,
+        faces=played.faces,
+        without_face=played.without_face,
+        whole_named=played.whole_named if key in DEEPFACE else None,
+        versions=played.versions,
+    )
+
+
+def _judged(borne: Sequence[Sequence[Borne]], stays: Sequence[Sequence[Stay]]) -> Naming:
+    return sum((judge(given, there) for given, there in zip(borne, stays, strict=True)), Naming())
