@@ -56,7 +56,9 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Running:
+class Running:
+    """An embedder that is loaded."""
+
     embedder: Embedder
     runtime: Library
     threads: int
@@ -70,9 +72,9 @@ def measure(config: Config, photos: Sequence[Path], *, models: Path, only: Seque
     """
     detector = load_detector(config.detection.model, models=models)
     for name in only or ready_embedders(models):
-        running = _all_running(name, models)
+        running = loaded(name, models)
         chips = faces_of(photos, detector, running[0].embedder)
-        yield from _rows(name, running, chips, models)
+        yield from compare(name, running, chips, models)
 
 
 def ready_embedders(models: Path) -> list[str]:
@@ -111,9 +113,10 @@ def faces_of(photos: Sequence[Path], detector: Detector, embedder: Embedder) -> 
     return np.stack(chips)
 
 
-def _all_running(name: str, models: Path) -> list[_Running]:
+def loaded(name: str, models: Path) -> list[Running]:
+    """One embedder in every runtime that is installed, with each number of threads. Raises ModelError."""
     return [
-        _Running(load_embedder(name, models=models, device="cpu", runtime=library, threads=threads), library, threads)
+        Running(load_embedder(name, models=models, device="cpu", runtime=library, threads=threads), library, threads)
         for threads in THREADS
         for library in (libraries() if _has_runtimes(name, models) else [REFERENCE])
     ]
@@ -124,7 +127,8 @@ def _has_runtimes(name: str, models: Path) -> bool:
     return ModelStore(models).manifest(name, kind="embedder").prepared != "weights"
 
 
-def _rows(name: str, running: Sequence[_Running], chips: NDArray[np.uint8], models: Path) -> Iterator[Row]:
+def compare(name: str, running: Sequence[Running], chips: NDArray[np.uint8], models: Path) -> Iterator[Row]:
+    """Everything about one embedder, measured on these faces."""
     vectors = {(each.runtime, each.threads): each.embedder.embed(chips) for each in running}
     memory = {key: _grown_mb(name, *key, models) for key in vectors}
     for batch in BATCHES:
@@ -151,7 +155,7 @@ def _rows(name: str, running: Sequence[_Running], chips: NDArray[np.uint8], mode
             )
 
 
-def timed(running: Sequence[_Running], chips: NDArray[np.uint8]) -> list[tuple[float, float]]:
+def timed(running: Sequence[Running], chips: NDArray[np.uint8]) -> list[tuple[float, float]]:
     """Elapsed and CPU seconds of a call, the least of some rounds, in which all take their turns."""
     best = [(math.inf, math.inf)] * len(running)
     for _ in range(ROUNDS):

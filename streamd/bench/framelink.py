@@ -18,7 +18,9 @@ from streamd.bench.linkends import TRANSPORTS, Film, Receiver, Transport, Way, l
 SIZES = ((1280, 720), (1920, 1080))
 PACED_FPS = 15.0
 OVERLOAD = 2.0
-"""How many times longer work on a frame takes than the next one takes to come."""
+"""How many times longer work on a frame takes than the next one takes to come, on average."""
+UNEVEN = 0.25
+"""By which share that differs from frame to frame: else it would keep pace with the camera."""
 SETTLE_S = 0.5
 
 
@@ -124,11 +126,12 @@ def _age(film: Film, transport: Transport, seconds: float) -> Age:
 def _taken(receiver: Receiver, seconds: float, *, work_s: float = 0.0) -> list[float]:
     """Ages of the frames on arrival, for so long."""
     found: list[float] = []
+    random = np.random.default_rng(7)
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
         captured_at_s = receiver.take(1.0)
         if captured_at_s is not None:
             found.append(time.monotonic() - captured_at_s)
             if work_s:
-                time.sleep(work_s)
+                time.sleep(work_s * random.uniform(1 - UNEVEN, 1 + UNEVEN))
     return found

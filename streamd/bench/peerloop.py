@@ -33,8 +33,9 @@ ONE = {
     "CUDA_VISIBLE_DEVICES": "",
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1",
 }
-"""One thread, no GPU: set before the libraries are imported."""
-os.environ.update(ONE)
+"""One thread, no GPU: to be set before the libraries are imported."""
+if __name__ == "__main__":
+    os.environ.update(ONE)
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

@@ -27,11 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
     parser.add_argument(
-        "--clip", action="append", default=[], type=Path, metavar="FILE", help="default: made-up streams"
+        "--clip",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="one camera each (default: made-up streams)",
     )
     parser.add_argument(
         "--truth",
-        action="append",
+        action="extend",
+        nargs="+",
         default=[],
         type=Path,
         metavar="CSV",
