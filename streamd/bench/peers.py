@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -56,6 +56,8 @@ class Row:
     """None where it could not be run."""
     naming: Naming | None
     resident_mb: float | None
+    runs: Sequence[float] = ()
+    """streamd's CPU seconds per camera-second before and after the peers, of which the mean is given."""
     frames: int | None = None
     """Looked at; None where not every frame is."""
     faces: int | None = None
@@ -82,8 +84,11 @@ def ratio(row: Row, streamd: Row) -> float | None:
     return None if not mine or other is None else other / mine
 
 
-def compare(comparison: Comparison) -> Iterator[Row]:
-    """streamd first, then each peer as it is done.
+def compare(comparison: Comparison, *, tell: Callable[[str], None]) -> list[Row]:
+    """streamd, then each peer. It is measured before them and after them, because machines have other work to do.
+
+    Args:
+        tell: who is running now.
 
     Raises:
         UsageError: a clip or the gallery cannot be used.
@@ -92,6 +97,7 @@ def compare(comparison: Comparison) -> Iterator[Row]:
     """
     weights = contenders.originals(comparison.models)
     people = people_in(comparison.gallery)
+    rows = []
     with tempfile.TemporaryDirectory(prefix="streamd-peers-") as name:
         folder = Path(name)
         played = [
@@ -101,10 +107,15 @@ def compare(comparison: Comparison) -> Iterator[Row]:
         lengths = [length_s(path) for path in played]
         stays = [within(clip.stays, length) for clip, length in zip(comparison.clips, lengths, strict=True)]
         plan = Plan(played, lengths, comparison.settings)
-        yield _of_streamd(live(plan, comparison.gallery, models=comparison.models), stays)
+        tell(STREAMD)
+        before = live(plan, comparison.gallery, models=comparison.models)
         material = Material(played, people, weights)
         for key in comparison.only or (*OPENCV, *DEEPFACE):
-            yield _of_peer(key, material, stays, folder, python=comparison.deepface_python)
+            tell(key)
+            rows.append(_of_peer(key, material, stays, folder, python=comparison.deepface_python))
+        tell(STREAMD)
+        after = live(plan, comparison.gallery, models=comparison.models)
+    return [_of_streamd((before, after), stays), *rows]
 
 
 def shortened(clip: Path, seconds: float, target: Path) -> Path:
@@ -138,9 +149,13 @@ def length_s(clip: Path) -> float:
         raise UsageError(f"{clip}: is not a video: {error}") from error
 
 
-def _of_streamd(lived: Lived, stays: Sequence[Sequence[Stay]]) -> Row:
-    per_second = lived.cpu_s / (lived.seconds * len(stays))
-    return Row(STREAMD, per_second, _judged(lived.borne, stays), lived.resident_mb)
+def _of_streamd(lived: Sequence[Lived], stays: Sequence[Sequence[Stay]]) -> Row:
+    """The mean cost of the runs, and the worst naming."""
+    costs = [each.cpu_s / (each.seconds * len(stays)) for each in lived]
+    namings = [_judged(each.borne, stays) for each in lived]
+    worst = min(namings, key=lambda naming: (-naming.false_names, naming.named, naming.named_s))
+    resident_mb = max(each.resident_mb for each in lived)
+    return Row(STREAMD, sum(costs) / len(costs), worst, resident_mb, runs=costs)
 
 
 def _of_peer(key: str, material: Material, stays: Sequence[Sequence[Stay]], folder: Path, *, python: str) -> Row:

@@ -83,18 +83,17 @@ def run(args: argparse.Namespace) -> int:
         deepface_python=args.deepface_python,
         only=only,
     )
-    rows: list[Row] = []
-    if not args.json:
-        print("\n".join(HEAD), flush=True)
-    for row in compare(comparison):
-        rows.append(row)
-        if not args.json:
-            print(line(row, rows[0]), flush=True)
+    rows = compare(comparison, tell=_tell)
     if args.json:
         print(json.dumps([row.to_json(rows[0]) for row in rows], indent=2))
     else:
-        print("\n".join(notes(rows)))
+        print("\n".join([*HEAD, *(line(row, rows[0]) for row in rows), *notes(rows)]))
     return ExitCode.OK
+
+
+def _tell(contender: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{TITLES[contender]}...\n")
 
 
 def _own(args: argparse.Namespace) -> list[Clip]:
@@ -149,6 +148,9 @@ def notes(rows: list[Row]) -> list[str]:
     """What a table cannot hold."""
     found = []
     for row in rows:
+        if row.runs:
+            costs = ", ".join(f"{cost:.4f}" for cost in row.runs)
+            found.append(f"{TITLES[row.contender]}: {costs} CPU seconds per camera-second (before and after the peers)")
         if row.versions:
             versions = ", ".join(f"{name} {version}" for name, version in row.versions.items())
             found.append(f"{TITLES[row.contender]}: {row.faces} faces in {row.frames} frames ({versions})")
