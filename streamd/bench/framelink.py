@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamd.bench.linkends import TRANSPORTS, Film, Receiver, Transport, Way, linked
+from streamd.bench.linkcamera import Film, Way
+from streamd.bench.linkends import TRANSPORTS, Receiver, Transport, linked
 
 SIZES = ((1280, 720), (1920, 1080))
 PACED_FPS = 15.0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamd.bench.framelink import ages, costs
-from streamd.bench.linkends import Film, linked
+from streamd.bench.linkcamera import Film
+from streamd.bench.linkends import linked
 from streamd.commands.bench_framelink import age_line, cost_line
 
 SMALL = ((64, 48),)
