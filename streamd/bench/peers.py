@@ -41,8 +41,7 @@ class Comparison:
     seconds: float
     """At most so much of the beginning of each clip, for everybody."""
     deepface_python: str = sys.executable
-    only: Sequence[str] = ()
-    """Peers; empty for all that there are."""
+    peers: Sequence[str] = (*OPENCV, *DEEPFACE)
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the daemon."""
 
@@ -110,7 +109,7 @@ def compare(comparison: Comparison, *, tell: Callable[[str], None]) -> list[Row]
         tell(STREAMD)
         before = live(plan, comparison.gallery, models=comparison.models)
         material = Material(played, people, weights)
-        for key in comparison.only or (*OPENCV, *DEEPFACE):
+        for key in comparison.peers:
             tell(key)
             rows.append(_of_peer(key, material, stays, folder, python=comparison.deepface_python))
         tell(STREAMD)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument, add_settings_argument, settings_of
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ TITLES = {
     "deepface-ssd": "DeepFace, SSD",
     "deepface-yunet": "DeepFace, YuNet",
 }
+PEERS = tuple(TITLES)[1:]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="only the beginning of each clip, for everybody (default: 20): peers are slow",
     )
-    parser.add_argument("--peers", default="", metavar="NAME[,NAME...]", help=f"of {', '.join([*TITLES][1:])}")
+    parser.add_argument("--peers", default="", metavar="NAME[,NAME...]", help=f"of {', '.join(PEERS)}; or none")
     parser.add_argument(
         "--deepface-python", default=sys.executable, metavar="PYTHON", help="an interpreter that has deepface"
     )
+    add_settings_argument(parser)
     parser.add_argument("--demo-dir", type=Path, metavar="DIR", help="where the demonstration's faces lie")
 
 
@@ -68,9 +70,8 @@ def run(args: argparse.Namespace) -> int:
     from streamd.config import default_state_dir
     from streamd.configfile import load_config
 
-    only = [name for name in args.peers.split(",") if name]
-    if unknown := set(only) - TITLES.keys():
-        raise UsageError(f"--peers {', '.join(sorted(unknown))}: there are {', '.join([*TITLES][1:])}")
+    peers = _peers(args.peers)
+    settings = settings_of(args.set)
     if args.peer_seconds < 1:
         raise UsageError(f"--peer-seconds {args.peer_seconds:g}: at least 1")
     folder = args.demo_dir or default_state_dir() / "demo"
@@ -81,7 +82,8 @@ def run(args: argparse.Namespace) -> int:
         load_config(args.config).models_path,
         args.peer_seconds,
         deepface_python=args.deepface_python,
-        only=only,
+        peers=peers,
+        settings=settings,
     )
     rows = compare(comparison, tell=_tell)
     if args.json:
@@ -89,6 +91,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join([*HEAD, *(line(row, rows[0]) for row in rows), *notes(rows)]))
     return ExitCode.OK
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    if text == "none":
+        return ()
+    named = tuple(name for name in text.split(",") if name)
+    if unknown := set(named) - set(PEERS):
+        raise UsageError(f"--peers {', '.join(sorted(unknown))}: there are {', '.join(PEERS)}")
+    return named or PEERS
 
 
 def _tell(contender: str) -> None:
