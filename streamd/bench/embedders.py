@@ -47,7 +47,7 @@ class Row:
     """Elapsed, a face."""
     cpu_ms: float
     ratio: float
-    """Elapsed, of onnxruntime's with as many threads and faces."""
+    """CPU time, of onnxruntime's with as many threads and faces: elapsed time has a busy machine's other work in it."""
     memory_mb: float
     """By which the process grows with the embedder and batches of eight."""
     least_cosine: float
@@ -135,7 +135,7 @@ def compare(name: str, running: Sequence[Running], chips: NDArray[np.uint8], mod
         costs = timed(running, np.resize(chips, (batch, *chips.shape[1:])))
         for each, (elapsed_s, cpu_s) in zip(running, costs, strict=True):
             reference = next(
-                cost[0]
+                cost[1]
                 for other, cost in zip(running, costs, strict=True)
                 if (other.runtime, other.threads) == (REFERENCE, each.threads)
             )
@@ -148,7 +148,7 @@ def compare(name: str, running: Sequence[Running], chips: NDArray[np.uint8], mod
                 batch,
                 round(1000 * elapsed_s / batch, 3),
                 round(1000 * cpu_s / batch, 3),
-                round(elapsed_s / reference, 3),
+                round(cpu_s / reference, 3),
                 memory[key],
                 round(float(cosines.min()), 6),
                 round(float(cosines.mean()), 6),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamd.bench.embedders import Row
 
 HEAD = (
-    "| embedder | runtime | threads | faces at once | ms per face | CPU ms per face | of onnxruntime's | memory MB | "
+    "| embedder | runtime | threads | faces at once | ms per face | CPU ms per face | of onnxruntime's CPU | MB | "
     "cosine, least | mean |",
     "|---|---|---|---|---|---|---|---|---|---|",
 )
