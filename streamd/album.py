@@ -82,6 +82,8 @@ class Album:
     def __init__(self, folder: Path, config: SnapshotsConfig, *, vault: Vault | None, metrics: Metrics) -> None:
         self._folder = folder
         self._config = config
+        self.hides_strangers = config.frames == "blurred"
+        """Whether everybody in a frame is to be found, for those who are not enrolled are blurred."""
         self._vault = vault
         self._metrics = metrics
         self._jobs: queue.Queue[_Job | None] = queue.Queue(WAITING_BOUND)

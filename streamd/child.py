@@ -77,7 +77,7 @@ class ChildContext:
                 self.reloaded = Config.model_validate(command.fields.get("config"))
         now_s = time.monotonic()
         if self.link.due(now_s):
-            self.link.beat(now_s, self.metrics.snapshot())
+            self.link.beat(now_s, self.metrics.snapshot)
 
     def register(self, poller: zmq.Poller) -> None:
         """Wake the loop when a command arrives."""

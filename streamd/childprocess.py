@@ -16,6 +16,9 @@ from streamd.specs import Spec
 
 logger = logging.getLogger(__name__)
 
+ENGINES_TIMEOUT_S = 1800.0
+"""A worker may take this long to start with TensorRT, which builds its engines then."""
+
 
 @dataclass(slots=True)
 class Child:
@@ -68,11 +71,14 @@ class Child:
         return ChildStatus(self.spec.name, life.state.value, pid, life.restarts, for_s, self.trouble)
 
 
-def policy(config: Config) -> Policy:
+def policy(config: Config, role: str) -> Policy:
     supervision = config.supervision
+    start_timeout_s = supervision.start_timeout_s
+    if role == "worker" and config.workers.tensorrt:
+        start_timeout_s = max(start_timeout_s, ENGINES_TIMEOUT_S)
     return Policy(
         stall_after_s=supervision.stall_after_s,
-        start_timeout_s=supervision.start_timeout_s,
+        start_timeout_s=start_timeout_s,
         backoff_min_s=supervision.backoff_min_s,
         backoff_max_s=supervision.backoff_max_s,
         reset_after_s=supervision.reset_after_s,

@@ -49,6 +49,24 @@ LabelValues = Annotated[
 Search = dict[LabelKey, LabelValues]
 
 
+def _devices(given: object) -> object:
+    """A device, or a list of them."""
+    values = given if isinstance(given, list | tuple) else (given,)
+    for value in values or ("nothing",):
+        if not isinstance(value, str) or re.fullmatch(_DEVICE, value) is None:
+            raise ValueError(f"should be auto, cpu, or cuda:0, or a list of these, not {str(value)[:40]!r}")
+    return tuple(values) if isinstance(given, list | tuple) else given
+
+
+_DEVICE = r"auto|cpu|cuda:\d{1,2}"
+_DEVICE_SCHEMA = {"type": "string", "pattern": f"^({_DEVICE})$"}
+Devices = Annotated[
+    str | tuple[str, ...],
+    BeforeValidator(_devices),
+    WithJsonSchema({"anyOf": [_DEVICE_SCHEMA, {"type": "array", "items": _DEVICE_SCHEMA, "minItems": 1}]}),
+]
+
+
 def default_state_dir() -> Path:
     """systemd's StateDirectory, else the XDG state directory."""
     if given := os.environ.get("STATE_DIRECTORY"):
@@ -105,6 +123,9 @@ class DetectionConfig(Section):
     """Pause between looks at a camera on which something moves but no face is followed."""
     still_interval_s: Seconds = 1.0
     """Pause between looks at a camera on which nothing moves and no face is followed."""
+    whole_interval_s: Seconds = 0.3
+    """While faces are followed the whole view is searched this often, and only their surroundings in between; 0
+    searches it always."""
     motion_share: Share = 0.004
     """Share of the view that must change to count as motion."""
 
@@ -189,16 +210,20 @@ class CameraConfig(Section):
 class WorkersConfig(Section):
     """The processes that detect, embed and decide."""
 
-    count: Annotated[int, Field(ge=1, le=64)] = 1
-    """Worker processes; cameras are spread over them."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda:\d+)$")] = "auto"
-    """``auto`` (an NVIDIA GPU where onnxruntime has one, else the CPU), ``cpu``, or ``cuda:0``."""
+    count: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Worker processes; cameras are spread over them by what they cost. Empty takes one for each device."""
+    device: Devices = "auto"
+    """``auto`` (an NVIDIA GPU where onnxruntime has one, else the CPU), ``cpu``, or ``cuda:0``. Of a list,
+    ``[cuda:0, cuda:1]``, the first worker takes the first device, the second the next, and so on, round and round."""
     allow_cpu: bool = False
     """With ``cuda:N``: go on without the GPU where it cannot be used, instead of refusing."""
     max_batch: Annotated[int, Field(ge=1, le=64)] | None = None
     """Frames per batch; empty takes 1 on a CPU, where batches gain nothing, and 8 on a GPU."""
     latency_budget_ms: Annotated[float, Field(ge=0, le=1000)] = 15.0
     """How long a batch may wait for further cameras."""
+    shed_load: bool = True
+    """Whether a worker that cannot keep up does without something, step by step: the pace of cameras on which nobody is
+    followed, small faces, further views of people whose names are sure. Else all cameras slow down alike."""
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     """Threads of one inference."""
     runtime: Runtime = "auto"
@@ -214,10 +239,24 @@ class WorkersConfig(Section):
     embeddings_per_step: Annotated[int, Field(ge=1, le=64)] | None = None
     """Faces embedded between two looks at the cameras; empty takes 4 on a CPU and 32 on a GPU."""
 
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Those in use, in the order of the workers that take them."""
+        return (self.device,) if isinstance(self.device, str) else self.device
+
+    @property
+    def processes(self) -> int:
+        """How many workers there are."""
+        return self.count or len(self.devices)
+
+    def of(self, index: int) -> WorkersConfig:
+        """What concerns one worker: itself, and its device."""
+        return self.model_copy(update={"count": 1, "device": self.devices[index % len(self.devices)]})
+
     def placement(self, model: str) -> Placement:
-        """Where and how this model runs."""
+        """Where and how this model runs; of several devices, on the first."""
         return Placement(
-            device=self.device,
+            device=self.devices[0],
             threads=self.threads,
             allow_cpu=self.allow_cpu,
             runtime=self.runtimes.get(model, self.runtime),

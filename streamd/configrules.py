@@ -11,6 +11,7 @@ from itertools import combinations
 from streamd.config import CameraConfig, Config
 from streamd.configtree import KeyPath
 from streamd.events import EventType
+from streamd.placement import LARGEST_ENGINE_SIDE_PX
 from streamd.sinkconfig import MqttSink, NatsSink, WebhookSink
 
 LONGEST_SOCKET_PATH_BYTES = 100
@@ -37,7 +38,7 @@ class _Port:
 
 def broken_rules(config: Config) -> Iterator[BrokenRule]:
     """Every rule that ``config`` breaks."""
-    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _sinks, _orders):
+    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _sinks, _orders, _engines):
         yield from rule(config)
 
 
@@ -93,7 +94,7 @@ def _listening(config: Config) -> Iterator[_Port]:
             yield _Port(path, address, _host(address), int(address.rpartition(":")[2]))
     if config.frames.listen:
         host, first = _host(config.frames.listen), int(config.frames.listen.rpartition(":")[2])
-        for worker in range(config.workers.count):
+        for worker in range(config.workers.processes):
             note = f" of worker {worker}" if worker else ""
             yield _Port(("frames", "listen"), config.frames.listen, host, first + worker, note)
 
@@ -121,7 +122,7 @@ def _collide(one: _Port, other: _Port) -> bool:
 
 
 def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
-    longest = config.sockets_dir / f"frames-{config.workers.count - 1}.sock"
+    longest = config.sockets_dir / f"frames-{config.workers.processes - 1}.sock"
     length = len(str(longest).encode())
     if length > LONGEST_SOCKET_PATH_BYTES:
         yield BrokenRule(
@@ -207,3 +208,14 @@ def _order(
     if low > high:
         paths = tuple((*where, section, key) for key in keys)
         yield BrokenRule(paths, f"{keys[0]} ({low:g}) is more than {keys[1]} ({high:g})")
+
+
+def _engines(config: Config) -> Iterator[BrokenRule]:
+    """TensorRT's engines are built for a range of sizes."""
+    cameras = {("cameras", name): camera for name, camera in config.cameras.items()}
+    for where, settings in ({(): config} | cameras).items() if config.workers.tensorrt else ():
+        side_px = settings.detection.longer_side_px
+        if side_px > LARGEST_ENGINE_SIDE_PX:
+            paths = ((*where, "detection", "longer_side_px"), ("workers", "tensorrt"))
+            message = f"TensorRT takes views of up to {LARGEST_ENGINE_SIDE_PX} pixels, not {side_px}: use tiles"
+            yield BrokenRule(paths, message)

@@ -7,7 +7,7 @@ DRAIN, RELOAD and asks nothing that must be waited for. Anyone local may ask STA
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import zmq
@@ -18,6 +18,8 @@ from streamd.wire import Header, decode, encode
 
 logger = logging.getLogger(__name__)
 
+METRICS_EVERY_S = 0.95
+"""A little less than every second heartbeat of the default pace."""
 READY, HEARTBEAT, DRAIN, RELOAD, STATUS = "READY", "HEARTBEAT", "DRAIN", "RELOAD", "STATUS"
 
 
@@ -30,6 +32,7 @@ class ControlLink:
         """What is wrong although the process runs ("journal: disk is full"); shown by /readyz."""
         self._heartbeat_s = heartbeat_s
         self._last_beat_s = float("-inf")
+        self._told_at_s = float("-inf")
 
     @classmethod
     def connect(cls, sockets: Sockets, endpoint: str, *, name: str, heartbeat_s: float) -> ControlLink:
@@ -49,10 +52,16 @@ class ControlLink:
     def due(self, now_s: float) -> bool:
         return now_s - self._last_beat_s >= self._heartbeat_s
 
-    def beat(self, now_s: float, snapshot: bytes) -> None:
-        """Say that the work loop turns. Call it where ``due``."""
+    def beat(self, now_s: float, snapshot: Callable[[], bytes]) -> None:
+        """Say that the work loop turns. Call it where ``due``. The metrics go along once a second: they cost more than
+        the sign of life."""
         self._last_beat_s = now_s
-        self._send(encode(HEARTBEAT, trouble=self.trouble), snapshot)
+        header = encode(HEARTBEAT, trouble=self.trouble)
+        if now_s - self._told_at_s < METRICS_EVERY_S:
+            self._send(header)
+        else:
+            self._told_at_s = now_s
+            self._send(header, snapshot())
 
     def commands(self) -> list[Header]:
         """What the supervisor said since the last call."""

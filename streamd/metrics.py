@@ -22,6 +22,7 @@ SNAPSHOT_VERSION = 1
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 IDENTITY_SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+WAIT_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 30.0, 60.0)
 BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
@@ -80,10 +81,22 @@ class Metrics:
         "reason",
     )
     frame_age = _histogram("frame_age_seconds", "Age of a frame when work on it starts.", "camera", buckets=SECONDS)
+    wait = _histogram(
+        "wait_seconds",
+        "How long a camera that is due waits until it is asked for a frame.",
+        "camera",
+        buckets=WAIT_SECONDS,
+    )
     stage = _histogram("stage_seconds", "Time that a stage takes for a batch or a frame.", "stage")
+    searches = _counter(
+        "searches_total",
+        "Searches for faces: of the whole view, of a reduced one under load, or around those who are followed.",
+        "outcome",
+    )
     batch_size = _histogram("batch_size", "Frames or faces in a batch.", "stage", buckets=BATCHES)
     inferences = _counter("inferences_total", "Runs of a network, by the shape of its input.", "model", "shape")
     inference_seconds = _counter("inference_seconds_total", "Time inside a network.", "model", "shape")
+    inference_cpu = _counter("inference_cpu_seconds_total", "CPU time inside a network.", "model", "shape")
     faces = _counter("faces_total", "Faces found, by use and by reason.", "camera", "outcome", "reason")
     tracks = _gauge("tracks", "Faces being followed.", "camera")
     verdicts = _counter("verdicts_total", "Verdicts given: known, unknown or revised.", "camera", "result")
@@ -115,9 +128,15 @@ class Metrics:
     journal_seq = _gauge("journal_seq", "Number of the last event in the journal.")
     journal_errors = _counter("journal_errors_total", "Commits that failed; their events are kept and retried.")
     unacknowledged = _gauge("unacknowledged_events", "Events sent but not yet in the journal.")
+    shedding = _gauge(
+        "shedding_step",
+        "What the worker does without under load: 0 nothing, 1 pace where nobody is, 2 detail, 3 further views.",
+    )
     queue_dropped = _counter("queue_dropped_total", "Messages dropped by a full queue.", "queue", "reason")
     process_up = _gauge("process_up", "Whether a child process runs (0 or 1).", "child")
     restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")
+    worker_busy = _gauge("worker_busy_ratio", "Share of its time that a worker computed of late (0..1).", "child")
+    cameras_moved = _counter("cameras_moved_total", "Times that a camera went to a less busy worker.", "camera")
     process_cpu = _counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
     process_resident = _gauge("process_resident_bytes", "Memory of the process that is in RAM.")
     process_open_files = _gauge("process_open_files", "Open file descriptors of the process.")
@@ -128,11 +147,12 @@ class Metrics:
             setattr(self, attribute, spec.build(self.registry))
         self._cpu_s = 0.0
 
-    def ran(self, model: str, shape: tuple[int, ...], seconds: float) -> None:
+    def ran(self, model: str, shape: tuple[int, ...], *, seconds: float, cpu_s: float) -> None:
         """A network was run once."""
         labels = (model, "x".join(map(str, shape)))
         self.inferences.labels(*labels).inc()
         self.inference_seconds.labels(*labels).inc(seconds)
+        self.inference_cpu.labels(*labels).inc(cpu_s)
 
     def snapshot(self) -> bytes:
         """Every sample as compact JSON, for a heartbeat."""

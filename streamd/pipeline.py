@@ -20,20 +20,21 @@ from numpy.typing import NDArray
 
 from streamd.album import Album
 from streamd.appearances import Appearance
-from streamd.config import CameraConfig, DetectionConfig
+from streamd.config import CameraConfig
 from streamd.domain import Detection, Frame, Match, Quality, Scope
 from streamd.events import Event
+from streamd.facefinding import FaceFinder, Look
 from streamd.gallery.strangerbook import StrangerBook
 from streamd.interfaces import Detector, Embedder, Gallery, embed_rated
 from streamd.judging import Judge
 from streamd.metrics import Metrics
 from streamd.recognition import Policy, View
 from streamd.scheduling import Attention
+from streamd.shedding import Step
 from streamd.vision.crops import cut_chip
 from streamd.vision.embedding import alignment_of
 from streamd.vision.geometry import ARCFACE
 from streamd.vision.quality import assess, with_confidence
-from streamd.vision.tiling import merged, tiles_of
 from streamd.watch import CameraWatch
 
 if TYPE_CHECKING:
@@ -54,14 +55,6 @@ class Models:
     gallery: Gallery
     strangers: StrangerBook | None = None
     """Recognises people without a name; None does without."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """A frame and the faces in it."""
-
-    frame: Frame
-    faces: Sequence[Detection]
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +81,7 @@ class Pipeline:
         *,
         embeddings_per_step: int,
         album: Album | None = None,
+        worker: int = 0,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,11 +100,15 @@ class Pipeline:
             monotonic_s=monotonic_s,
         )
         self._watches: dict[str, CameraWatch] = {}
+        self._finder = FaceFinder(
+            models.detectors, self._watches, metrics, always_whole=album is not None and album.hides_strangers
+        )
+        self._step = Step.NOTHING
         self._ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
         """Of each camera's tracks: no number is given twice, whatever becomes of the camera meanwhile."""
         self._searched_version = models.gallery.version
-        self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x")
-        """Sets this run's tracks apart from those of earlier runs."""
+        self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x") + (format(worker, "x") if worker else "")
+        """Sets this run's tracks apart from those of earlier runs, and of workers beside it."""
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> list[Event]:
         """Watch these cameras from now on; tracks of cameras that went or changed end."""
@@ -138,7 +136,12 @@ class Pipeline:
 
     def detect(self, frames: Sequence[Frame]) -> list[Look]:
         """Find the faces in one frame each of some cameras."""
-        return [Look(frame, found) for frame, found in zip(frames, self._detect(frames), strict=True)]
+        return self._finder.find(frames)
+
+    def shed(self, step: Step) -> None:
+        """Do without these from now on."""
+        self._finder.scale = step.scale
+        self._step = step
 
     def wants_picture(self, camera: str) -> bool:
         """Whether a face that is found on this camera would probably be cut out."""
@@ -154,8 +157,16 @@ class Pipeline:
         return (
             look.frame.cut
             or len(look.faces) > len(known)
-            or any(a.evidence.wants(1.0, at_s) or watch.doubts(a.track.id) for a in known)
+            or any(self._wants(a, at_s) or watch.doubts(a.track.id) for a in known)
         )
+
+    def _wants(self, appearance: Appearance, at_s: float) -> bool:
+        """Whether a good view of this face would be embedded now."""
+        return appearance.evidence.wants(1.0, at_s) and not self._spared(appearance)
+
+    def _spared(self, appearance: Appearance) -> bool:
+        """Whether this face is not looked at again while there is too much to do."""
+        return self._step >= Step.VIEWS and appearance.evidence.sure
 
     def decide(self, looks: Sequence[Look]) -> list[Event]:
         """Follow, embed and name the faces that were found."""
@@ -201,31 +212,6 @@ class Pipeline:
         self._searched_version = version
         return [event for watch in self._watches.values() for event in self._judge.rescore(watch)]
 
-    def _detect(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        found: list[list[Detection]] = [[] for _ in frames]
-        for model, detector in self._models.detectors.items():
-            indices = [i for i, f in enumerate(frames) if self._detection(f).model == model]
-            if not indices:
-                continue
-            least = min(self._detection(frames[i]).min_score for i in indices)
-            tiled = [tiles_of(frames[i].image, *self._detection(frames[i]).grid) for i in indices]
-            views = [tile.pixels for tiles in tiled for tile in tiles]
-            with self._stage("detect"):
-                results = iter(detector.detect(views, min_score=least))
-            self._metrics.batch_size.labels(stage="detect").observe(len(views))
-            for i, tiles in zip(indices, tiled, strict=True):
-                found[i] = self._in_full_pixels(frames[i], merged(tiles, [next(results) for _ in tiles]))
-        return found
-
-    def _detection(self, frame: Frame) -> DetectionConfig:
-        return self._watches[frame.id.camera].config.detection
-
-    def _in_full_pixels(self, frame: Frame, detections: Sequence[Detection]) -> list[Detection]:
-        least = self._detection(frame).min_score
-        (width, height), image = frame.size, frame.image
-        sx, sy = width / image.shape[1], height / image.shape[0]
-        return [d.scaled(sx, sy) for d in detections if d.score >= least]
-
     def _update_tracks(self, watch: CameraWatch, frame: Frame, detections: Sequence[Detection]) -> list[Event]:
         # Whoever is where somebody was in the scene before is somebody else.
         events = self.end_tracks(watch.name) if frame.cut else []
@@ -251,6 +237,8 @@ class Pipeline:
                 self._refuse(watch, appearance, "skipped", "outside_zones")
             elif not doubted and not evidence.wants(1.0, frame.captured_at_s):
                 self._count_face(watch, "skipped", "decided")
+            elif self._spared(appearance) and not doubted:
+                self._count_face(watch, "skipped", "load")
             elif frame.picture is None:
                 self._refuse(watch, appearance, "skipped", "no_picture")
             else:
@@ -278,9 +266,10 @@ class Pipeline:
             return appearance.decided, appearance.evidence.embedded_at_s
 
         order = sorted(candidates, key=urgency)
-        for candidate in order[self._budget :]:
+        budget = 1 if self._step >= Step.VIEWS else self._budget
+        for candidate in order[budget:]:
             self._count_face(self._watches[candidate.camera], "postponed", "budget")
-        if chosen := order[: self._budget]:
+        if chosen := order[:budget]:
             self._embed_batch(chosen)
 
     def _embed_batch(self, chosen: Sequence[_Candidate]) -> None:

@@ -7,6 +7,8 @@ from typing import Literal, TypedDict
 Library = Literal["onnxruntime", "openvino", "openvino-bf16"]
 Runtime = Literal["auto", "onnxruntime", "openvino", "openvino-bf16"]
 """Which library runs a network on a CPU; ``auto`` is the one that ``streamd models pull`` found to be the fastest."""
+LARGEST_ENGINE_SIDE_PX = 1280
+"""Of pictures of any size, through TensorRT: an engine is built for a range of sizes."""
 
 
 class Placement(TypedDict, total=False):

@@ -89,9 +89,9 @@ class Rerun:
             sample = luma_sample(frame)
             motion = meter.look(sample, at_s)
             cuts.look(sample)
-            scheduler.ready(camera, motion)
+            scheduler.ready(camera, motion, at_s)
             if scheduler.grants(at_s):
-                scheduler.arrived(camera)
+                scheduler.arrived(camera, at_s)
                 meter.refer_to(sample)
                 frame_id = FrameId(camera, "file", self.played.frames)
                 side_px = self._config.detection.image_side_px

@@ -2,16 +2,28 @@
 
 Each camera has an interval that its state deserves (a face without a verdict, faces with verdicts, motion, nothing).
 A camera is due when its interval has passed and it has something new. Among the due the most overdue *relative to
-its interval* comes first, so that under load all slow down in proportion and none starves.
+its interval* comes first, so that under load all slow down in proportion; one that waited ``STARVING_S`` comes before
+all others, so that none starves.
+
+How long cameras wait that are due is the strain on the worker, from which ``streamd.shedding`` decides what to do
+without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from streamd.config import DetectionConfig
+
+STARVING_S = 3.0
+"""A camera that has something new and was not looked at for so long is asked before any other."""
+STARVES = 1e6
+LEAST_INTERVAL_S = 1e-3
+SMOOTHING = 0.2
+"""Weight of the latest answer in the averages of answering and working times."""
 
 
 class Attention(StrEnum):
@@ -47,28 +59,59 @@ class Intervals:
 class _Camera:
     intervals: Intervals
     attention: Attention = Attention.NOTHING
-    ready: bool = False
+    ready_at_s: float | None = None
+    """Since when it has something new."""
     motion: float = 0.0
-    looked_at_s: float = float("-inf")
+    looked_at_s: float = -math.inf
     granted_at_s: float | None = None
+    worked_before_s: float = 0.0
+    """All work until then."""
+    answer_s: float = 0.0
+    """How long the worker waits for a frame, on average, beyond what it works meanwhile."""
     lost_grants: int = field(default=0)
 
-    def interval_s(self) -> float:
+    def interval_s(self, stretch: float) -> float:
         if self.attention is Attention.UNDECIDED:
             return self.intervals.undecided_s
         if self.attention is Attention.TRACKED:
             return self.intervals.tracked_s
         moving = self.motion >= self.intervals.motion_share
-        return self.intervals.motion_s if moving else self.intervals.still_s
+        return stretch * (self.intervals.motion_s if moving else self.intervals.still_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a camera waited that was due and had something new."""
+
+    camera: str
+    seconds: float
+    share: float
+    """Of its interval."""
+
+
+def strain(waits: Sequence[Wait]) -> float | None:
+    """The mean share; None where nobody was asked."""
+    return sum(wait.share for wait in waits) / len(waits) if waits else None
 
 
 class Scheduler:
-    """Grants frames to cameras, at most ``max_batch`` under way at once."""
+    """Grants frames to cameras: about ``max_batch`` are under way at once.
+
+    A camera that takes long to answer, because it is far away, counts for as much less as work on a frame is quicker
+    than its answer: meanwhile others are asked.
+    """
 
     def __init__(self, cameras: Mapping[str, Intervals], *, max_batch: int, grant_timeout_s: float = 1.0) -> None:
+        self.stretch = 1.0
+        """How many times longer cameras wait on which nobody is followed."""
         self._cameras = {name: _Camera(intervals) for name, intervals in cameras.items()}
         self._max_batch = max_batch
         self._grant_timeout_s = grant_timeout_s
+        self._work_s = 0.0
+        """On a frame, on average."""
+        self._worked_s = 0.0
+        """In all."""
+        self._waits: list[Wait] = []
 
     def replace(self, cameras: Mapping[str, Intervals]) -> None:
         """Other cameras, or other intervals; those that stay keep their state."""
@@ -80,32 +123,42 @@ class Scheduler:
     def knows(self, camera: str) -> bool:
         return camera in self._cameras
 
-    def ready(self, camera: str, motion: float) -> None:
+    def ready(self, camera: str, motion: float, at_s: float) -> None:
         """The camera has something newer than its last frame."""
         entry = self._cameras[camera]
-        entry.ready = True
+        entry.ready_at_s = at_s if entry.ready_at_s is None else entry.ready_at_s
         entry.motion = motion
 
     def gone(self, camera: str) -> None:
         """The camera has nothing any more."""
         entry = self._cameras[camera]
-        entry.ready = False
+        entry.ready_at_s = None
         entry.granted_at_s = None
         entry.attention = Attention.NOTHING
 
-    def arrived(self, camera: str) -> None:
-        """The frame that was asked for is here; its slot is free once it is ``looked`` at."""
-        self._cameras[camera].granted_at_s = None
+    def arrived(self, camera: str, at_s: float) -> None:
+        """What was asked for is here; its slot is free once it is ``looked`` at."""
+        entry = self._cameras[camera]
+        if entry.granted_at_s is not None:
+            # Frames that came while the worker was busy were not slow: without this, waiting would beget waiting.
+            idle_s = at_s - entry.granted_at_s - (self._worked_s - entry.worked_before_s)
+            entry.answer_s += SMOOTHING * (max(0.0, idle_s) - entry.answer_s)
+        entry.granted_at_s = None
 
     def granted(self, camera: str, at_s: float) -> None:
         """Something else was asked of the camera: it is not asked for a frame until it has ``arrived``."""
-        self._cameras[camera].granted_at_s = at_s
+        self._grant(self._cameras[camera], at_s)
 
     def looked(self, camera: str, attention: Attention, at_s: float) -> None:
         """A frame captured at ``at_s`` was worked on."""
         entry = self._cameras[camera]
         entry.attention = attention
         entry.looked_at_s = at_s
+
+    def worked(self, seconds: float) -> None:
+        """Work on a frame took so long."""
+        self._work_s += SMOOTHING * (seconds - self._work_s)
+        self._worked_s += seconds
 
     @property
     def under_way(self) -> int:
@@ -114,18 +167,19 @@ class Scheduler:
     def grants(self, now_s: float, *, in_hand: int = 0) -> list[str]:
         """Cameras to ask now, most overdue first; ``in_hand`` frames have arrived and wait for work."""
         self._forget_lost(now_s)
-        room = self._max_batch - self.under_way - in_hand
-        if room <= 0:
+        taken = in_hand + sum(self._share(e) for e in self._cameras.values() if e.granted_at_s is not None)
+        if taken >= self._max_batch:
             return []
-        due = sorted(
-            (-self._lateness(entry, now_s), name)
-            for name, entry in self._cameras.items()
-            if entry.ready and entry.granted_at_s is None and now_s >= entry.looked_at_s + entry.interval_s()
-        )
-        chosen = [name for _, name in due[:room]]
-        for name in chosen:
-            self._cameras[name].granted_at_s = now_s
-            self._cameras[name].ready = False
+        chosen = []
+        for name in self._due(now_s):
+            if taken >= self._max_batch:
+                break
+            entry = self._cameras[name]
+            self._note_wait(name, entry, now_s)
+            self._grant(entry, now_s)
+            entry.ready_at_s = None
+            taken += self._share(entry)
+            chosen.append(name)
         return chosen
 
     def refused(self, camera: str) -> None:
@@ -137,11 +191,16 @@ class Scheduler:
         moments = [
             entry.granted_at_s + self._grant_timeout_s
             if entry.granted_at_s is not None
-            else entry.looked_at_s + entry.interval_s()
+            else entry.looked_at_s + entry.interval_s(self.stretch)
             for entry in self._cameras.values()
-            if entry.ready or entry.granted_at_s is not None
+            if entry.ready_at_s is not None or entry.granted_at_s is not None
         ]
         return min(moments, default=None)
+
+    def waits(self) -> list[Wait]:
+        """How long the cameras that were asked since the last call had waited."""
+        waits, self._waits = self._waits, []
+        return waits
 
     def lost_grants(self) -> dict[str, int]:
         """Grants that were never answered, by camera, since the last call."""
@@ -150,12 +209,38 @@ class Scheduler:
             self._cameras[name].lost_grants = 0
         return lost
 
+    def _grant(self, entry: _Camera, at_s: float) -> None:
+        entry.granted_at_s, entry.worked_before_s = at_s, self._worked_s
+
+    def _due(self, now_s: float) -> list[str]:
+        due = [
+            (-self._lateness(entry, now_s), name)
+            for name, entry in self._cameras.items()
+            if entry.ready_at_s is not None
+            and entry.granted_at_s is None
+            and now_s >= entry.looked_at_s + entry.interval_s(self.stretch)
+        ]
+        return [name for _, name in sorted(due)]
+
+    def _note_wait(self, name: str, entry: _Camera, now_s: float) -> None:
+        if entry.ready_at_s is not None and entry.looked_at_s > -math.inf:
+            interval_s = entry.interval_s(self.stretch)
+            waited_s = max(0.0, now_s - max(entry.ready_at_s, entry.looked_at_s + interval_s))
+            self._waits.append(Wait(name, waited_s, waited_s / max(interval_s, LEAST_INTERVAL_S)))
+
+    def _share(self, entry: _Camera) -> float:
+        """How much of the worker's attention a frame under way takes, while it comes."""
+        return min(1.0, self._work_s / entry.answer_s) if entry.answer_s else 1.0
+
     def _forget_lost(self, now_s: float) -> None:
         for entry in self._cameras.values():
             if entry.granted_at_s is not None and now_s - entry.granted_at_s >= self._grant_timeout_s:
                 entry.granted_at_s = None
                 entry.lost_grants += 1
 
-    @staticmethod
-    def _lateness(entry: _Camera, now_s: float) -> float:
-        return (now_s - entry.looked_at_s) / max(entry.interval_s(), 1e-3)
+    def _lateness(self, entry: _Camera, now_s: float) -> float:
+        """Relative to the interval; those that starve come first, longest waiting before the others."""
+        waited_s = now_s - entry.looked_at_s
+        if waited_s >= STARVING_S * max(1.0, entry.interval_s(1.0)):
+            return STARVES + waited_s
+        return waited_s / max(entry.interval_s(self.stretch), LEAST_INTERVAL_S)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from streamd.balancing import Weight, assign
 from streamd.config import CameraConfig, Config
+from streamd.workload import look_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,32 @@ class Spec:
         return self.role == other.role and self.index == other.index and mine == theirs
 
 
-def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
-    """Every child that a configuration calls for, each with only the part of it that concerns the child."""
+def assignment(config: Config, *, kept: Mapping[str, int]) -> dict[str, int]:
+    """Which worker looks after each camera; those of ``kept`` stay with theirs.
+
+    Captures on other hosts find their worker at a port, so theirs follows from the configuration alone.
+    """
+    workers = config.workers.processes
+    weights = {
+        name: Weight(look_cost(camera), fixed=position % workers if camera.remote else None)
+        for position, (name, camera) in enumerate(config.cameras.items())
+    }
+    return assign(weights, workers, kept=kept)
+
+
+def specs(config: Config, *, workers: Mapping[str, int] | None = None, print_events: bool = False) -> list[Spec]:
+    """Every child that a configuration calls for, each with only the part of it that concerns the child.
+
+    ``workers``: of each camera; empty spreads them anew.
+    """
+    worker_of = assignment(config, kept={}) if workers is None else workers
     shared = {"state_dir", "runtime_dir", "models_dir", "supervision", "log"}
     found = [Spec("publisher", "publisher", 0, _slice(config, shared | {"events"}))]
     names = list(config.cameras)
-    for index in range(config.workers.count):
-        mine = {n: _for_worker(config.cameras[n]) for n in names[index :: config.workers.count]}
-        part = _slice(config, shared | {"workers", "frames", "gallery", "recognition", "detection", "snapshots"})
-        part = part.model_copy(update={"cameras": mine})
+    for index in range(config.workers.processes):
+        mine = {name: _for_worker(camera) for name, camera in config.cameras.items() if worker_of[name] == index}
+        part = _slice(config, shared | {"frames", "gallery", "recognition", "detection", "snapshots"})
+        part = part.model_copy(update={"cameras": mine, "workers": config.workers.of(index)})
         found.append(Spec(f"worker@{index}", "worker", index, part, frozenset({"cameras"})))
     if config.sinks:
         part = _slice(config, shared | {"events", "sinks"})
@@ -41,11 +61,10 @@ def specs(config: Config, *, print_events: bool = False) -> list[Spec]:
         found.append(Spec("courier", "courier", 0, part))
     if config.gateway.enabled:
         found.append(Spec("gateway", "gateway", 0, _slice(config, shared | {"gateway"})))
-    for position, name in enumerate(names):
-        camera = config.cameras[name]
+    for name, camera in config.cameras.items():
         if not camera.remote:
             part = _slice(config, shared).model_copy(update={"cameras": {name: _for_capture(camera)}})
-            found.append(Spec(f"capture@{name}", "capture", position % config.workers.count, part))
+            found.append(Spec(f"capture@{name}", "capture", worker_of[name], part))
     if print_events:
         found.append(Spec("printer", "printer", 0, _slice(config, shared | {"events"})))
     return found

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import zmq
 
+from streamd.balancing import Balancer, Move
 from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
 from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, SystemStatus
@@ -22,13 +23,17 @@ from streamd.lifecycle import Action, Lifecycle, State
 from streamd.metrics import Metrics
 from streamd.notify import notify, watchdog_interval_s
 from streamd.sockets import Socket, Sockets, try_send
-from streamd.specs import specs
+from streamd.specs import assignment, specs
 from streamd.statedir import lock_state, prepare_directories
 from streamd.wire import decode, encode
+from streamd.workload import work_of
 
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 1.0
+WEIGH_EVERY_S = 5.0
+"""How often the workers' load is looked at."""
+EXTEND_EVERY_S = 10.0
 DRAIN_ORDER = ("capture", "worker", "publisher", "courier", "gateway", "printer")
 """Whoever produces is stopped before whoever consumes."""
 
@@ -51,6 +56,10 @@ class Supervisor:
         self._endpoint = control_endpoint(config.sockets_dir)
         self._control: Socket = sockets.bind(zmq.ROUTER, self._endpoint)
         self._children: dict[str, Child] = {}
+        self._worker_of: dict[str, int] = {}
+        """By camera."""
+        self._balancer = Balancer()
+        self._weighed_at_s = float("-inf")
         self._metrics = Metrics()
         self._stopping = False
         self._announced = False
@@ -59,6 +68,7 @@ class Supervisor:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._watchdog_s = watchdog_interval_s()
         self._fed_at_s = float("-inf")
+        self._extended_at_s = float("-inf")
 
     def run(self) -> int:
         """The loop. Returns the daemon's exit code."""
@@ -73,6 +83,7 @@ class Supervisor:
             self._hear(time.monotonic())
             self._reap(time.monotonic())
             self._act(time.monotonic())
+            self._balance(time.monotonic())
             self._report(time.monotonic())
         return self._exit_code
 
@@ -81,7 +92,9 @@ class Supervisor:
     def _apply(self, config: Config) -> None:
         """Make the children what the configuration calls for, touching only what differs."""
         now_s = time.monotonic()
-        wanted = {spec.name: spec for spec in specs(config, print_events=self._print_events)}
+        self._worker_of = assignment(config, kept=self._worker_of)
+        found = specs(config, workers=self._worker_of, print_events=self._print_events)
+        wanted = {spec.name: spec for spec in found}
         for name, child in self._children.items():
             spec = wanted.get(name)
             if spec is None:
@@ -98,7 +111,7 @@ class Supervisor:
         self._forget_retired()
         for name, spec in wanted.items():
             if name not in self._children:
-                self._children[name] = Child(spec, Lifecycle(policy(config), jitter=random.random))
+                self._children[name] = Child(spec, Lifecycle(policy(config, spec.role), jitter=random.random))
             child = self._children[name]
             child.retired = False
             child.lifecycle.begin(now_s)
@@ -179,7 +192,7 @@ class Supervisor:
             child.lifecycle.on_beat(now_s)
             trouble = header.fields.get("trouble")
             child.trouble = trouble if isinstance(trouble, str) else None
-            child.snapshot = parts[2] if len(parts) > 2 else b""
+            child.snapshot = parts[2] if len(parts) > 2 else child.snapshot
 
     def _reap(self, now_s: float) -> None:
         for child in self._children.values():
@@ -209,6 +222,42 @@ class Supervisor:
             logger.error("%s cannot run: see its message above", child.spec.name)
             self._exit_code = code
             self._stop_everything()
+
+    # -- who looks after whom ------------------------------------------------------------------------------------
+
+    def _balance(self, now_s: float) -> None:
+        """Give a camera of a worker that has too much to do to one that has little."""
+        if self._stopping or now_s - self._weighed_at_s < WEIGH_EVERY_S:
+            return
+        self._weighed_at_s = now_s
+        workers = [child for child in self._children.values() if child.spec.role == "worker"]
+        for child in workers:
+            self._weigh(child, now_s)
+        if any(child.lifecycle.state is not State.RUNNING for child in workers):
+            return
+        movable = frozenset(name for name, camera in self._config.cameras.items() if not camera.remote)
+        move = self._balancer.proposal(self._worker_of, movable, now_s)
+        if move is not None:
+            self._move(move, now_s)
+
+    def _weigh(self, child: Child, now_s: float) -> None:
+        threads = self._config.workers.threads
+        work = work_of(child.snapshot, child.spec.config.cameras, threads=threads) if child.snapshot else None
+        if work is None:
+            self._balancer.forget(child.spec.index)
+        else:
+            self._balancer.heard(child.spec.index, work, now_s)
+        if (busy := self._balancer.busy(child.spec.index)) is not None:
+            self._metrics.worker_busy.labels(child=child.spec.name).set(busy)
+
+    def _move(self, move: Move, now_s: float) -> None:
+        logger.info(
+            "camera %s goes from worker %d, which has too much to do, to worker %d", move.camera, move.start, move.end
+        )
+        self._metrics.cameras_moved.labels(camera=move.camera).inc()
+        self._worker_of[move.camera] = move.end
+        self._balancer.moved(move, now_s)
+        self._apply(self._config)
 
     # -- what is done --------------------------------------------------------------------------------------------
 
@@ -250,9 +299,17 @@ class Supervisor:
             self._announced = True
             logger.info("ready: %d cameras", len(self._config.cameras))
             notify("READY=1", f"STATUS=watching {len(self._config.cameras)} cameras")
+        self._ask_for_patience(now_s)
         if self._watchdog_s is not None and now_s - self._fed_at_s >= self._watchdog_s / 2:
             self._fed_at_s = now_s
             notify("WATCHDOG=1")
+
+    def _ask_for_patience(self, now_s: float) -> None:
+        """TensorRT may build engines for longer than systemd waits for a start; children that hang are killed here."""
+        building = self._config.workers.tensorrt and not self._announced
+        if building and now_s - self._extended_at_s >= EXTEND_EVERY_S:
+            self._extended_at_s = now_s
+            notify(f"EXTEND_TIMEOUT_USEC={round(3e6 * EXTEND_EVERY_S)}")
 
     def _status(self, now_s: float) -> SystemStatus:
         for child in self._children.values():

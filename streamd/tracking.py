@@ -8,6 +8,7 @@ Make It Easier by Buffering the Matching Space", WACV 2023): at five looks a sec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -27,6 +28,8 @@ ACCELERATION = 4.0
 """Standard deviation of a face's acceleration, in face widths per second squared."""
 MEASUREMENT = 0.06
 """Standard deviation of a detector's box, in face widths."""
+MOST_DOUBT = 3.0
+"""Face widths by which a face is looked for beside the place where it is expected, at most."""
 VELOCITY = 2.0
 """Standard deviation of a new face's velocity, in face widths per second."""
 
@@ -109,6 +112,10 @@ class KalmanTracker:
             track.detection = None
         return self._report(at_s)
 
+    def expected(self, at_s: float) -> list[Box]:
+        """Where the followed faces will be, each with room for what is not known about that; changes nothing."""
+        return [_reach(track, at_s) for track in self._live]
+
     def _continue(
         self, tracks: Sequence[_Live], detections: Sequence[Detection], at_s: float, least: float
     ) -> list[Detection]:
@@ -146,6 +153,18 @@ class KalmanTracker:
             detection=track.detection,
             confirmed=track.hits >= self.config.min_hits,
         )
+
+
+def _reach(track: _Live, at_s: float) -> Box:
+    dt = max(0.0, at_s - track.predicted_at_s)
+    box = track.box
+    x, y = (axis.velocity * dt for axis in track.filters[:2])
+    # Two deviations, and no more than a few faces' width: whoever may be anywhere is looked for everywhere.
+    doubt = [
+        min(2 * math.sqrt(axis.p00 + dt * (2 * axis.p01 + dt * axis.p11)), MOST_DOUBT * box.width)
+        for axis in track.filters[:2]
+    ]
+    return Box(box.x1 + x - doubt[0], box.y1 + y - doubt[1], box.x2 + x + doubt[0], box.y2 + y + doubt[1])
 
 
 def _predict(track: _Live, at_s: float) -> None:

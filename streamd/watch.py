@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class CameraWatch:
         self.last: Frame | None = None
         self.found: list[Box] = []
         """Every face in that frame."""
+        self.searched_at_s = -math.inf
+        """Of the last frame that was searched as a whole."""
         self._crossing: set[int] = set()
         self._doubted: dict[int, int] = {}
         """Tracks that may have gone over to somebody else; the number of views in a row that say so."""

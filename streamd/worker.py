@@ -20,6 +20,7 @@ from streamd.domain import Frame
 from streamd.endpoints import frames_endpoint, remote_frames_endpoint, verdicts_endpoint
 from streamd.errors import UsageError
 from streamd.events import Event
+from streamd.facefinding import Look
 from streamd.framelink import Arrived, Bye, Message, Ready, WorkerEnd
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync
@@ -32,16 +33,18 @@ from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
 from streamd.looseends import loose_ends
-from streamd.pipeline import Look, Models, Pipeline
+from streamd.metrics import Metrics
+from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
-from streamd.scheduling import Attention, Intervals, Scheduler
+from streamd.scheduling import Attention, Intervals, Scheduler, strain
 from streamd.sharing import GalleryLink
+from streamd.shedding import Ladder, Step
 from streamd.sockets import CurveServer, Socket, public_key_names
 from streamd.steadiness import settle
 from streamd.upkeep import Upkeep
 from streamd.verdicts import VerdictSender
 from streamd.vision.loading import load_detector, load_embedder
-from streamd.vision.onnx import watch_runs
+from streamd.vision.onnx import on_gpu, watch_runs
 
 logger = logging.getLogger(__name__)
 
@@ -80,16 +83,20 @@ class Worker:
         self._curator = curator
         self._link = link
         self._sender = sender
-        on_gpu = models.embedder.provider != "cpu"
-        self._max_batch = config.workers.max_batch or (8 if on_gpu else 1)
+        gpu = on_gpu(models.embedder.provider)
+        self._max_batch = config.workers.max_batch or (8 if gpu else 1)
         self._budget_s = config.workers.latency_budget_ms / 1000
-        embeddings = config.workers.embeddings_per_step or (32 if on_gpu else 4)
-        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings, album=album)
+        embeddings = config.workers.embeddings_per_step or (32 if gpu else 4)
+        self._pipeline = Pipeline(
+            models, context.metrics, embeddings_per_step=embeddings, album=album, worker=context.index
+        )
         self._scheduler = Scheduler({}, max_batch=self._max_batch)
         self._presence: dict[str, Presence] = {}
         self._in_hand: list[Frame] = []
         self._awaited: dict[str, _Awaited] = {}
         """Frames whose pictures were asked for, by camera."""
+        self._relief = Step.NOTHING
+        self._ladder = Ladder() if config.workers.shed_load else None
         self._whole_frames = config.snapshots.frames != "none"
         self._take_cameras(config.cameras)
 
@@ -112,6 +119,7 @@ class Worker:
         self._give_up_pictures(now_s)
         self._grant(time.monotonic())
         self._grow_old(now_s)
+        self._shed(now_s)
         self._sender.pump(now_s)
         self._context.metrics.unacknowledged.set(self._sender.unacknowledged)
 
@@ -137,9 +145,9 @@ class Worker:
         if isinstance(message, Arrived):
             self._complete(message)
         elif isinstance(message, Ready):
-            self._scheduler.ready(camera, message.motion)
+            self._scheduler.ready(camera, message.motion, now_s)
         else:
-            self._scheduler.arrived(camera)
+            self._scheduler.arrived(camera, now_s)
             self._in_hand.append(message)
 
     def _batch_is_due(self, now_s: float) -> bool:
@@ -162,6 +170,7 @@ class Worker:
             else:
                 looks.append(look)
         self._decide(looks)
+        self._scheduler.worked((time.monotonic() - now_s) / len(frames))
 
     def _decide(self, looks: Sequence[Look]) -> None:
         if not looks:
@@ -177,15 +186,31 @@ class Worker:
         if awaited is None or awaited.look.frame.id != arrived.id:
             return
         del self._awaited[arrived.id.camera]
-        self._scheduler.arrived(arrived.id.camera)
+        now_s = time.monotonic()
+        self._scheduler.arrived(arrived.id.camera, now_s)
         self._decide([Look(replace(awaited.look.frame, picture=arrived.picture), awaited.look.faces)])
 
     def _give_up_pictures(self, now_s: float) -> None:
         """Go on without pictures that do not come: the faces are followed all the same."""
         for camera in [name for name, awaited in self._awaited.items() if now_s >= awaited.until_s]:
             look = self._awaited.pop(camera).look
-            self._scheduler.arrived(camera)
+            self._scheduler.arrived(camera, now_s)
             self._decide([look])
+
+    def _shed(self, now_s: float) -> None:
+        """Do without what cannot be done in time."""
+        waits = self._scheduler.waits()
+        for wait in waits:
+            self._context.metrics.wait.labels(camera=wait.camera).observe(wait.seconds)
+        before = self._relief
+        if self._ladder is None or self._ladder.observe(strain(waits), now_s) is before:
+            return
+        self._relief = self._ladder.step
+        self._scheduler.stretch = self._relief.stretch
+        self._pipeline.shed(self._relief)
+        self._context.metrics.shedding.set(self._relief)
+        word = "more" if self._relief > before else "less"
+        logger.info("load: does without %s: %s", word, self._relief.name.lower())
 
     def _grant(self, now_s: float) -> None:
         for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
@@ -214,6 +239,8 @@ class Worker:
     def _take_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
         self._detectors.require(camera.detection.model for camera in cameras.values())
         self._send_all(self._pipeline.set_cameras(cameras))
+        for name in self._presence.keys() - cameras.keys():
+            self._send(self._presence[name].gone("stopped", "no camera of this worker any more"))
         self._scheduler.replace({name: Intervals.of(camera.detection) for name, camera in cameras.items()})
         self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
         self._awaited = {name: awaited for name, awaited in self._awaited.items() if name in cameras}
@@ -251,15 +278,17 @@ class Worker:
 class DetectorShelf(dict[str, Detector]):
     """Detectors by name; a camera that is added later may ask for one more."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, metrics: Metrics) -> None:
         super().__init__()
         self._config = config
+        self._metrics = metrics
 
     def require(self, names: Iterable[str]) -> None:
         """Load what is missing."""
         workers = self._config.workers
         for name in set(names) - set(self):
             self[name] = load_detector(name, models=self._config.models_path, **workers.placement(name))
+            self._metrics.accelerator.labels(model=name, provider=self[name].provider).set(1)
 
 
 def _one_embedder(config: Config) -> str:
@@ -295,11 +324,12 @@ def serve(context: ChildContext) -> int:
     link = WorkerEnd(local, remote, trusted=trusted)
     sender = VerdictSender(context.sockets, verdicts_endpoint(config.sockets_dir), worker=context.name)
     cv2.setNumThreads(1)
-    watch_runs(lambda run: context.metrics.ran(run.model, run.shape, run.seconds))
-    detectors = DetectorShelf(config)
+    watch_runs(lambda run: context.metrics.ran(run.model, run.shape, seconds=run.seconds, cpu_s=run.cpu_s))
+    detectors = DetectorShelf(config, context.metrics)
     detectors.require([config.detection.model])
     embedder_name = _one_embedder(config)
     embedder = load_embedder(embedder_name, models=config.models_path, **workers.placement(embedder_name))
+    context.metrics.accelerator.labels(model=embedder_name, provider=embedder.provider).set(1)
     change = handover(config, embedder, leads=context.index == 0)
     if change is not None and change.previous is not None:
         embedder = change.previous

@@ -6,22 +6,22 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamd.domain import Detection
 from streamd.interfaces import Detector
+from streamd.placement import Placement
 from streamd.vision.loading import load_detector
 
 
 class SlowYunet:
     """YuNet that keeps its core busy for ``STREAMD_SLOW_MS`` (100) a frame."""
 
-    def __init__(self, *, models: Path, device: str = "cpu", threads: int = 1, allow_cpu: bool = False) -> None:
-        self._inner: Detector = load_detector(
-            "yunet", models=models, device=device, threads=threads, allow_cpu=allow_cpu
-        )
+    def __init__(self, *, models: Path, **placement: Unpack[Placement]) -> None:
+        self._inner: Detector = load_detector("yunet", models=models, **placement)
         self._busy_s = float(os.environ.get("STREAMD_SLOW_MS", "100")) / 1000
 
     @property

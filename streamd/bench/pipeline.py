@@ -49,7 +49,7 @@ class Report:
     floor_inference_per_camera_second: float
     cpu_cores_by_process: dict[str, float]
     seconds_by_stage_per_camera_second: dict[str, float]
-    """CPU in decoding, and elapsed time in the other stages, in networks (``inference``) as part of them."""
+    """CPU time in decoding and in networks (``inference``), and elapsed time in the other stages."""
     worker_share_inference: float | None
     capture_share_decode: float | None
     packets_per_camera_second: float
@@ -57,6 +57,10 @@ class Report:
     looked_at_per_camera_second: float
     skipped_on_purpose: dict[str, int]
     dropped: dict[str, int]
+    shedding_step: int
+    """At the end."""
+    longest_wait_under_s: float | None
+    """No camera that was due waited for longer; an edge of the histogram's."""
     frame_age_p50_s: float | None
     frame_age_p95_s: float | None
     frame_age_p99_s: float | None
@@ -99,7 +103,7 @@ def measure(load: Load, clips: list[Path], gallery: Path, *, models: Path) -> Re
         meter.measure_decoding(playing)
         packets = _packets(added, cameras)
         floor = meter.floor(packets, runs)
-        return _report(load, added, _memory(before, after), seconds, floor)
+        return _report(load, added, after, _growth_mb(before, after), seconds=seconds, floor=floor)
 
 
 def _runs(added: Scrape) -> dict[Shape, float]:
@@ -120,21 +124,24 @@ def _packets(added: Scrape, clips: Mapping[str, Path]) -> dict[Path, float]:
     return found
 
 
-def _memory(before: Scrape, after: Scrape) -> tuple[dict[str, float], float]:
-    """Megabytes by process at the end, and how many came to them since the warm-up."""
+def _memory_mb(scrape: Scrape) -> dict[str, float]:
+    by_process = scrape.by("streamd_process_resident_bytes", "process")
+    return {key: round(value / 1e6, 1) for key, value in sorted(by_process.items())}
+
+
+def _growth_mb(before: Scrape, after: Scrape) -> float:
     name = "streamd_process_resident_bytes"
-    by_process = {key: round(value / 1e6, 1) for key, value in sorted(after.by(name, "process").items())}
-    return by_process, round((after.total(name) - before.total(name)) / 1e6, 1)
+    return round((after.total(name) - before.total(name)) / 1e6, 1)
 
 
-def _report(load: Load, added: Scrape, memory: tuple[dict[str, float], float], seconds: float, floor: Floor) -> Report:
+def _report(load: Load, added: Scrape, after: Scrape, growth_mb: float, *, seconds: float, floor: Floor) -> Report:
     camera_seconds = load.cameras * seconds
     age = added.quantiles("streamd_frame_age_seconds", (0.5, 0.95, 0.99))
     named = added.quantiles("streamd_time_to_identity_seconds", (0.5, 0.95))
     cpu = added.by("streamd_process_cpu_seconds_total", "process")
     outcomes = added.by("streamd_frames_total", "outcome")
     decode_s = added.total("streamd_decode_cpu_seconds_total")
-    inference_s = added.total("streamd_inference_seconds_total")
+    inference_s = added.total("streamd_inference_cpu_seconds_total")
     stages = added.by("streamd_stage_seconds_sum", "stage") | {"decode": decode_s, "inference": inference_s}
     worker_s = sum(value for name, value in cpu.items() if name.startswith("worker@"))
     capture_s = sum(value for name, value in cpu.items() if name.startswith("capture@"))
@@ -161,6 +168,8 @@ def _report(load: Load, added: Scrape, memory: tuple[dict[str, float], float], s
         looked_at_per_camera_second=round(outcomes.get("looked_at", 0) / camera_seconds, 2),
         skipped_on_purpose={k: round(v) for k, v in skipped.items()},
         dropped={k: round(v) for k, v in outcomes.items() if k != "looked_at" and v},
+        shedding_step=round(after.total("streamd_shedding_step")),
+        longest_wait_under_s=added.highest_edge("streamd_wait_seconds"),
         frame_age_p50_s=_rounded(age[0]),
         frame_age_p95_s=_rounded(age[1]),
         frame_age_p99_s=_rounded(age[2]),
@@ -169,8 +178,8 @@ def _report(load: Load, added: Scrape, memory: tuple[dict[str, float], float], s
         identified=round(added.total("streamd_time_to_identity_seconds_count")),
         detections_per_second=round(added.total("streamd_batch_size_sum", stage="detect") / seconds, 2),
         embeddings_per_second=round(added.total("streamd_batch_size_sum", stage="embed") / seconds, 2),
-        memory_mb_by_process=memory[0],
-        memory_growth_mb=memory[1],
+        memory_mb_by_process=_memory_mb(after),
+        memory_growth_mb=growth_mb,
         restarts=round(added.total("streamd_restarts_total")),
     )
 

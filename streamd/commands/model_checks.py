@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from streamd.commands.finding import Finding, Level
 from streamd.config import CameraConfig, Config
@@ -16,6 +16,11 @@ REPETITIONS = 5
 def models(config: Config) -> Iterator[Finding]:
     """Every model that some camera uses."""
     settings: list[Config | CameraConfig] = [config, *config.cameras.values()]
+    for index in range(len(config.workers.devices)):
+        yield from _on_one_device(config.model_copy(update={"workers": config.workers.of(index)}), settings)
+
+
+def _on_one_device(config: Config, settings: Sequence[Config | CameraConfig]) -> Iterator[Finding]:
     for name in dict.fromkeys(each.detection.model for each in settings):
         yield _examined(name, lambda name: _detect(config, name))
     for name in dict.fromkeys(each.recognition.embedder for each in settings):

@@ -6,6 +6,9 @@ its device: only the providers of the opened session are believed here.
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamd.errors import ModelError
+from streamd.vision import nvidia
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 Feed = Mapping[str, Array]
@@ -30,6 +36,9 @@ BUCKETS = (1, 2, 4, 8, 16, 32)
 """Batch sizes in use. Each new shape makes the CUDA arena grow, so there are few of them."""
 _LARGEST_ON_CPU = 8
 """Larger batches gain nothing there and keep hundreds of megabytes for ever."""
+LARGEST_OF_PICTURES = 8
+"""On a GPU, of networks for pictures of any size: eight fill it, and more only make its arena grow."""
+_PLACE = re.compile(r"^/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z[])")
 _BINDINGS = 16
 """Shapes whose buffers on the device are kept."""
 
@@ -39,7 +48,8 @@ class Engine(Protocol):
 
     @property
     def provider(self) -> str:
-        """What it really runs on: ``cpu``, ``cuda``, ``tensorrt``, ``openvino``, ``openvino-bf16``."""
+        """What it really runs on: ``cpu``, ``cuda``, ``cuda-fp16``, ``tensorrt``, ``tensorrt-fp16``, ``openvino``,
+        ``openvino-bf16``."""
 
     @property
     def inputs(self) -> Mapping[str, tuple[object, ...]]:
@@ -57,36 +67,67 @@ class Engine(Protocol):
 
 @dataclass(slots=True)
 class _Binding:
-    """Buffers on the device for one shape of input, made once."""
+    """Buffers for one shape of input, made once: page-locked where there is such memory, and a copy on the device."""
 
     binding: Any
+    staged: dict[str, NDArray[Any]]
+    """Inputs on their way to the device."""
     inputs: dict[str, Any]
+    """On the device."""
+    outputs: list[NDArray[Any]]
+    """On their way back; empty before the first run, which shows their shapes."""
 
 
 class OnnxruntimeEngine:
-    """Implements ``Engine``. With ``bind_to`` inputs and outputs stay in buffers on that device between runs."""
+    """Implements ``Engine``. With ``bind_to`` inputs and outputs have buffers of their own that stay between runs.
+
+    May be shared by threads: onnxruntime's sessions may, and runs with such buffers take turns.
+    """
 
     def __init__(self, session: Any, path: Path, *, bind_to: tuple[str, int] | None = None) -> None:
         self._session = session
         self._path = path
+        self.name = path.stem
         self._bind_to = bind_to
         self._bindings: OrderedDict[tuple[tuple[int, ...], ...], _Binding] = OrderedDict()
+        self._turn = threading.Lock()
         first = session.get_providers()[0]
         self.provider: str = _SHORT.get(first, first)
         self.inputs = {value.name: tuple(value.shape) for value in session.get_inputs()}
         self.outputs = {value.name: tuple(value.shape) for value in session.get_outputs()}
-        batch = next(iter(self.inputs.values()))[0]
-        ceiling = _LARGEST_ON_CPU if self.provider == "cpu" else BUCKETS[-1]
-        self.largest_batch = batch if isinstance(batch, int) else ceiling
+        self.largest_batch = _largest_batch(next(iter(self.inputs.values())), self.provider)
+        self.page_locked: bool | None = None
+        """Whether buffers are page-locked; None before the first run with buffers."""
 
     def run(self, feed: Feed) -> Sequence[Array]:
         try:
             if self._bind_to is not None:
-                return self._run_bound(feed, *self._bind_to)
+                with self._turn:
+                    return self._run_bound(feed, *self._bind_to)
             outputs: Sequence[Array] = self._session.run(None, dict(feed))
             return outputs
         except runtime_errors() as error:
             raise ModelError(f"{self._path.name}: {first_line(error)}") from error
+
+    def unbind(self) -> None:
+        """Do without buffers from now on."""
+        self._bind_to = None
+        self._bindings.clear()
+
+    def nodes_by_provider(self) -> dict[str, int] | None:
+        """Nodes of the graph by what runs them; None where this onnxruntime does not tell."""
+        tell = getattr(self._session, "get_provider_graph_assignment_info", None)
+        if tell is None:
+            return None
+        found: dict[str, int] = {}
+        try:
+            for part in tell():
+                name = _SHORT.get(part.ep_name, part.ep_name)
+                found[name] = found.get(name, 0) + len(part.get_nodes())
+        except runtime_errors() as error:
+            logger.debug("%s: who runs what is not told: %s", self._path.name, first_line(error))
+            return None
+        return found or None
 
     def _run_bound(self, feed: Feed, device: str, number: int) -> Sequence[Array]:
         key = tuple(value.shape for value in feed.values())
@@ -97,20 +138,42 @@ class OnnxruntimeEngine:
                 self._bindings.popitem(last=False)
         self._bindings.move_to_end(key)
         for name, value in feed.items():
-            bound.inputs[name].update_inplace(np.ascontiguousarray(value))
+            np.copyto(bound.staged[name], value)
+            bound.inputs[name].update_inplace(bound.staged[name])
         self._session.run_with_iobinding(bound.binding)
+        if bound.outputs:
+            return [output.copy() for output in bound.outputs]
         outputs: Sequence[Array] = bound.binding.copy_outputs_to_cpu()
+        bound.outputs = [self._buffer(output.shape, output.dtype, device, number) for output in outputs]
+        for name, buffer in zip(self.outputs, bound.outputs, strict=True):
+            bound.binding.bind_ortvalue_output(name, onnxruntime().OrtValue.ortvalue_from_numpy(buffer))
         return outputs
 
     def _bound(self, feed: Feed, device: str, number: int) -> _Binding:
         binding = self._session.io_binding()
-        inputs = {}
+        staged, inputs = {}, {}
         for name, value in feed.items():
-            inputs[name] = onnxruntime().OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), device, number)
+            staged[name] = self._buffer(value.shape, value.dtype, device, number)
+            np.copyto(staged[name], value)
+            inputs[name] = onnxruntime().OrtValue.ortvalue_from_numpy(staged[name], device, number)
             binding.bind_ortvalue_input(name, inputs[name])
         for name in self.outputs:
             binding.bind_output(name, device, number)
-        return _Binding(binding, inputs)
+        return _Binding(binding, staged, inputs, [])
+
+    def _buffer(self, shape: tuple[int, ...], dtype: Any, device: str, number: int) -> NDArray[Any]:
+        locked = nvidia.page_locked(shape, dtype, number) if device == "cuda" else None
+        self.page_locked = locked is not None
+        return np.empty(shape, dtype) if locked is None else locked
+
+
+def _largest_batch(shape: tuple[object, ...], provider: str) -> int:
+    batch, *sides = shape
+    if isinstance(batch, int):
+        return batch
+    if provider == "cpu":
+        return _LARGEST_ON_CPU
+    return BUCKETS[-1] if all(isinstance(side, int) for side in sides) else LARGEST_OF_PICTURES
 
 
 def open_engine(
@@ -124,9 +187,12 @@ def open_engine(
     options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     # Spinning threads of one process steal the cores of the next: half the throughput with two processes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if providers != [CPU]:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     options.log_severity_level = 3
     try:
-        session = runtime.InferenceSession(str(path), options, providers=providers)
+        # Its own fallback would print to standard output, open another session, and at a failed run do so once more.
+        session = runtime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
         return OnnxruntimeEngine(session, path, bind_to=bind_to)
     except runtime_errors() as error:
         raise ModelError(f"{path}: cannot load this model: {first_line(error)}") from error
@@ -149,14 +215,6 @@ def onnxruntime() -> ModuleType:
 
 
 @cache
-def preload_cuda() -> None:
-    """CUDA and cuDNN from pip's packages are not on the loader's path."""
-    preload = getattr(onnxruntime(), "preload_dlls", None)
-    if preload is not None:
-        preload()
-
-
-@cache
 def runtime_errors() -> tuple[type[Exception], ...]:
     """onnxruntime's exceptions share no base of their own."""
     onnxruntime()
@@ -167,5 +225,6 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, in a line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """What an exception says, in a line, without the place in onnxruntime's own source."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return _PLACE.sub("", line)

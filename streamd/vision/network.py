@@ -34,6 +34,8 @@ class NetworkDetector:
 class FreeSizeDetector(NetworkDetector, ABC):
     """Takes pictures of any size as they are: the caller scales them. Those of one size share a run."""
 
+    free_size = True
+
     def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
         """Faces per BGR image, in its pixels, best first."""
         for image in images:

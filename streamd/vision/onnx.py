@@ -9,14 +9,15 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
 from streamd.errors import ModelError
 from streamd.placement import Placement, Runtime
-from streamd.vision import engines, half, openvino, runtimes
-from streamd.vision.engines import BUCKETS, CPU, CUDA, TENSORRT, Array, Engine, Feed, open_engine
+from streamd.vision import openvino, runtimes
+from streamd.vision.engines import BUCKETS, CPU, CUDA, Array, Engine, Feed, onnxruntime, open_engine
+from streamd.vision.gpu import Wish, open_on_gpu
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class Run:
     shape: tuple[int, ...]
     """Of the first input."""
     seconds: float
+    cpu_s: float
+    """Of the whole process meanwhile."""
 
 
 _watchers: list[Callable[[Run], None]] = []
@@ -41,7 +44,7 @@ def watch_runs(watcher: Callable[[Run], None]) -> None:
 
 
 class Session:
-    """A loaded model. Not thread-safe where it runs on a GPU; cheap to call."""
+    """A loaded model; threads may share it."""
 
     def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
@@ -55,7 +58,7 @@ class Session:
 
     @property
     def on_gpu(self) -> bool:
-        return self.provider in ("cuda", "tensorrt")
+        return on_gpu(self.provider)
 
     def run(self, feed: Feed) -> dict[str, Array]:
         """One run; outputs by name.
@@ -65,9 +68,10 @@ class Session:
         """
         if not _watchers:
             return dict(zip(self.outputs, self._engine.run(feed), strict=True))
-        started_s = time.perf_counter()
+        started_s, began_cpu_s = time.perf_counter(), time.process_time()
         values = self._engine.run(feed)
-        run = Run(self._path.stem, next(iter(feed.values())).shape, time.perf_counter() - started_s)
+        seconds, cpu_s = time.perf_counter() - started_s, time.process_time() - began_cpu_s
+        run = Run(self._path.stem, next(iter(feed.values())).shape, seconds, cpu_s)
         for watcher in _watchers:
             watcher(run)
         return dict(zip(self.outputs, values, strict=True))
@@ -84,6 +88,11 @@ class Session:
         if len(parts) == 1:
             return parts[0]
         return {key: np.concatenate([part[key] for part in parts]) for key in self.outputs if parts}
+
+
+def on_gpu(provider: str) -> bool:
+    """Whether this is a provider that runs on a GPU."""
+    return provider.startswith(("cuda", "tensorrt"))
 
 
 def batches(count: int, largest: int, *, pad: bool) -> Iterator[tuple[int, int, int]]:
@@ -123,36 +132,52 @@ def open_session(
         allow_cpu: With ``cuda:N``, go on without the GPU where it cannot be used.
         runtime: What runs it where that is the CPU.
         tensorrt: On a GPU, through TensorRT, whose engines are kept beside the model.
-        fp16: On a GPU, in half precision, if the outputs agree with those of single precision.
+        fp16: On a GPU, in half precision.
 
     Raises:
-        ModelError: no such model or runtime, or the GPU that was asked for cannot be used.
+        ModelError: no such model or runtime, or the GPU that was asked for cannot be used or gives other outputs
+            than the CPU.
     """
     if device == "cpu":
         return _on_cpu(path, threads, runtime)
     if device != "auto" and not device.startswith("cuda:"):
         raise ModelError(f"device '{device}' is none of auto, cpu, cuda:N")
-    problem = _try_gpu(path, device, threads, tensorrt=tensorrt, fp16=fp16)
-    if isinstance(problem, Session):
-        return problem
+    wish = Wish(int(device.removeprefix("cuda:")) if device != "auto" else 0, threads, tensorrt=tensorrt, fp16=fp16)
+    try:
+        return Session(open_on_gpu(path, wish), path)
+    except ModelError as error:
+        problem = str(error)
     if device != "auto" and not allow_cpu:
         raise ModelError(
             f"{path.name}: {device} cannot be used: {problem}; mend it ('streamd doctor'), "
             "or set workers.device to cpu, or workers.allow_cpu to true"
         )
-    if device != "auto":
-        logger.warning("%s runs on the CPU: %s cannot be used: %s", path.name, device, problem)
+    # Whoever installed an onnxruntime for GPUs expects one also of "auto".
+    expected = device != "auto" or CUDA in onnxruntime().get_available_providers()
+    level = logging.WARNING if expected else logging.DEBUG
+    logger.log(level, "%s runs on the CPU: %s cannot be used: %s", path.name, device, problem)
     return _on_cpu(path, threads, runtime)
 
 
 def open_bundle(path: Path, **placement: Unpack[Placement]) -> dict[str, Session]:
     """Load the networks of a bundle (a zip file of ONNX files), by name; arguments and errors as ``open_session``."""
+    keeps = placement.get("tensorrt") or placement.get("fp16")  # what is made of the networks, beside them
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="streamd-") as folder:
-            paths = [Path(archive.extract(name, folder)) for name in archive.namelist()]
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="streamd-") as aside:
+            folder = path.with_suffix(".networks") if keeps else Path(aside)
+            paths = [_unpacked(archive, name, folder) for name in archive.namelist()]
             return {file.name: open_session(file, **placement) for file in paths}
     except (OSError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: cannot read this bundle of networks: {error}") from error
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, folder: Path) -> Path:
+    """The file ``name``, written only if it is not there already: what is newer than it stays valid."""
+    target = folder / name
+    content = archive.read(name)
+    if not target.exists() or target.read_bytes() != content:
+        archive.extract(name, folder)
+    return target
 
 
 def _on_cpu(path: Path, threads: int, runtime: Runtime) -> Session:
@@ -161,47 +186,3 @@ def _on_cpu(path: Path, threads: int, runtime: Runtime) -> Session:
     if runtime == "onnxruntime":
         return Session(open_engine(path, [CPU], threads), path)
     return Session(openvino.OpenVinoEngine(path, threads=threads, bf16=runtime == "openvino-bf16"), path)
-
-
-def _try_gpu(path: Path, device: str, threads: int, *, tensorrt: bool, fp16: bool) -> Session | str:
-    """The session on the GPU, or why there is none."""
-    available = engines.onnxruntime().get_available_providers()
-    if CUDA not in available:
-        return "this onnxruntime is built without CUDA (pip install 'streamd[gpu]' in place of streamd[cpu])"
-    if tensorrt and TENSORRT not in available:
-        return "this onnxruntime is built without TensorRT"
-    engines.preload_cuda()
-    number = int(device.removeprefix("cuda:")) if device != "auto" else 0
-    cuda = {
-        "device_id": str(number),
-        "arena_extend_strategy": "kSameAsRequested",
-        "cudnn_conv_algo_search": "HEURISTIC",
-    }
-    providers: list[Any] = [(CUDA, cuda), CPU]
-    try:
-        if tensorrt:
-            providers.insert(0, (TENSORRT, _tensorrt_options(path, number, fp16=fp16)))
-        source = half.converted(path) if fp16 and not tensorrt else path
-        session = Session(open_engine(source, providers, threads, bind_to=("cuda", number)), path)
-        if not session.on_gpu or (tensorrt and session.provider != "tensorrt"):
-            what = "TensorRT" if tensorrt and session.on_gpu else "driver, CUDA or cuDNN"
-            return f"onnxruntime fell back to the {session.provider.upper()} ({what} missing)"
-        if fp16:
-            half.require_agreement(session, Session(open_engine(path, [CPU], threads), path))
-    except ModelError as error:
-        return str(error)
-    return session
-
-
-def _tensorrt_options(path: Path, number: int, *, fp16: bool) -> dict[str, str]:
-    """Building an engine takes minutes: it is kept beside the model."""
-    cache = path.parent / "tensorrt"
-    cache.mkdir(exist_ok=True)
-    return {
-        "device_id": str(number),
-        "trt_engine_cache_enable": "True",
-        "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": "True",
-        "trt_timing_cache_path": str(cache),
-        "trt_fp16_enable": str(fp16),
-    }

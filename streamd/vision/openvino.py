@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import threading
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,7 @@ def has_bf16() -> bool:
 
 class OpenVinoEngine:
     """Implements ``Engine``. A network that takes pictures of one size is run picture by picture: batches gain nothing
-    on a CPU, and a fixed shape is faster than a free one."""
+    on a CPU, and a fixed shape is faster than a free one. Threads that share it take turns."""
 
     def __init__(self, path: Path, *, threads: int, bf16: bool) -> None:
         """Raises ModelError."""
@@ -58,11 +59,13 @@ class OpenVinoEngine:
         self.outputs = {value.get_any_name(): _shape(value) for value in model.outputs}
         self._request = compiled.create_infer_request()
         self._ports = list(compiled.outputs)
+        self._turn = threading.Lock()
 
     def run(self, feed: Feed) -> Sequence[Array]:
         try:
-            self._request.infer(dict(feed), share_inputs=True)
-            return [np.array(self._request.get_tensor(port).data) for port in self._ports]
+            with self._turn:
+                self._request.infer(dict(feed), share_inputs=True)
+                return [np.array(self._request.get_tensor(port).data) for port in self._ports]
         except Exception as error:
             raise ModelError(f"{self._path.name}: {first_line(error)}") from error
 

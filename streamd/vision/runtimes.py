@@ -104,15 +104,20 @@ def choose(path: Path, *, sha256: str) -> Measured:
     return measured
 
 
-def outputs_agree(got: Sequence[Array], wanted: Sequence[Array]) -> bool:
-    """Embeddings (one output of rows) by their direction, anything else by its values."""
+def outputs_agree(got: Sequence[Array], wanted: Sequence[Array], *, tolerance: float | None = None) -> bool:
+    """Embeddings (one output of rows) by their direction, anything else by its values.
+
+    These may be off by ``TOLERANCE``, or by the share ``tolerance`` of the largest of their output.
+    """
     if [value.shape for value in got] != [value.shape for value in wanted]:
         return False
     if len(wanted) == 1 and wanted[0].ndim == 2:
         products = np.einsum("ij,ij->i", got[0], wanted[0], dtype=np.float64)
         lengths = np.linalg.norm(got[0], axis=1) * np.linalg.norm(wanted[0], axis=1)
         return bool((products >= LEAST_COSINE * lengths).all())
-    return all(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE) for a, b in zip(got, wanted, strict=True))
+    if tolerance is None:
+        return all(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE) for a, b in zip(got, wanted, strict=True))
+    return all(bool((np.abs(a - b) <= tolerance * np.abs(b).max()).all()) for a, b in zip(got, wanted, strict=True))
 
 
 def probe(inputs: Mapping[str, tuple[object, ...]]) -> dict[str, Array]:

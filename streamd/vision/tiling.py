@@ -48,7 +48,7 @@ def _stretches(length: int, parts: int) -> list[tuple[int, int]]:
 def merged(tiles: Sequence[Window], found: Sequence[Sequence[Detection]]) -> list[Detection]:
     """Faces of all tiles in the image's pixels, best first; one that several tiles saw counts once."""
     if len(tiles) == 1:
-        return list(found[0])
+        return [tiles[0].in_image(detection) for detection in found[0]]
     pooled = [tile.in_image(seen) for tile, row in zip(tiles, found, strict=True) for seen in row]
     return distinct(pooled)
 

@@ -24,6 +24,8 @@ class Window:
 
     def in_image(self, detection: Detection) -> Detection:
         """A face in the window as a face in the image."""
+        if self.scale == 1 and not self.left and not self.top:
+            return detection
         found = detection.scaled(1 / self.scale, 1 / self.scale)
         box = found.box
         moved = Box(box.x1 + self.left, box.y1 + self.top, box.x2 + self.left, box.y2 + self.top)

@@ -8,6 +8,7 @@ from streamd.vision.decoding import Candidates
 from streamd.vision.network import Array, FreeSizeDetector, Outputs
 
 _STRIDES = (8, 16, 32)
+_NOTHING = (np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty((0, 5, 2), np.float32))
 
 
 class YuNet(FreeSizeDetector):
@@ -27,9 +28,12 @@ def _decode_stride(heads: Outputs, row: int, grid: tuple[int, int], min_score: f
     the geometric mean of class and objectness.
     """
     stride, columns = grid
-    product = np.clip(heads[f"cls_{stride}"][row, :, 0], 0, 1) * np.clip(heads[f"obj_{stride}"][row, :, 0], 0, 1)
+    # Both are sigmoids' outputs, so that few cells are left before anything else is computed.
+    product = heads[f"cls_{stride}"][row, :, 0] * heads[f"obj_{stride}"][row, :, 0]
     cells = np.flatnonzero(product >= min_score * min_score)
-    scores = np.sqrt(product[cells])
+    if not len(cells):
+        return _NOTHING
+    scores = np.sqrt(np.minimum(product[cells], 1.0))
     corner = np.stack([cells % columns, cells // columns], axis=1).astype(np.float32)
     raw = heads[f"bbox_{stride}"][row, cells]
     centre = (corner + raw[:, :2]) * stride

@@ -29,3 +29,12 @@ def test_a_series_that_restarted_counts_from_zero() -> None:
 
 def test_a_histogram_without_samples_has_no_quantile() -> None:
     assert Scrape.parse("").quantiles("age_seconds", (0.5,)) == [None]
+
+
+def test_the_highest_edge_is_above_every_sample() -> None:
+    registry = CollectorRegistry()
+    wait = Histogram("wait_seconds", "help", ["camera"], buckets=(0.1, 0.2, 0.4), registry=registry)
+    assert Scrape.parse(generate_latest(registry).decode()).highest_edge("wait_seconds") is None
+    wait.labels("a").observe(0.05)
+    wait.labels("b").observe(0.15)
+    assert Scrape.parse(generate_latest(registry).decode()).highest_edge("wait_seconds") == 0.2

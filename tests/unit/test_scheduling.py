@@ -1,4 +1,6 @@
-from streamd.scheduling import Attention, Intervals, Scheduler
+import pytest
+
+from streamd.scheduling import Attention, Intervals, Scheduler, Wait, strain
 
 INTERVALS = Intervals(undecided_s=0.1, tracked_s=0.25, motion_s=0.2, still_s=1.0, motion_share=0.01)
 
@@ -13,7 +15,7 @@ def test_a_camera_without_anything_new_is_not_asked() -> None:
 
 def test_a_new_camera_is_asked_at_once() -> None:
     s = scheduler("door")
-    s.ready("door", 0.0)
+    s.ready("door", 0.0, at_s=0.0)
     assert s.grants(0.0) == ["door"]
 
 
@@ -21,8 +23,8 @@ def test_a_still_camera_is_asked_seldom_and_a_moving_one_often() -> None:
     s = scheduler("still", "moving", max_batch=2)
     for name in ("still", "moving"):
         s.looked(name, Attention.NOTHING, 0.0)
-    s.ready("still", 0.0)
-    s.ready("moving", 0.5)
+    s.ready("still", 0.0, at_s=0.0)
+    s.ready("moving", 0.5, at_s=0.0)
     assert s.grants(0.19) == []
     assert s.grants(0.2) == ["moving"]
     assert s.grants(1.0) == ["still"]
@@ -31,26 +33,26 @@ def test_a_still_camera_is_asked_seldom_and_a_moving_one_often() -> None:
 def test_a_face_without_a_verdict_is_looked_at_most_often() -> None:
     s = scheduler("door")
     s.looked("door", Attention.UNDECIDED, 0.0)
-    s.ready("door", 0.0)
+    s.ready("door", 0.0, at_s=0.0)
     assert s.grants(0.1) == ["door"]
 
 
 def test_motion_that_begins_while_waiting_brings_the_look_forward() -> None:
     s = scheduler("door")
     s.looked("door", Attention.NOTHING, 0.0)
-    s.ready("door", 0.0)
+    s.ready("door", 0.0, at_s=0.0)
     assert s.grants(0.3) == []
-    s.ready("door", 0.2)
+    s.ready("door", 0.2, at_s=0.0)
     assert s.grants(0.3) == ["door"]
 
 
 def test_no_more_frames_are_under_way_than_the_batch_holds() -> None:
     s = scheduler("a", "b", "c", max_batch=2)
     for name in "abc":
-        s.ready(name, 1.0)
+        s.ready(name, 1.0, at_s=0.0)
     assert len(s.grants(0.0)) == 2
     assert s.grants(0.0) == []
-    s.arrived("a")
+    s.arrived("a", 0.0)
     assert s.grants(0.0, in_hand=1) == []
     assert s.grants(0.0, in_hand=0) == ["c"]
 
@@ -62,10 +64,10 @@ def test_under_overload_every_camera_gets_its_share_and_none_starves() -> None:
     now_s = 0.0
     for _ in range(800):  # each look takes 50 ms: eight cameras could be looked at 2.5 times a second
         for name in names:
-            s.ready(name, 1.0)
+            s.ready(name, 1.0, at_s=now_s)
         (name,) = s.grants(now_s)
         looks[name] += 1
-        s.arrived(name)
+        s.arrived(name, now_s)
         s.looked(name, Attention.UNDECIDED if name == "cam0" else Attention.NOTHING, now_s)
         now_s += 0.05
     others = [looks[n] for n in names[1:]]
@@ -76,9 +78,9 @@ def test_under_overload_every_camera_gets_its_share_and_none_starves() -> None:
 
 def test_a_grant_that_is_never_answered_frees_its_slot_and_is_counted() -> None:
     s = scheduler("dead", "alive")
-    s.ready("dead", 0.0)
+    s.ready("dead", 0.0, at_s=0.0)
     assert s.grants(0.0) == ["dead"]
-    s.ready("alive", 0.0)
+    s.ready("alive", 0.0, at_s=0.0)
     assert s.grants(0.5) == []
     assert s.grants(1.0) == ["alive"]
     assert s.lost_grants() == {"dead": 1}
@@ -87,8 +89,8 @@ def test_a_grant_that_is_never_answered_frees_its_slot_and_is_counted() -> None:
 
 def test_a_camera_that_went_frees_its_slot() -> None:
     s = scheduler("gone", "there")
-    s.ready("gone", 0.0)
-    s.ready("there", 0.0)
+    s.ready("gone", 0.0, at_s=0.0)
+    s.ready("there", 0.0, at_s=0.0)
     assert s.grants(0.0) == ["gone"]
     s.gone("gone")
     assert s.grants(0.0) == ["there"]
@@ -98,16 +100,67 @@ def test_the_next_moment_is_when_the_earliest_ready_camera_becomes_due() -> None
     s = scheduler("a", "b")
     assert s.next_s() is None
     s.looked("a", Attention.TRACKED, 10.0)
-    s.ready("a", 0.0)
+    s.ready("a", 0.0, at_s=0.0)
     assert s.next_s() == 10.25
 
 
 def test_a_reload_keeps_the_state_of_cameras_that_stay() -> None:
     s = scheduler("a", "b")
     s.looked("a", Attention.NOTHING, 5.0)
-    s.ready("a", 0.0)
+    s.ready("a", 0.0, at_s=0.0)
     s.replace({"a": INTERVALS, "c": INTERVALS})
     assert s.grants(5.1) == []
     assert not s.knows("b")
-    s.ready("c", 0.0)
+    s.ready("c", 0.0, at_s=0.0)
     assert s.grants(5.1) == ["c"]
+
+
+def test_a_camera_that_answers_late_leaves_room_for_others() -> None:
+    s = scheduler("far", "near")
+    s.worked(0.01)
+    for look in range(20):
+        s.ready("far", 1.0, at_s=look)
+        assert s.grants(look) == ["far"]
+        s.arrived("far", look + 0.1)
+        s.looked("far", Attention.UNDECIDED, look)
+    s.looked("near", Attention.UNDECIDED, 19.8)
+    s.ready("far", 1.0, at_s=20.0)
+    s.ready("near", 1.0, at_s=20.0)
+    assert set(s.grants(20.0)) == {"far", "near"}
+
+
+def test_frames_that_wait_while_the_worker_works_are_not_late() -> None:
+    s = scheduler("a", "b")
+    for look in range(20):
+        for name in ("a", "b"):
+            s.ready(name, 1.0, at_s=look)
+        (asked,) = s.grants(look)
+        s.worked(0.1)
+        s.arrived(asked, look + 0.1)
+        s.looked(asked, Attention.UNDECIDED, look)
+
+
+def test_one_that_starves_comes_before_all_others() -> None:
+    s = scheduler("still", "busy")
+    s.stretch = 3.0
+    s.looked("still", Attention.NOTHING, 0.0)
+    s.ready("still", 0.0, at_s=0.0)
+    s.looked("busy", Attention.UNDECIDED, 1.0)
+    s.ready("busy", 1.0, at_s=1.0)
+    assert s.grants(3.05) == ["still"]
+
+
+def test_strain_is_how_long_due_cameras_wait() -> None:
+    s = scheduler("a", "b")
+    for name in "ab":
+        s.looked(name, Attention.UNDECIDED, 0.0)
+        s.ready(name, 0.0, at_s=0.0)
+    assert s.grants(0.1) == ["a"]
+    assert s.waits() == [Wait("a", 0.0, 0.0)]
+    s.arrived("a", 0.15)
+    s.looked("a", Attention.UNDECIDED, 0.1)
+    assert s.grants(0.15) == ["b"]
+    (wait,) = s.waits()
+    assert wait.camera == "b"
+    assert strain([wait]) == pytest.approx(0.5)
+    assert strain(s.waits()) is None

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from streamd.childprocess import ENGINES_TIMEOUT_S, policy
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
 from streamd.errors import UnavailableError, UsageError
-from streamd.specs import Spec, specs
+from streamd.specs import Spec, assignment, specs
 from streamd.statedir import lock_state, prepare_directories
 from streamd.supervisor import supervise
 
@@ -41,6 +42,52 @@ def test_cameras_are_spread_over_workers_and_meet_the_same_one() -> None:
     assert set(spread["worker@1"].config.cameras) == {"yard"}
     assert spread["capture@door"].index == 0
     assert spread["capture@yard"].index == 1
+
+
+def test_each_worker_has_the_next_device_of_the_list() -> None:
+    several = by_name(config(workers=WorkersConfig(device=("cuda:0", "cuda:1"), count=3)))
+    devices = [several[f"worker@{i}"].config.workers.device for i in range(3)]
+    assert devices == ["cuda:0", "cuda:1", "cuda:0"]
+    assert several["worker@1"].config.workers.placement("sface")["device"] == "cuda:1"
+    assert "worker@3" not in several
+
+
+def test_there_is_a_worker_for_each_device_where_no_number_is_given() -> None:
+    assert WorkersConfig(device=("cuda:0", "cuda:1")).processes == 2
+    assert WorkersConfig().processes == 1
+
+
+def test_one_more_worker_leaves_the_others_running() -> None:
+    before = config(workers=WorkersConfig(count=2))
+    kept = assignment(before, kept={})
+    after = before.model_copy(update={"workers": WorkersConfig(count=3)})
+    old = {spec.name: spec for spec in specs(before, workers=kept)}
+    new = {spec.name: spec for spec in specs(after, workers=assignment(after, kept=kept))}
+    assert all(new[name].same_process(old[name]) for name in old)
+
+
+def test_a_reload_leaves_every_camera_with_its_worker() -> None:
+    before = config(workers=WorkersConfig(count=2))
+    moved = {**assignment(before, kept={}), "door": 1}
+    cameras = {"first": CameraConfig(url="rtsp://host/first"), **before.cameras}
+    after = assignment(before.model_copy(update={"cameras": cameras}), kept=moved)
+    assert after == {"first": 0, **moved}
+
+
+def test_a_camera_that_moves_restarts_its_capture_and_no_worker() -> None:
+    wanted = config(workers=WorkersConfig(count=2))
+    home = assignment(wanted, kept={})
+    old = {spec.name: spec for spec in specs(wanted, workers=home)}
+    new = {spec.name: spec for spec in specs(wanted, workers={**home, "door": 1})}
+    assert {name for name in old if not new[name].same_process(old[name])} == {"capture@door"}
+    assert set(new["worker@1"].config.cameras) == {"door", "yard"}
+    assert set(new["worker@0"].config.cameras) == {"far"}
+
+
+def test_a_worker_may_take_long_to_build_its_engines() -> None:
+    patient = Config(workers=WorkersConfig(tensorrt=True))
+    assert policy(patient, "worker").start_timeout_s == ENGINES_TIMEOUT_S
+    assert policy(patient, "capture").start_timeout_s == policy(Config(), "worker").start_timeout_s == 60.0
 
 
 @pytest.mark.parametrize("name", ["worker@0", "publisher", "gateway"])

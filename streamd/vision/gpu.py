@@ -1,0 +1,202 @@
+"""A network on an NVIDIA GPU: opened as it was asked for, and believed only after it said what the CPU says."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streamd.errors import ModelError
+from streamd.placement import LARGEST_ENGINE_SIDE_PX
+from streamd.vision import engines, half, nvidia
+from streamd.vision.engines import BUCKETS, CPU, CUDA, LARGEST_OF_PICTURES, TENSORRT, Feed, OnnxruntimeEngine
+from streamd.vision.runtimes import outputs_agree, probe
+
+logger = logging.getLogger(__name__)
+
+TOLERANCE = 0.02
+"""Of an output's largest value: half precision and NVIDIA's TF32 both keep ten bits of each product. Converted YuNet
+and CenterFace are off by up to 0.005 and 0.0095 of it."""
+LEAST_SHARE = 0.5
+"""Of a network's nodes that must run where they were meant to; what reckons with shapes may stay on the CPU."""
+_SMALLEST_SIDE_PX, _USUAL_SIZE_PX = 32, (384, 640)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a network is to run on a GPU."""
+
+    number: int
+    """Of the GPU."""
+    threads: int
+    tensorrt: bool = False
+    fp16: bool = False
+
+    @property
+    def provider(self) -> str:
+        return ("tensorrt" if self.tensorrt else "cuda") + ("-fp16" if self.fp16 else "")
+
+
+def open_on_gpu(path: Path, wish: Wish) -> OnnxruntimeEngine:
+    """Load a model on a GPU.
+
+    Raises:
+        ModelError: it cannot be had there, or gives other outputs than on the CPU.
+    """
+    runtime = engines.onnxruntime()
+    available = runtime.get_available_providers()
+    if CUDA not in available:
+        raise ModelError("this onnxruntime is built without CUDA (pip install 'streamd[gpu]' in place of streamd[cpu])")
+    if wish.tensorrt and TENSORRT not in available:
+        raise ModelError("this onnxruntime is built without TensorRT")
+    nvidia.preload(runtime)
+    reference = engines.open_engine(path, [CPU], wish.threads)
+    source = half.converted(path) if wish.fp16 and not wish.tensorrt else path
+    with _building(path, wish):
+        engine = _opened(source, _providers(path, reference, wish), wish)
+        _require_provider(engine, wish)
+        _require_agreement(engine, reference)
+    engine.provider = wish.provider
+    return engine
+
+
+def _opened(source: Path, providers: list[Any], wish: Wish) -> OnnxruntimeEngine:
+    try:
+        return engines.open_engine(source, providers, wish.threads, bind_to=("cuda", wish.number))
+    except ModelError as error:
+        why = nvidia.trouble(engines.onnxruntime(), wish.number, tensorrt=wish.tensorrt)
+        raise ModelError(f"{why} ({error})") from error
+
+
+def _providers(path: Path, reference: OnnxruntimeEngine, wish: Wish) -> list[Any]:
+    cuda = {
+        "device_id": str(wish.number),
+        # Doubling, the default, keeps up to twice of what is needed.
+        "arena_extend_strategy": "kSameAsRequested",
+        # The exhaustive search of the default would time every algorithm at the first run of each shape.
+        "cudnn_conv_algo_search": "HEURISTIC",
+    }
+    providers: list[Any] = [(CUDA, cuda), CPU]
+    if wish.tensorrt:
+        providers.insert(0, (TENSORRT, tensorrt_options(path, reference.inputs, wish)))
+    return providers
+
+
+def tensorrt_options(path: Path, inputs: Mapping[str, tuple[object, ...]], wish: Wish) -> dict[str, str]:
+    """One engine for all sizes of batches and pictures, kept beside the model: each takes minutes to build.
+
+    Without these ranges TensorRT would build another engine at each new shape, in the middle of the work.
+    """
+    options = {
+        "device_id": str(wish.number),
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(_cache(path)),
+        # Of the networks of one cache folder TensorRT itself tells apart only the graphs.
+        "trt_engine_cache_prefix": f"{path.stem}-{'fp16' if wish.fp16 else 'fp32'}",
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(_cache(path)),
+        "trt_fp16_enable": str(wish.fp16),
+    }
+    largest = BUCKETS[-1] if _sized(inputs) else LARGEST_OF_PICTURES
+    shapes = {
+        "min": (1, (_SMALLEST_SIDE_PX,) * 2),
+        "opt": (min(8, largest), _USUAL_SIZE_PX),
+        "max": (largest, (LARGEST_ENGINE_SIDE_PX,) * 2),
+    }
+    for end, (batch, size) in shapes.items():
+        if any(not isinstance(side, int) for shape in inputs.values() for side in shape):
+            options[f"trt_profile_{end}_shapes"] = ",".join(
+                f"{name}:{'x'.join(map(str, _filled(shape, batch, size)))}" for name, shape in inputs.items()
+            )
+    return options
+
+
+def _sized(inputs: Mapping[str, tuple[object, ...]]) -> bool:
+    return all(isinstance(side, int) for shape in inputs.values() for side in shape[1:])
+
+
+def _filled(shape: tuple[object, ...], batch: int, size: tuple[int, int]) -> Iterator[object]:
+    """A shape with its free dimensions given: batch, channels, height, width."""
+    given = (batch, 3, *size)
+    for index, side in enumerate(shape):
+        yield side if isinstance(side, int) or index >= len(given) else given[index]
+
+
+def _cache(path: Path) -> Path:
+    return path.parent / "tensorrt"
+
+
+@contextmanager
+def _building(path: Path, wish: Wish) -> Iterator[None]:
+    """One process at a time builds engines: a second would read what the first has half written."""
+    if not wish.tensorrt:
+        yield
+        return
+    try:
+        _cache(path).mkdir(exist_ok=True)
+        lock = (_cache(path) / f"{path.stem}.lock").open("w")
+    except OSError as error:
+        raise ModelError(f"TensorRT's engines cannot be kept: {error}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        logger.info("%s: TensorRT opens its engine; the first time it is built, for minutes", path.stem)
+        yield
+
+
+def _require_provider(engine: OnnxruntimeEngine, wish: Wish) -> None:
+    wanted = "tensorrt" if wish.tensorrt else "cuda"
+    if engine.provider != wanted:
+        why = nvidia.trouble(engines.onnxruntime(), wish.number, tensorrt=wish.tensorrt)
+        raise ModelError(f"onnxruntime fell back to the {engine.provider.upper()} ({why})")
+    nodes = engine.nodes_by_provider()
+    if nodes is not None:
+        share = nodes.get(wanted, 0) / sum(nodes.values())
+        if wanted == "tensorrt" and nodes.get("tensorrt") and not nodes.get("cpu"):
+            share = 1.0  # a whole part of the graph is one node there
+        if share < LEAST_SHARE:
+            where = ", ".join(f"{count} on {name}" for name, count in nodes.items())
+            raise ModelError(f"onnxruntime runs too little of it on {wanted} ({where} of its nodes)")
+
+
+def _require_agreement(engine: OnnxruntimeEngine, reference: OnnxruntimeEngine) -> None:
+    """Compare both on fixed inputs, with the engine's own buffers and, if they are to blame, without.
+
+    Raises:
+        ModelError: they disagree.
+    """
+    try:
+        worst = _disagreement(engine, reference)
+        if worst is None:
+            return
+        found = f"its outputs are off by up to {worst:.2g}"
+    except ModelError as error:
+        found = str(error)
+    engine.unbind()
+    worst = _disagreement(engine, reference)
+    if worst is not None:
+        raise ModelError(
+            f"its outputs are not the CPU's (off by up to {worst:.2g}): see workers.fp16, workers.tensorrt"
+        )
+    logger.warning("%s runs without buffers on the GPU, which is slower: with them %s", reference.name, found)
+
+
+def _disagreement(engine: OnnxruntimeEngine, reference: OnnxruntimeEngine) -> float | None:
+    """None where they agree; else the largest difference."""
+    for feed in _probes(reference.inputs):  # several, because the first run with buffers is unlike the next
+        got, wanted = engine.run(feed), reference.run(feed)
+        if not outputs_agree(got, wanted, tolerance=TOLERANCE):
+            same = [value.shape for value in got] == [value.shape for value in wanted]
+            return max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) if same else float("inf")
+    return None
+
+
+def _probes(inputs: Mapping[str, tuple[object, ...]]) -> list[Feed]:
+    feed = probe(inputs)
+    mirrored = {name: np.ascontiguousarray(value[..., ::-1]) for name, value in feed.items()}
+    return [feed, mirrored, feed]
