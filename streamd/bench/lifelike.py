@@ -1,4 +1,4 @@
-"""The daemon on looping clips: what all its processes cost, and which names it gave at which moment of a clip."""
+"""The daemon on repeated clips: what all its processes cost, and which names it gave at which moment of a clip."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ class Plan:
     """What is played to it."""
 
     clips: Sequence[Path]
+    """Each several times in a row, without a seam."""
     seconds: Sequence[float]
-    """Of each clip."""
+    """After which each of them begins again."""
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 

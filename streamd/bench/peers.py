@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from streamd.bench import contenders
 from streamd.bench.contenders import DEEPFACE, OPENCV, Material, Played
@@ -21,6 +24,8 @@ from streamd.bench.stays import Stay, within
 from streamd.errors import ModelError, UsageError
 
 STREAMD = "streamd"
+START_AND_END_S = 40.0
+"""What a daemon plays beside what is measured, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def compare(comparison: Comparison, *, tell: Callable[[str], None]) -> list[Row]
         ]
         lengths = [length_s(path) for path in played]
         stays = [within(clip.stays, length) for clip, length in zip(comparison.clips, lengths, strict=True)]
-        plan = Plan(played, lengths, comparison.settings)
+        plan = Plan(_tapes(played, lengths, folder), lengths, comparison.settings)
         tell(STREAMD)
         before = live(plan, comparison.gallery, models=comparison.models)
         material = Material(played, people, weights)
@@ -119,22 +124,44 @@ def compare(comparison: Comparison, *, tell: Callable[[str], None]) -> list[Row]
 
 def shortened(clip: Path, seconds: float, target: Path) -> Path:
     """The clip itself if it is no longer, else its beginning, copied without encoding it again. Raises UsageError."""
+    return clip if length_s(clip) <= seconds else tape(clip, target, seconds=seconds)
+
+
+def tape(clip: Path, target: Path, *, seconds: float = math.inf, copies: int = 1) -> Path:
+    """The beginning of a clip, some times in a row, copied without encoding it again.
+
+    A file that is played in a loop has no time across its seam: what was not decoded before it is missing on the clock.
+
+    Raises:
+        UsageError: it has no time stamps, or the container does not take its codec.
+    """
+    pass_s = min(length_s(clip), seconds)
     try:
-        if length_s(clip) <= seconds:
-            return clip
-        with av.open(str(clip)) as source, av.open(str(target), "w") as copy:
-            stream = source.streams.video[0]
-            into = copy.add_stream_from_template(stream)
-            for packet in source.demux(stream):
-                if packet.pts is None or packet.time_base is None:
-                    continue
-                if packet.pts * packet.time_base >= seconds:
-                    break
-                packet.stream = into
-                copy.mux(packet)
-    except (OSError, av.FFmpegError, IndexError, ValueError) as error:
-        raise UsageError(f"{clip}: its beginning cannot be cut out: {error}") from error
+        with av.open(str(target), "w") as copy:
+            into = None
+            for number in range(copies):
+                with av.open(str(clip)) as source:
+                    stream = source.streams.video[0]
+                    into = into or copy.add_stream_from_template(stream)
+                    for packet in _beginning(source, stream, seconds):
+                        shift = round(number * pass_s / packet.time_base)
+                        packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, into
+                        copy.mux(packet)
+    except (OSError, av.FFmpegError, IndexError, ValueError, TypeError) as error:
+        raise UsageError(f"{clip}: cannot be copied: {error}") from error
     return target
+
+
+def _beginning(source: InputContainer, stream: VideoStream, seconds: float) -> Iterator[Any]:
+    """The packets of the first seconds."""
+    for packet in source.demux(stream):
+        if not packet.size:
+            continue
+        if packet.pts is None or packet.dts is None or packet.time_base is None:
+            raise ValueError("its packets have no time stamps")
+        if packet.pts * packet.time_base >= seconds:
+            return
+        yield packet
 
 
 def length_s(clip: Path) -> float:
@@ -146,6 +173,15 @@ def length_s(clip: Path) -> float:
             return float(sum(packet.size > 0 for packet in container.demux(stream)) / rate)
     except (OSError, av.FFmpegError, IndexError) as error:
         raise UsageError(f"{clip}: is not a video: {error}") from error
+
+
+def _tapes(clips: Sequence[Path], lengths: Sequence[float], folder: Path) -> list[Path]:
+    """Each clip often enough for a daemon's whole life."""
+    life_s = 2 * max(lengths) + START_AND_END_S
+    return [
+        tape(clip, folder / f"tape{number}.mp4", copies=math.ceil(life_s / length))
+        for number, (clip, length) in enumerate(zip(clips, lengths, strict=True))
+    ]
 
 
 def _of_streamd(lived: Sequence[Lived], stays: Sequence[Sequence[Stay]]) -> Row:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from mediafiles import patches, write_video
@@ -16,7 +17,7 @@ from streamd.bench import contenders, peerloop
 from streamd.bench.contenders import Material
 from streamd.bench.daemon import cpu_of_tree
 from streamd.bench.naming import Naming
-from streamd.bench.peers import Row, length_s, ratio, shortened
+from streamd.bench.peers import Row, length_s, ratio, shortened, tape
 from streamd.cli import main
 from streamd.commands.bench_peers import line
 from streamd.errors import ModelError, UsageError
@@ -72,6 +73,14 @@ def test_the_beginning_of_a_clip_is_cut_out_without_encoding(clip: Path, tmp_pat
     assert shortened(clip, 5.0, tmp_path / "short.mp4") == clip
     short = shortened(clip, 1.0, tmp_path / "short.mp4")
     assert length_s(short) == pytest.approx(1.0, abs=0.11)
+
+
+def test_a_tape_is_a_clip_without_a_seam(clip: Path, tmp_path: Path) -> None:
+    long = tape(clip, tmp_path / "tape.mp4", seconds=1.0, copies=3)
+    with av.open(str(long)) as container:
+        stream = container.streams.video[0]
+        moments_s = [frame.time for frame in container.decode(stream)]
+    assert moments_s == pytest.approx([number / 10 for number in range(30)], abs=0.01)
 
 
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
