@@ -6,28 +6,18 @@ Nothing is timed that the daemon does not time itself in production: the figures
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from streamd.bench.daemon import running, write_config
 from streamd.bench.floor import Floor, FloorMeter, Shape
 from streamd.bench.scrape import Scrape
 from streamd.bench.streams import Scene, phases
 from streamd.configfile import load_config
-from streamd.errors import UnavailableError
-
-READY_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +86,22 @@ def measure(load: Load, clips: list[Path], gallery: Path, *, models: Path) -> Re
     """
     playing = phases(clips, load.cameras)
     with tempfile.TemporaryDirectory(prefix="streamd-bench-") as folder:
-        config = _config(load, playing, gallery, models=models, folder=Path(folder))
+        cameras = {f"cam{i:02}": clip for i, clip in enumerate(playing)}
+        config = write_config(Path(folder), cameras, gallery, models=models, settings=load.settings)
         meter = FloorMeter(load_config(config))
         meter.measure_decoding(playing)
-        with _daemon(config, Path(folder)) as url:
+        with running(config, Path(folder)) as daemon:
             time.sleep(load.warm_up_s)
-            before = _scrape(url)
+            before = daemon.scrape()
             started_s = time.monotonic()
             time.sleep(load.seconds)
-            after = _scrape(url)
+            after = daemon.scrape()
             seconds = time.monotonic() - started_s
         added = after.since(before)
         runs = _runs(added)
         meter.measure_inferences(list(runs))
         meter.measure_decoding(playing)
-        packets = _packets(added, {f"cam{i:02}": clip for i, clip in enumerate(playing)})
+        packets = _packets(added, cameras)
         floor = meter.floor(packets, runs)
         return _report(load, added, after, _growth_mb(before, after), seconds=seconds, floor=floor)
 
@@ -131,58 +122,6 @@ def _packets(added: Scrape, clips: Mapping[str, Path]) -> dict[Path, float]:
     for camera, count in added.by("streamd_packets_total", "camera").items():
         found[clips[camera]] = found.get(clips[camera], 0.0) + count
     return found
-
-
-def _config(load: Load, clips: list[Path], gallery: Path, *, models: Path, folder: Path) -> Path:
-    publish, replay, http = _free_ports(3)
-    body: dict[str, Any] = {
-        "state_dir": str(folder / "state"),
-        "models_dir": str(models),
-        "cameras": {f"cam{i:02}": {"url": str(clip)} for i, clip in enumerate(clips)},
-        "gallery": {"folder": str(gallery)},
-        "events": {"publish": f"tcp://127.0.0.1:{publish}", "replay": f"tcp://127.0.0.1:{replay}"},
-        "gateway": {"listen": f"127.0.0.1:{http}"},
-        "log": {"level": "warning"},
-    }
-    for dotted, value in load.settings.items():
-        *sections, key = dotted.split(".")
-        place = body
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
-    path = folder / "streamd.yaml"
-    path.write_text(yaml.safe_dump(body))
-    return path
-
-
-@contextlib.contextmanager
-def _daemon(config: Path, folder: Path) -> Iterator[str]:
-    """The daemon as a child; yields the address of its metrics."""
-    url = f"http://{yaml.safe_load(config.read_text())['gateway']['listen']}"
-    log = folder / "log"
-    with log.open("wb") as stderr:
-        process = subprocess.Popen([sys.executable, "-m", "streamd", "run", "-c", str(config)], stderr=stderr)
-        try:
-            _await_ready(url, process, log)
-            yield url
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
-
-
-def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        with contextlib.suppress(OSError):
-            urllib.request.urlopen(f"{url}/readyz", timeout=2).close()
-            return
-        time.sleep(0.2)
-    raise UnavailableError(f"the daemon did not become ready: {log.read_text(errors='replace')[-2000:]}")
-
-
-def _scrape(url: str) -> Scrape:
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-        return Scrape.parse(answer.read().decode())
 
 
 def _memory_mb(scrape: Scrape) -> dict[str, float]:
@@ -247,11 +186,3 @@ def _report(load: Load, added: Scrape, after: Scrape, growth_mb: float, *, secon
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports

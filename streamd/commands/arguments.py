@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from streamd.errors import UsageError
 
 if TYPE_CHECKING:
     from streamd.config import Config
@@ -27,6 +30,25 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", metavar="NAME", help="detector to use (default: the configuration's)")
     parser.add_argument("--embedder", metavar="NAME", help="embedder to use (default: the configuration's)")
+
+
+def add_settings_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: workers.runtime=onnxruntime"
+    )
+
+
+def settings_of(entries: Sequence[str]) -> dict[str, Any]:
+    """What ``--set`` was given, by dotted path. Raises UsageError."""
+    import yaml
+
+    settings: dict[str, Any] = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set {entry}: give KEY=VALUE, like workers.runtime=onnxruntime")
+        settings[key] = yaml.safe_load(value)
+    return settings
 
 
 def with_models(args: argparse.Namespace) -> Config:

@@ -8,7 +8,10 @@ from typing import Any
 
 KINDS = {
     "pipeline": "the whole daemon on N cameras of real faces",
+    "peers": "the daemon beside a plain OpenCV loop and DeepFace: CPU, recall, false names",
     "detectors": "which labelled faces each detector finds, and how fast",
+    "embedders": "what a face costs in each runtime, and whether the vectors are the same",
+    "framelink": "how pictures travel between processes, and how old they get",
     "quality": "whether the quality figure predicts errors",
     "accuracy": "how well pairs of photographs are told apart",
     "gallery": "how fast and exact the gallery's search is, up to a million faces",

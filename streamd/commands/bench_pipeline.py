@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument, add_settings_argument, settings_of
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--present", type=float, default=1 / 3, metavar="SHARE", help="of the time (default: a third)")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="measured after a warm-up of 8 s")
     parser.add_argument("--detector", metavar="NAME", help="short for --set detection.model=NAME")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: workers.runtime=onnxruntime"
-    )
+    add_settings_argument(parser)
     parser.add_argument(
         "--sweep", type=Path, metavar="PREFIX", help="double the cameras until frames are late; PREFIX.csv, PREFIX.png"
     )
@@ -63,8 +61,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> Load:
-    import yaml
-
     from streamd.bench.pipeline import Load
     from streamd.bench.streams import Scene
 
@@ -74,11 +70,7 @@ def _load(args: argparse.Namespace) -> Load:
     if args.cameras < 1 or not 1 <= args.fps <= 120 or args.people < 0 or not 0 <= args.present <= 1:
         raise UsageError("--cameras and --fps (up to 120) must be at least 1, --people 0 or more, --present 0 to 1")
     settings: dict[str, Any] = {"detection.model": args.detector} if args.detector else {}
-    for entry in args.set:
-        key, equals, value = entry.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--set {entry}: give KEY=VALUE, like workers.runtime=onnxruntime")
-        settings[key] = yaml.safe_load(value)
+    settings |= settings_of(args.set)
     scene = Scene(int(size[1]) & ~1, int(size[2]) & ~1, args.fps, args.people, present=args.present)
     return Load(args.cameras, args.seconds, scene, settings=settings)
 
