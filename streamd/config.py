@@ -391,7 +391,7 @@ class GatewayConfig(Section):
 class SupervisionConfig(Section):
     """How children are watched."""
 
-    heartbeat_s: PositiveSeconds = 0.5
+    heartbeat_s: PositiveSeconds = 1.0
     """Pause between a child's signs of life."""
     stall_after_s: PositiveSeconds = 10.0
     """A child silent for this long is killed and started again."""

@@ -79,8 +79,8 @@ class Reader:
         self.corrupt_packets = 0
         self.work = DecoderWork()
         """Over all connections."""
-        self.resting = False
-        """Whether nothing moves and nobody is followed; set by whoever knows."""
+        self._resting = False
+        self._source: Source | None = None
         self.stirred_at_s = time.monotonic()
         """When something last moved, or packets said so."""
         self.progress_s = time.monotonic()
@@ -116,6 +116,17 @@ class Reader:
             return
 
     @property
+    def resting(self) -> bool:
+        """Whether nothing moves and nobody is followed; set by whoever knows, from any thread."""
+        return self._resting
+
+    @resting.setter
+    def resting(self, resting: bool) -> None:
+        self._resting = resting
+        if (source := self._source) is not None:
+            source.resting = resting  # at once: it may be inside ``read`` for seconds
+
+    @property
     def state(self) -> CameraState:
         with self._lock:
             return self._state
@@ -149,7 +160,8 @@ class Reader:
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
-            source = self._make()
+            source = self._source = self._make()
+            source.resting = self._resting
             try:
                 self._read_all(source)
             except SourceError as error:
@@ -167,7 +179,6 @@ class Reader:
         corrupt_before, work_before = self.corrupt_packets, replace(self.work)
         while not self._stop.is_set():
             self.progress_s = time.monotonic()
-            source.resting = self.resting
             frame = source.read(self._config.read_timeout_s)
             if not self.state.online:
                 self._enter(CameraState(True, "online", info.in_words, info))
@@ -189,6 +200,7 @@ class Reader:
             self._moved = self._motion.look(sample, frame.captured_at_s)
             if self._moved >= self._motion_share:
                 self.stirred_at_s = time.monotonic()
+                self.resting = False
         with self._lock:
             if sample is not None:
                 self._sampled_at_s = frame.captured_at_s

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import av
 import av.error
@@ -19,6 +19,7 @@ from streamd.sources.costs import Cost
 from streamd.sources.demuxing import Demuxer, EndOfPackets, stamp_s
 from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
+from streamd.sources.gathering import Gathering
 from streamd.sources.lagging import Catching, LiveDelay
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
 
@@ -59,6 +60,9 @@ class AvSource:
         self._doze: Doze[Packet] = Doze(config.idle)
         self._fps = 0.0
         self._catching, self._delay = Catching(), LiveDelay()
+        self._gathering: Gathering[Packet] = Gathering()
+        self._keys_suffice = False
+        """Whether the last key frame gave a picture by itself."""
         self._pictures = 0
         self._cost = Cost()
 
@@ -75,6 +79,7 @@ class AvSource:
         self.close()
         self._doze = Doze(self._config.idle)
         self._catching, self._delay = Catching(), LiveDelay()
+        self._gathering, self._keys_suffice = Gathering(), False
         if self._demuxer.is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
@@ -140,11 +145,19 @@ class AvSource:
             self.work.late += 1
             return
         self._doze.resting = self.resting
-        due = self._doze.sift(packet, most_held=self._most_held()) if packet.size else [packet]
+        due = self._due(packet) if packet.size else [packet]
         self._decode(due)
-        self.work.skipped, self.work.alarms = self._doze.skipped, self._doze.alarms
+        self.work.skipped, self.work.alarms = self._doze.skipped + self._gathering.skipped, self._doze.alarms
         if not due and self._pacer is not None:
             self._clock.wait(1 / self._fps)  # a file's packets come as a camera's would
+
+    def _due(self, packet: Packet) -> Sequence[Packet]:
+        """What is to be decoded now that this packet is here."""
+        due = self._doze.sift(packet, most_held=self._most_held())
+        if len(due) != 1 or self._config.idle == "all":
+            return due
+        resting = self.resting and not self._doze.dozing
+        return self._gathering.sift(packet, fps=self._fps, resting=resting, keys_suffice=self._keys_suffice)
 
     def _behind_s(self, packet: Packet) -> float:
         """How late this packet is to be decoded."""
@@ -162,7 +175,9 @@ class AvSource:
     def _decode(self, packets: Sequence[Packet]) -> None:
         context = self._demuxer.stream.codec_context
         # Nobody misses frames on which no other depends, while nothing moves.
-        context.skip_frame = "NONREF" if self.resting and self._doze.long else "DEFAULT"
+        wanted: Literal["NONREF", "DEFAULT"] = "NONREF" if self.resting and self._doze.long else "DEFAULT"
+        if context.skip_frame != wanted:
+            context.skip_frame = wanted
         for place, packet in enumerate(packets, start=1):
             began_s = time.thread_time()
             try:
@@ -175,8 +190,10 @@ class AvSource:
             finally:
                 self._spent(packet, time.thread_time() - began_s)
             self._demuxer.damage = 0
-            if packet.is_keyframe and self._doze.dozing and not _own_picture(packet, frames):
-                self._doze.unfit()
+            if packet.is_keyframe:
+                self._keys_suffice = _own_picture(packet, frames)
+                if self._doze.dozing and not self._keys_suffice:
+                    self._doze.unfit()
             for frame in frames:
                 if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
                     self._demuxer.corrupt_packets += 1

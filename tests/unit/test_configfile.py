@@ -331,7 +331,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
         ("cameras: {a: {url: 'rtsp://u:p/w@h/s'}}", "cameras.a.url", "percent-encoded"),
         ("cameras: {a: {url: 'rtsp://h/1', substream: 'rtsp:///2'}}", "cameras.a.substream", "not followed by a host"),
         ("capture: {retry_min_s: 50}", "capture.retry_min_s", "(50) is more than retry_max_s (30)"),
-        ("supervision: {stall_after_s: 0.2}", "supervision.stall_after_s", "heartbeat_s (0.5) is more than"),
+        ("supervision: {stall_after_s: 0.2}", "supervision.stall_after_s", "heartbeat_s (1) is more than"),
         ("recognition: {max_views: 1}", "recognition.max_views", "min_views (2) is more than max_views (1)"),
     ],
 )
