@@ -11,11 +11,13 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.utils import floatToGoString
 
 PREFIX = "streamd_"
 SNAPSHOT_VERSION = 1
@@ -188,15 +190,21 @@ class Metrics:
                         metric.remove(*values)
 
     def _rows(self, attribute: str, spec: MetricSpec) -> list[tuple[str, tuple[str, ...], float]]:
-        """Samples as (suffix, label values, value)."""
-        metric: MetricWrapperBase = getattr(self, attribute)
+        """Samples as (suffix, label values, value).
+
+        Read from where the library keeps them: through its ``collect`` a snapshot costs ten times as much, which was a
+        fifth of all that a worker did beside its networks. A test compares the two.
+        """
+        metric = getattr(self, attribute)
+        children = metric._metrics.items() if spec.labels else [((), metric)]
+        if spec.kind != "histogram":
+            return [("", labels, child._value.get()) for labels, child in list(children)]
+        edges = [floatToGoString(edge) for edge in metric._upper_bounds]  # type: ignore[no-untyped-call]
         rows = []
-        for family in metric.collect():
-            for sample in family.samples:
-                suffix = sample.name.removeprefix(spec.name)
-                if suffix in SUFFIXES[spec.kind]:  # not _created: Prometheus's text format has no place for it
-                    names = (*spec.labels, "le") if suffix == "_bucket" else spec.labels
-                    rows.append((suffix, tuple(sample.labels[name] for name in names), sample.value))
+        for labels, child in list(children):
+            counts = list(accumulate(bucket.get() for bucket in child._buckets))
+            rows += [("_bucket", (*labels, edge), count) for edge, count in zip(edges, counts, strict=True)]
+            rows += [("_count", labels, counts[-1]), ("_sum", labels, child._sum.get())]
         return rows
 
     def _measure_process(self) -> None:

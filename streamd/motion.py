@@ -67,20 +67,30 @@ class CutDetector:
     def __init__(self) -> None:
         self.seen = False
         """Whether there was one; set back by whoever has taken note."""
-        self._last: Sample | None = None
+        self._last: _Levels | None = None
 
     def look(self, sample: Sample) -> None:
         """The next sample."""
-        last, self._last = self._last, sample
-        if last is not None and not _alike(last, sample):
+        last, self._last = self._last, _Levels(sample)
+        if last is not None and not last.is_like(self._last):
             self.seen = True
 
 
-def _alike(before: Sample, after: Sample) -> bool:
-    if before.shape != after.shape:
-        return False
-    a, b = (x.astype(np.float32) - x.mean(dtype=np.float32) for x in (before, after))
-    spread_a, spread_b = float(a.std()), float(b.std())
-    if min(spread_a, spread_b) < FLAT_LEVELS:
-        return max(spread_a, spread_b) < FLAT_LEVELS
-    return float((a * b).mean()) >= CUT_CORRELATION * spread_a * spread_b
+class _Levels:
+    """A sample's grey levels about their mean. Made once for each: this is done ten times a second."""
+
+    __slots__ = ("levels", "spread")
+
+    def __init__(self, sample: Sample) -> None:
+        levels = sample.astype(np.float32)
+        levels -= np.float32(levels.sum() / levels.size)
+        self.levels = levels
+        self.spread = math.sqrt(float(np.vdot(levels, levels)) / levels.size)
+
+    def is_like(self, other: _Levels) -> bool:
+        if self.levels.shape != other.levels.shape:
+            return False
+        if min(self.spread, other.spread) < FLAT_LEVELS:
+            return max(self.spread, other.spread) < FLAT_LEVELS
+        together = float(np.vdot(self.levels, other.levels)) / self.levels.size
+        return together >= CUT_CORRELATION * self.spread * other.spread

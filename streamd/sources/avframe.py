@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import av
@@ -153,7 +154,13 @@ def media_s(frame: av.VideoFrame) -> float | None:
     """The frame's own time stamp in seconds; None where it has none."""
     if frame.pts is None or frame.time_base is None:
         return None
-    return float(frame.pts * frame.time_base)
+    return seconds(frame.pts, frame.time_base)
+
+
+def seconds(stamp: int, base: Fraction) -> float:
+    """A time stamp in its time base; several times cheaper than a product of fractions, of which there are two a
+    frame."""
+    return stamp * base.numerator / base.denominator
 
 
 def _plane(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from streamd.config import CaptureConfig, redacted_url
 from streamd.errors import SourceError, SourceLost, SourceRejected
 from streamd.sources.acceleration import Acceleration, acceleration
 from streamd.sources.aligning import StreamTime
+from streamd.sources.avframe import seconds
 from streamd.sources.failures import FAILURES, in_words
 from streamd.sources.pacing import Clock
 
@@ -172,7 +173,7 @@ class Demuxer:
 
 def stamp_s(packet: Packet) -> float | None:
     """A packet's own time stamp in seconds; None where it has none."""
-    return None if packet.pts is None else float(packet.pts * packet.time_base)
+    return None if packet.pts is None else seconds(packet.pts, packet.time_base)
 
 
 def notice(packet: Packet, stream: StreamTime, arrived_s: float) -> None:

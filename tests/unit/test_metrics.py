@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamd.exposition import MALFORMED, render
-from streamd.metrics import PREFIX, TABLE, Metrics
+from streamd.metrics import PREFIX, SUFFIXES, TABLE, Metrics
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -126,3 +127,23 @@ def test_the_documentation_lists_exactly_the_metrics_there_are() -> None:
 def test_the_module_does_not_load_numpy() -> None:
     code = "import sys, streamd.metrics, streamd.exposition; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_snapshot_holds_what_the_library_collects() -> None:
+    metrics = Metrics()
+    metrics.frames.labels("door", "looked_at").inc(3)
+    metrics.tracks.labels("door").set(2)
+    metrics.journal_seq.set(7)
+    for seconds in (0.002, 0.3, 100.0):
+        metrics.stage.labels("detect").observe(seconds)
+        metrics.gallery_swap.observe(seconds)
+    families = json.loads(metrics.snapshot())["families"]
+    for spec in TABLE.values():
+        collected = {
+            (sample.name.removeprefix(spec.name), tuple(sample.labels[k] for k in sample.labels), sample.value)
+            for family in metrics.registry.collect()
+            for sample in family.samples
+            if sample.name.removeprefix(spec.name) in SUFFIXES[spec.kind] and sample.name.startswith(spec.name)
+        }
+        told = {(suffix, tuple(labels), value) for suffix, labels, value in families.get(spec.name, [])}
+        assert told == collected, spec.name
