@@ -14,7 +14,7 @@ import zmq
 
 from streamd.errors import ProtocolError, UnavailableError
 from streamd.notify import notify
-from streamd.sockets import Socket, Sockets, try_send
+from streamd.sockets import Socket, Sockets, try_receive, try_send
 from streamd.wire import Header, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -71,11 +71,7 @@ class ControlLink:
     def commands(self) -> list[Header]:
         """What the supervisor said since the last call."""
         found: list[Header] = []
-        while self.socket is not None:
-            try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                break
+        while self.socket is not None and (parts := try_receive(self.socket)) is not None:
             try:
                 found.append(decode(parts[0]))
             except ProtocolError as error:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from streamd.domain import Frame, FrameId, Picture, Yuv420
 from streamd.errors import ProtocolError
 from streamd.jpeg import packed, unpacked
-from streamd.sockets import Socket, redial, try_send
+from streamd.sockets import Socket, redial, try_receive, try_receive_frames, try_send
 from streamd.wire import Header, decode, encode
 from streamd.workerfinder import WorkerFinder
 
@@ -94,17 +94,14 @@ class CaptureEnd:
     def asked(self) -> Asked:
         """What the worker asked for since the last call."""
         asked = Asked()
-        while True:
-            try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return asked
+        while (parts := try_receive(self.socket)) is not None:
             try:
                 header = decode(parts[0])
                 self._heed(header)
                 asked = _asked(asked, header)
             except ProtocolError as error:
                 logger.warning("frame link: %s", error)
+        return asked
 
     def _heed(self, header: Header) -> None:
         if header.kind in (SEND, PICTURE):
@@ -267,11 +264,7 @@ class WorkerEnd:
         """All that has arrived. Frames refer to the received buffers and are read-only."""
         found: list[Message] = []
         for socket in self.sockets:
-            while True:
-                try:
-                    parts = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-                except zmq.Again:
-                    break
+            while (parts := try_receive_frames(socket)) is not None:
                 try:
                     found.append(self._read(socket, parts))
                 except ProtocolError as error:

@@ -191,6 +191,31 @@ def redial(socket: Socket, old: str, new: str) -> None:
     socket.connect(new)
 
 
+def try_receive(socket: Socket) -> list[bytes] | None:
+    """A message that has arrived, or None; never waits. Asking first costs a tenth of the exception that says there is
+    nothing, which loops that wake for another socket would raise most of the time."""
+    if not _has_message(socket):
+        return None
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK)
+    except zmq.Again:
+        return None
+
+
+def try_receive_frames(socket: Socket) -> list[zmq.Frame] | None:
+    """The same without copying."""
+    if not _has_message(socket):
+        return None
+    try:
+        return socket.recv_multipart(zmq.NOBLOCK, copy=False)
+    except zmq.Again:
+        return None
+
+
+def _has_message(socket: Socket) -> bool:
+    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
+
 def load_secret_key(path: Path) -> tuple[bytes, bytes]:
     """Public and secret half of a key file made by ``streamd keys new``."""
     public, secret = _load_key(path)

@@ -21,7 +21,7 @@ import zmq
 
 from streamd.errors import ProtocolError
 from streamd.events import Event, EventType, new_id
-from streamd.sockets import Socket, Sockets, try_send
+from streamd.sockets import Socket, Sockets, try_receive, try_send
 from streamd.wire import Header, decode, encode
 
 logger = logging.getLogger(__name__)
@@ -158,8 +158,7 @@ def waiting_messages(socket: Socket, limit: int) -> list[list[bytes]]:
     """Up to ``limit`` messages that have arrived; never waits."""
     found: list[list[bytes]] = []
     while len(found) < limit:
-        try:
-            found.append(socket.recv_multipart(zmq.NOBLOCK))
-        except zmq.Again:
+        if (parts := try_receive(socket)) is None:
             break
+        found.append(parts)
     return found

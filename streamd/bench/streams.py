@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from streamd.demo.clips import (
     BIDEN,
@@ -28,11 +29,9 @@ from streamd.demo.clips import (
 
 VARIANTS = 6
 BITS_PER_PIXEL = 0.15
-"""IP cameras are set to a constant rate: two megabits a second for 1280x720 at 15 frames."""
+"""Two megabits a second for 1280x720 at 15 frames: what IP cameras are set to, as their rate or its bound."""
 TEXTURE = 14.0
 """Grey levels by which the wall deviates from a plain one."""
-NOISE = 3.0
-"""Grey levels of the sensor's noise, which is another in each frame."""
 _FACES = (OBAMA_SPEAKING, BIDEN, COLLINS, OBAMA_STANDING, CARPHONE)
 
 
@@ -47,6 +46,10 @@ class Scene:
     seconds: float = 30.0
     present: float = 1 / 3
     """Share of the time in which the people are there; 0 is an empty room."""
+    rate: Literal["constant", "variable"] = "constant"
+    """How the encoder spends its bits: as many at all times, or as many as the picture needs."""
+    noise: float = 3.0
+    """Grey levels of the sensor's noise, which is another in each frame; cameras in good light have less than one."""
 
     def visits(self, variant: int) -> tuple[Visit, ...]:
         """Rows of faces, each of which walks to and fro within its own column."""
@@ -67,22 +70,16 @@ class Scene:
         return Visit(*_FACES[number % len(_FACES)], *when, (face_px, 1.1 * face_px), way)
 
     def encoding(self) -> dict[str, str]:
-        """As IP cameras do it: key frames at fixed distances, no B frames, a constant rate, filtered block edges."""
-        rate = str(round(self.width * self.height * self.fps * BITS_PER_PIXEL))
-        return {
-            "preset": "veryfast",
-            "b": rate,
-            "maxrate": rate,
-            "bufsize": rate,
-            "g": str(2 * self.fps),
-            "bf": "0",
-            "sc_threshold": "0",
-        }
+        """As IP cameras do it: key frames at fixed distances, no B frames, a bounded rate, filtered block edges."""
+        most = str(round(self.width * self.height * self.fps * BITS_PER_PIXEL))
+        spent = {"b": most} if self.rate == "constant" else {"crf": "23"}
+        bounds = {"maxrate": most, "bufsize": most}
+        return {"preset": "veryfast", "g": str(2 * self.fps), "bf": "0", "sc_threshold": "0"} | spent | bounds
 
     def fingerprint(self) -> str:
         """Changes with everything that decides what the streams look like."""
         visits = [[asdict(visit) for visit in self.visits(variant)] for variant in range(VARIANTS)]
-        plan = [asdict(self), visits, self.encoding(), TEXTURE, NOISE]
+        plan = [asdict(self), visits, self.encoding(), TEXTURE]
         return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -113,7 +110,7 @@ def _render(scene: Scene, variant: int, faces: Mapping[str, Path], target: Path)
         seconds=scene.seconds,
         encoding=scene.encoding(),
         texture=TEXTURE,
-        noise=NOISE,
+        noise=scene.noise,
     )
 
 

@@ -28,6 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=int, default=15, metavar="F", help="frames a second (default: 15)")
     parser.add_argument("--people", type=int, default=2, metavar="P", help="who walk in and out (default: 2)")
     parser.add_argument("--present", type=float, default=1 / 3, metavar="SHARE", help="of the time (default: a third)")
+    parser.add_argument(
+        "--rate", choices=("constant", "variable"), default="constant", help="of the encoders (default: constant)"
+    )
+    parser.add_argument("--noise", type=float, default=3.0, metavar="LEVELS", help="of the sensors, in grey levels")
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="measured after a warm-up of 8 s")
     parser.add_argument("--detector", metavar="NAME", help="short for --set detection.model=NAME")
     add_settings_argument(parser)
@@ -71,7 +75,15 @@ def _load(args: argparse.Namespace) -> Load:
         raise UsageError("--cameras and --fps (up to 120) must be at least 1, --people 0 or more, --present 0 to 1")
     settings: dict[str, Any] = {"detection.model": args.detector} if args.detector else {}
     settings |= settings_of(args.set)
-    scene = Scene(int(size[1]) & ~1, int(size[2]) & ~1, args.fps, args.people, present=args.present)
+    scene = Scene(
+        int(size[1]) & ~1,
+        int(size[2]) & ~1,
+        args.fps,
+        args.people,
+        present=args.present,
+        rate=args.rate,
+        noise=args.noise,
+    )
     return Load(args.cameras, args.seconds, scene, settings=settings)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import av
 import av.error
+from av.video.codeccontext import VideoCodecContext
 
 from streamd.config import CaptureConfig
 from streamd.errors import SourceEnded, SourceLost, SourceRejected
@@ -21,6 +22,7 @@ from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
 from streamd.sources.gathering import Gathering
 from streamd.sources.lagging import Catching, LiveDelay
+from streamd.sources.lightly import Lightly
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class AvSource:
         self._gathering: Gathering[Packet] = Gathering()
         self._keys_suffice = False
         """Whether the last key frame gave a picture by itself."""
+        self._lightly: Lightly[Packet] = Lightly()
+        self._light: VideoCodecContext | None = None
         self._pictures = 0
         self._cost = Cost()
 
@@ -80,6 +84,7 @@ class AvSource:
         self._doze = Doze(self._config.idle)
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering, self._keys_suffice = Gathering(), False
+        self._lightly, self._light = Lightly(), None
         if self._demuxer.is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
@@ -178,10 +183,14 @@ class AvSource:
         wanted: Literal["NONREF", "DEFAULT"] = "NONREF" if self.resting and self._doze.long else "DEFAULT"
         if context.skip_frame != wanted:
             context.skip_frame = wanted
+        rests = self.resting and self._keys_suffice and self._demuxer.has_light
+        packets, lightly = self._lightly.plan(packets, resting=rests, most_held=self._most_held())
+        if lightly and self._light is None:
+            self._light = self._demuxer.light()
         for place, packet in enumerate(packets, start=1):
             began_s = time.thread_time()
             try:
-                frames = packet.decode()
+                frames = packet.decode() if self._light is None or not lightly else self._light.decode(packet)
             except av.error.InvalidDataError:
                 self._demuxer.damaged()
                 continue

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamd.config import CaptureConfig, redacted_url
@@ -25,6 +26,8 @@ MAX_FPS = 240.0
 MAX_DAMAGE = 200
 """Unreadable packets in a row after which a stream counts as ended."""
 _WEBCAM = re.compile(r"/dev/video\d+$")
+_LOOPED = ("h264", "hevc")
+"""Decoders whose loop filter can be left out."""
 _TEXT = ("ansi", "xbin", "bintext", "idf")
 """FFmpeg plays text files as terminal output."""
 
@@ -68,6 +71,23 @@ class Demuxer:
         """Nominal; 0 where the stream does not say."""
         rate = float(self.stream.average_rate or self.stream.guessed_rate or 0)
         return rate if 0 < rate <= MAX_FPS else 0.0
+
+    @property
+    def has_light(self) -> bool:
+        """Whether ``light`` saves anything."""
+        on_cpu = self._config.hwaccel == "none"
+        return on_cpu and self._config.idle != "all" and self.stream.codec_context.name in _LOOPED
+
+    def light(self) -> VideoCodecContext:
+        """Another decoder of the stream, without the loop filter; to be begun at a key frame."""
+        context = self.stream.codec_context
+        light = av.CodecContext.create(context.name, "r")
+        if not isinstance(light, VideoCodecContext):
+            raise SourceRejected(f"{self.where}: {context.name} is no video")
+        light.extradata = context.extradata
+        light.thread_count = 1
+        light.options = {"skip_loop_filter": "all"}
+        return light
 
     @property
     def pixel_shape(self) -> float:
