@@ -51,6 +51,10 @@ class Appearance:
     ledger: Ledger = field(default_factory=Ledger)
     standard: dict[str, float] = field(default_factory=dict)
     """What it had to reach, as of the last verdict."""
+    weighed: Decision | None = None
+    """What its own evidence says."""
+    weighed_at: tuple[int, int] = (0, 0)
+    """Of the evidence and of the gallery, when that was weighed."""
     portrait: Image | None = None
     """The best picture of the face so far, for people to look at."""
     portrait_quality: float = 0.0

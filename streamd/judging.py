@@ -129,6 +129,21 @@ class Judge:
             appearance.stranger = book.identify(fused, looks, track=appearance.id, camera=watch.name, wall_s=wall_s)
 
     def _weigh(self, watch: CameraWatch, appearances: Sequence[Appearance]) -> None:
+        """Decide over the faces of which there are new views, or for which the gallery changed."""
+        version = self._gallery.version
+        stale = []
+        for appearance in appearances:
+            if appearance.weighed is None or appearance.weighed_at != (appearance.evidence.changes, version):
+                stale.append(appearance)
+            else:
+                # Not what was left of it beside other faces, which had the better claim to a name.
+                appearance.evidence.decision = appearance.weighed
+        self._weigh_anew(watch, stale)
+        for appearance in stale:
+            appearance.weighed = appearance.evidence.decision
+            appearance.weighed_at = (appearance.evidence.changes, version)
+
+    def _weigh_anew(self, watch: CameraWatch, appearances: Sequence[Appearance]) -> None:
         if not appearances:
             return
         fused: NDArray[np.float32] = np.stack([a.evidence.fused() for a in appearances])

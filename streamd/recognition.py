@@ -79,6 +79,9 @@ class Evidence:
         self.sure = False
         """Whether further views would hardly change the verdict."""
         self.embedded_at_s = float("-inf")
+        self.changes = 0
+        """Times that the views changed: without that, and with the same gallery, the verdict stays."""
+        self._fused: NDArray[np.float32] | None = None
         self._wasted = 0
         """Looks that were embedded and turned out to say nothing."""
 
@@ -104,6 +107,7 @@ class Evidence:
         """Keep a view; the one that says least makes room, the new one excepted, so that a face that changed is
         noticed."""
         self.embedded_at_s = view.at_s
+        self._changed()
         if len(self.views) >= self.policy.max_views:
             del self.views[self._expendable()]
         self.views.append(view)
@@ -118,14 +122,20 @@ class Evidence:
         return int(worth.argmin())
 
     def fused(self) -> NDArray[np.float32]:
-        """The quality-weighted mean of the views, of unit length."""
-        weights = np.array([view.quality for view in self.views], np.float32)
-        mean = weights @ np.stack([view.vector for view in self.views])
-        unit: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
-        return unit
+        """The quality-weighted mean of the views, of unit length; not to be written to."""
+        if self._fused is None:
+            weights = np.array([view.quality for view in self.views], np.float32)
+            mean = weights @ np.stack([view.vector for view in self.views])
+            self._fused = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+        return self._fused
+
+    def _changed(self) -> None:
+        self.changes += 1
+        self._fused = None
 
     def rescore(self, bests: Sequence[Match | None]) -> None:
         """The gallery changed: what each view alone says now, in the order of ``views``."""
+        self._changed()
         self.views = [replace(view, best=best) for view, best in zip(self.views, bests, strict=True)]
 
     @property
