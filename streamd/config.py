@@ -96,8 +96,8 @@ class CaptureConfig(Section):
     """Pictures per second from an image folder."""
     idle: Literal["all", "packets", "keyframes"] = "packets"
     """What is decoded while nothing moves and nobody is followed: everything; key frames, until the size of packets
-    says that something moves (everything where a person would not show in it, as at a constant rate); or key frames
-    alone, which see who comes at the next key frame only."""
+    says that something moves (where a person would not show in it, as at a constant rate, everything, a few packets
+    at a time and roughly); or key frames alone, which see who comes at the next key frame only."""
     decoder_threads: Annotated[int, Field(ge=1, le=16)] = 1
     """Threads of the decoder. More than one gained nothing where it was measured."""
     hwaccel: Literal["none", "auto", "cuda", "vaapi", "qsv", "vulkan", "videotoolbox"] = "none"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_settings_argument, settings_of
+from streamd.commands.bench_scene import add_scene_arguments, scene_of
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--streams", type=int, default=6, metavar="N", help="of the made-up streams, 1 to 6 (default: 6)"
     )
-    parser.add_argument("--people", type=int, default=2, metavar="P", help="in the made-up streams (default: 2)")
+    add_scene_arguments(parser)
     parser.add_argument(
         "--peer-seconds",
         type=float,
@@ -121,14 +122,14 @@ def _own(args: argparse.Namespace) -> list[Clip]:
 def _made_up(args: argparse.Namespace, folder: Path) -> list[Clip]:
     from streamd.bench.peers import Clip
     from streamd.bench.stays import scene_stays
-    from streamd.bench.streams import VARIANTS, Scene, prepare_streams
+    from streamd.bench.streams import VARIANTS, prepare_streams
     from streamd.demo.setup import prepare_gallery
 
     if args.truth or args.gallery:
         raise UsageError("--truth and --gallery: belong to clips of your own (--clip)")
     if not 1 <= args.streams <= VARIANTS or args.people < 1:
         raise UsageError(f"--streams must be 1 to {VARIANTS}, --people at least 1")
-    scene = Scene(people=args.people)
+    scene = scene_of(args)
     paths = prepare_streams(scene, prepare_gallery(folder), folder)[: args.streams]
     return [Clip(path, scene_stays(scene, variant)) for variant, path in enumerate(paths)]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_settings_argument, settings_of
+from streamd.commands.bench_scene import add_scene_arguments, scene_of
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -24,14 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
     parser.add_argument("--cameras", type=int, default=4, metavar="N", help="default: 4")
-    parser.add_argument("--resolution", default="1280x720", metavar="WxH", help="of the streams (default: 1280x720)")
-    parser.add_argument("--fps", type=int, default=15, metavar="F", help="frames a second (default: 15)")
-    parser.add_argument("--people", type=int, default=2, metavar="P", help="who walk in and out (default: 2)")
-    parser.add_argument("--present", type=float, default=1 / 3, metavar="SHARE", help="of the time (default: a third)")
-    parser.add_argument(
-        "--rate", choices=("constant", "variable"), default="constant", help="of the encoders (default: constant)"
-    )
-    parser.add_argument("--noise", type=float, default=3.0, metavar="LEVELS", help="of the sensors, in grey levels")
+    add_scene_arguments(parser)
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="measured after a warm-up of 8 s")
     parser.add_argument("--detector", metavar="NAME", help="short for --set detection.model=NAME")
     add_settings_argument(parser)
@@ -66,25 +59,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Load:
     from streamd.bench.pipeline import Load
-    from streamd.bench.streams import Scene
 
-    size = re.fullmatch(r"(\d{2,5})x(\d{2,5})", args.resolution)
-    if size is None:
-        raise UsageError(f"--resolution {args.resolution}: give width and height, like 1280x720")
-    if args.cameras < 1 or not 1 <= args.fps <= 120 or args.people < 0 or not 0 <= args.present <= 1:
-        raise UsageError("--cameras and --fps (up to 120) must be at least 1, --people 0 or more, --present 0 to 1")
+    if args.cameras < 1:
+        raise UsageError("--cameras must be at least 1")
     settings: dict[str, Any] = {"detection.model": args.detector} if args.detector else {}
     settings |= settings_of(args.set)
-    scene = Scene(
-        int(size[1]) & ~1,
-        int(size[2]) & ~1,
-        args.fps,
-        args.people,
-        present=args.present,
-        rate=args.rate,
-        noise=args.noise,
-    )
-    return Load(args.cameras, args.seconds, scene, settings=settings)
+    return Load(args.cameras, args.seconds, scene_of(args), settings=settings)
 
 
 def _lines(report: Report) -> list[str]:
