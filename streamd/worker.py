@@ -194,6 +194,7 @@ class Worker:
         now_s = time.monotonic()
         self._scheduler.arrived(arrived.id.camera, now_s)
         self._decide([Look(replace(awaited.look.frame, picture=arrived.picture), awaited.look.faces)])
+        self._scheduler.worked(time.monotonic() - now_s)
 
     def _give_up_pictures(self, now_s: float) -> None:
         """Go on without pictures that do not come: the faces are followed all the same."""

@@ -67,6 +67,8 @@ class Report:
     time_to_identity_p50_s: float | None
     time_to_identity_p95_s: float | None
     identified: int
+    verdicts: dict[str, int]
+    """``none`` counts faces that left without one."""
     detections_per_second: float
     embeddings_per_second: float
     memory_mb_by_process: dict[str, float]
@@ -175,6 +177,7 @@ def _report(load: Load, added: Scrape, after: Scrape, growth_mb: float, *, secon
         frame_age_p99_s=_rounded(age[2]),
         time_to_identity_p50_s=_rounded(named[0]),
         time_to_identity_p95_s=_rounded(named[1]),
+        verdicts={k: round(v) for k, v in added.by("streamd_verdicts_total", "result").items() if v},
         identified=round(added.total("streamd_time_to_identity_seconds_count")),
         detections_per_second=round(added.total("streamd_batch_size_sum", stage="detect") / seconds, 2),
         embeddings_per_second=round(added.total("streamd_batch_size_sum", stage="embed") / seconds, 2),
