@@ -32,7 +32,8 @@ BITS_PER_PIXEL = 0.15
 """Two megabits a second for 1280x720 at 15 frames: what IP cameras are set to, as their rate or its bound."""
 TEXTURE = 14.0
 """Grey levels by which the wall deviates from a plain one."""
-_FACES = (OBAMA_SPEAKING, BIDEN, COLLINS, OBAMA_STANDING, CARPHONE)
+_FACES = (OBAMA_SPEAKING, BIDEN, COLLINS, CARPHONE, OBAMA_STANDING)
+"""Four different people come first: nobody is there twice at once."""
 
 
 @dataclass(frozen=True, slots=True)
