@@ -98,7 +98,9 @@ def best_threshold(scores: Scores, same: NDArray[np.bool_]) -> float:
     ordered, genuine = scores[order], same[order]
     # Correct with the threshold below the i-th score: impostors before it and genuine ones from it on.
     right = np.concatenate([[0], np.cumsum(~genuine)]) + genuine.sum() - np.concatenate([[0], np.cumsum(genuine)])
-    edges = np.concatenate([[ordered[0] - 1e-6], (ordered[:-1] + ordered[1:]) / 2, [ordered[-1] + 1e-6]])
+    # Of two neighbouring floats the middle is one of them: a threshold must be above the lower.
+    middles = np.maximum((ordered[:-1] + ordered[1:]) / 2, np.nextafter(ordered[:-1], np.inf))
+    edges = np.concatenate([[ordered[0] - 1e-6], middles, [ordered[-1] + 1e-6]])
     possible = np.concatenate([[True], ordered[:-1] < ordered[1:], [True]])
     best = np.flatnonzero(possible & (right == right[possible].max()))
     return float(edges[best[len(best) // 2]])

@@ -49,6 +49,12 @@ def test_no_threshold_judges_more_pairs_rightly_than_the_best(scores: np.ndarray
         assert right >= ((scores >= threshold) == same).mean()
 
 
+def test_a_threshold_lies_between_neighbouring_floats() -> None:
+    for upper in (5e-324, float(np.nextafter(0.5, 1))):
+        lower = float(np.nextafter(upper, -1))
+        assert lower < rates.best_threshold(np.array([upper, lower]), np.array([True, False])) <= upper
+
+
 def test_tar_at_far_counts_genuine_scores_above_the_strangers() -> None:
     impostor = np.arange(100) / 100
     assert rates.tar_at_far(np.array([0.985, 0.995, 0.5]), impostor, 0.01) == pytest.approx(2 / 3)
