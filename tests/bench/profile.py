@@ -79,8 +79,8 @@ def stacks(path: Path) -> list[tuple[list[str], int]]:
 
 
 def _sleeps(frame: str) -> bool:
-    """The line of ``AvSource.read`` that waits until a file's frame is due."""
-    return frame.startswith("AvSource.read ")
+    """The lines that wait until a file's frame, or its next packet, is due."""
+    return frame.startswith(("AvSource.read ", "AvSource._decode_one "))
 
 
 def draw(role: str, found: list[tuple[list[str], int]], target: Path) -> float:
