@@ -111,13 +111,13 @@ def score(made: Sequence[Claim], truth: Sequence[Presence]) -> Score:
     for there in truth:
         spans[there.label].append((there.start_s - TOLERANCE_S, there.end_s + TOLERANCE_S))
     claimed_s = sum(c.to_s - c.from_s for c in made)
-    right_s = sum(_covered(c.from_s, c.to_s, spans[c.name]) for c in made)
+    right_s = sum(covered(c.from_s, c.to_s, spans[c.name]) for c in made)
     named: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     for claim in made:
         named[claim.name].append((claim.from_s, claim.to_s))
     enrolled = [p for p in truth if p.enrolled]
     there_s = sum(p.end_s - p.start_s for p in enrolled)
-    found_s = sum(_covered(p.start_s, p.end_s, named[p.label]) for p in enrolled)
+    found_s = sum(covered(p.start_s, p.end_s, named[p.label]) for p in enrolled)
     waits = [w for p in enrolled if (w := _wait(p, named[p.label])) is not None]
     return Score(
         precision=right_s / claimed_s if claimed_s else None,
@@ -131,7 +131,7 @@ def score(made: Sequence[Claim], truth: Sequence[Presence]) -> Score:
     )
 
 
-def _covered(start_s: float, end_s: float, spans: Sequence[tuple[float, float]]) -> float:
+def covered(start_s: float, end_s: float, spans: Sequence[tuple[float, float]]) -> float:
     """Seconds between start and end that lie in any of the spans."""
     total_s, until_s = 0.0, start_s
     for a, b in sorted(spans):

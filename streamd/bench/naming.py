@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from streamd.bench.stays import Stay
+from streamd.truth import covered
 
 TOLERANCE_S = 0.25
 """By which truth and a look at a frame may be apart."""
@@ -74,9 +75,9 @@ def judge(borne: Sequence[Borne], stays: Sequence[Stay]) -> Naming:
         stays=len(known),
         named=sum(bool(right[number]) for number in known),
         seconds=sum(stay.end_s - stay.start_s for stay in known.values()),
-        named_s=sum(_covered(right[number], stay.start_s, stay.end_s) for number, stay in known.items()),
+        named_s=sum(covered(stay.start_s, stay.end_s, right[number]) for number, stay in known.items()),
         false_names=len(wrong),
-        false_s=sum(_covered(spans, -math.inf, math.inf) for spans in wrong.values()),
+        false_s=sum(covered(-math.inf, math.inf, spans) for spans in wrong.values()),
     )
 
 
@@ -101,14 +102,3 @@ def _distance(borne: Borne, stay: Stay) -> float:
     if place is None or borne.centre is None:
         return math.inf
     return math.hypot(place.x - borne.centre[0], place.y - borne.centre[1]) / place.face_px
-
-
-def _covered(spans: Sequence[tuple[float, float]], start_s: float, end_s: float) -> float:
-    """Seconds between start and end that lie in any of the spans."""
-    total_s, until_s = 0.0, start_s
-    for a, b in sorted(spans):
-        a, b = max(a, until_s), min(b, end_s)
-        if b > a:
-            total_s += b - a
-            until_s = b
-    return total_s
