@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,9 +84,9 @@ def test_a_main_stream_that_comes_later_is_matched_once_the_camera_has_told_its_
         RtspServer(tmp_path, size=MAIN, sub=SUB, main_late=3) as server,
         Camera(server.url("main"), server.url("sub")) as camera,
     ):
-        camera.read_until(lambda frame: error_of(frame) == 0, within_s=15)
-        errors = [error_of(camera.read()) for _ in range(20)]
-    assert errors == [0] * 20
+        errors: deque[int | None] = deque(maxlen=20)
+        # Before, pictures are matched by when packets came: off by what the main stream is late, by chance right.
+        camera.read_until(lambda frame: errors.append(error_of(frame)) or list(errors) == [0] * 20, within_s=20)
 
 
 def test_the_main_stream_is_decoded_only_while_pictures_are_asked_for(server: RtspServer) -> None:
