@@ -42,6 +42,11 @@ class Doorkeeper:
             self._make_room()
         return handler
 
+    @property
+    def under_way(self) -> int:
+        """Connections that have a request."""
+        return len(self._busy)
+
     @contextmanager
     def request(self, request: web.Request) -> Iterator[None]:
         """A request is under way on its connection."""
