@@ -4,7 +4,7 @@
 import { h } from "./dom.js";
 import { MINOR, figures, snapshot, stateOf, whatHappened } from "./eventwords.js";
 import { openExplanation } from "./explanation.js";
-import { ago, time } from "./format.js";
+import { time } from "./format.js";
 import { icon } from "./icons.js";
 import { button, portrait, state, when } from "./parts.js";
 import { t } from "./strings.js";
@@ -28,7 +28,7 @@ export function eventRow(event, { fresh = false, brief = false } = {}) {
     picture,
     h("div.event-words", {}, h("p.event-said", {}, whatHappened(event)), detail && h("p.event-figures", {}, detail)),
     !minor && !brief && event.type.startsWith("face.") && state(name),
-    when(event.at, brief ? ago(event.at) : time(event.at)),
+    when(event.at, brief ? undefined : time(event.at)),
     !brief && event.track && button(t.events.why, { sign: "why", kind: "quiet", testid: "why", click: () => openExplanation(event), "aria-label": t.events.whyOf(event.seq) }),
   );
 }

@@ -33,7 +33,7 @@ export function day(at, now = new Date()) {
 export function ago(at, now = Date.now()) {
   const s = Math.max(0, (now - new Date(at).getTime()) / 1000);
   if (s < 5) return t.time.now;
-  if (s < 30 * 86400) return t.time.ago(span(s));
+  if (s < 30 * 86400) return t.time.ago(span(s).split(" ").slice(0, 2).join(" "));
   return date(at);
 }
 

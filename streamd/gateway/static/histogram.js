@@ -5,7 +5,7 @@ import { h, svg } from "./dom.js";
 import { figure } from "./format.js";
 import { t } from "./strings.js";
 
-const W = 720, H = 280, LEFT = 16, RIGHT = 16, TOP = 24, BOTTOM = 40;
+const W = 720, H = 280, LEFT = 16, RIGHT = 16, TOP = 40, BOTTOM = 40;
 
 /** @typedef {{bins: number[], counts: number[]}} Counts `bins`: edges, one more than counts, or the lower edges */
 
@@ -25,7 +25,7 @@ export function histogram({ genuine, impostor, threshold }) {
   chart.append(svg("text", { class: "axis-text", x: W / 2, y: H - 3, "text-anchor": "middle" }, t.calibration.axis));
   if (typeof threshold === "number") {
     const beyond = x(threshold) > W - 160;
-    chart.append(svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: TOP - 8, y2: H - BOTTOM }), svg("text", { class: "threshold-text", x: x(threshold) + (beyond ? -6 : 6), y: TOP - 2, "text-anchor": beyond ? "end" : "start" }, t.calibration.threshold(figure(threshold))));
+    chart.append(svg("line", { class: "threshold", x1: x(threshold), x2: x(threshold), y1: TOP - 18, y2: H - BOTTOM }), svg("text", { class: "threshold-text", x: x(threshold) + (beyond ? 4 : -4), y: TOP - 22, "text-anchor": beyond ? "end" : "start" }, t.calibration.threshold(figure(threshold))));
   }
   return chart;
 }

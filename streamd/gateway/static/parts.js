@@ -40,8 +40,12 @@ const nobody = (alt) => h("span.portrait-none", alt ? { role: "img", "aria-label
 export const empty = (title, text, action, sign = "people") =>
   h("div.empty", { "data-testid": "empty" }, h("span.empty-sign", {}, icon(sign)), h("p.empty-title", {}, title), text && h("p.empty-text", {}, text), action);
 
-/** A moment as a machine and a person read it. */
-export const when = (at, words = ago(at)) => h("time", { datetime: at, title: moment(at) }, words);
+/** A moment as a machine and a person read it; how long ago it was goes on being right. */
+export const when = (at, words) => h("time", { datetime: at, title: moment(at), data: words ? {} : { ago: "" } }, words ?? ago(at));
+
+setInterval(() => {
+  for (const element of document.querySelectorAll("time[data-ago]")) element.textContent = ago(element.dateTime);
+}, 15000);
 
 /** A button with an icon. */
 export function button(label, { sign, kind = "", testid, click, type = "button", ...rest } = {}) {

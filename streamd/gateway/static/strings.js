@@ -187,7 +187,7 @@ export const t = {
   cameras: {
     title: "Cameras", lead: "What delivers pictures, and what does not.", add: "Add a camera", thisDevice: "Use this device as a camera", none: "No cameras yet", noneText: "Add a network camera by its address, or use a phone as one.",
     kinds: { url: "by address", remote: "on another machine", whip: "phone or browser" },
-    rate: "Pictures", looks: "Looks for faces", age: "Delay (p95)", faces: "Faces in view", viewers: "Watching now", since: "since", substream: "Sub-stream",
+    rate: "Pictures", looks: "Looks for faces", age: "Delay (p95)", faces: "Faces in view", viewers: "Watching now", since: "for", substream: "Sub-stream",
     change: "Change", changeOf: (name) => `Change ${name}`, delete: "Delete", deleteOf: (name) => `Delete ${name}`, deleteTitle: (name) => `Delete ${name}?`, deleteText: "The camera is no longer watched. What it saw stays in the events.", deleted: (name) => `${name} is deleted.`, saved: (name) => `${name} is saved.`,
     kind: "What kind?", byAddress: "A camera in the network", byPhone: "A phone or browser", name: "Name", nameHint: "Letters, digits, - and _: for example front-door.",
     url: "Address", urlHint: "As the camera’s maker gives it: rtsp://…, http://…, or a file.", urlKept: "Leave it empty to keep the address.", more: "More", substreamHint: "A second, smaller stream of the same camera. It is watched, and the main one only looked at around faces.",

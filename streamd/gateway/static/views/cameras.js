@@ -6,9 +6,9 @@ import { pause } from "../backoff.js";
 import { cameraDialog, phoneLink } from "../cameraform.js";
 import { confirm } from "../dialog.js";
 import { h, replace } from "../dom.js";
-import { figure, ms } from "../format.js";
+import { figure, moment, ms, span } from "../format.js";
 import { load } from "../loading.js";
-import { button, empty, head, only, state, when } from "../parts.js";
+import { button, empty, head, only, state } from "../parts.js";
 import { to } from "../router.js";
 import { systemTabs } from "../systemtabs.js";
 import { t } from "../strings.js";
@@ -74,7 +74,7 @@ function factsOf(camera) {
     [t.cameras.viewers, camera.viewers],
   ].filter(Boolean);
   return [
-    h("p.camera-state", {}, state(name), camera.since && h("span.quiet", {}, t.cameras.since, " ", when(camera.since))),
+    h("p.camera-state", {}, state(name), camera.since && h("span.quiet", {}, t.cameras.since, " ", h("time", { datetime: camera.since, title: moment(camera.since) }, span((Date.now() - new Date(camera.since)) / 1000)))),
     h("p", { class: camera.online === false ? "trouble" : "" }, sentence(camera.message ?? "")),
     camera.url && h("p.quiet.break", {}, h("code", {}, camera.url)),
     camera.substream && h("p.quiet.break", {}, t.cameras.substream, " ", h("code", {}, camera.substream)),

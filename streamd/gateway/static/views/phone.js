@@ -100,6 +100,7 @@ function sender({ name, token }) {
       await sending?.exchange(track);
       if (before !== stream) stopCamera(before);
       video.srcObject = stream;
+      video.dataset.on = "yes";
       video.classList.toggle("mirrored", facing === "user");
       said.say("");
       // Another program took the camera, or the phone slept: it is opened again.
