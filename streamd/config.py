@@ -27,6 +27,7 @@ LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
 TILE_OVERLAP = 0.25
 """Share of a tile that its neighbour sees too: a face on the border is whole in one of the two."""
+WHIP_URL = "whip:"
 SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition", "search")
 
 LabelKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -191,7 +192,8 @@ class CameraConfig(Section):
     """One camera."""
 
     url: Annotated[str, Field(min_length=1)] | None = None
-    """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, or ``/dev/videoN``."""
+    """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, ``/dev/videoN``, or ``whip:`` for a
+    browser, a phone or another program that sends by WebRTC (WHIP)."""
     substream: Annotated[str, Field(min_length=1)] | None = None
     """A second, smaller RTSP stream of the same view, which is watched and searched for faces in place of ``url``: that
     is then the main stream, and decoded only around the faces that are cut out of it."""
@@ -212,6 +214,11 @@ class CameraConfig(Section):
         if self.remote == (self.url is not None):
             raise ValueError("give either a url, or remote: true for a camera captured on another host")
         return self
+
+    @property
+    def is_whip(self) -> bool:
+        """Whether pictures come by WebRTC, from whoever sends them."""
+        return self.url == WHIP_URL
 
     @model_validator(mode="after")
     def _two_streams(self) -> CameraConfig:
@@ -386,6 +393,9 @@ class GatewayConfig(Section):
     """Whether the gateway runs."""
     listen: Annotated[str, Field(pattern=r"^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}$")] = "127.0.0.1:8470"
     """Address and port of ``/metrics``, ``/healthz`` and ``/readyz``; loopback only."""
+    max_viewers: Annotated[int, Field(ge=0, le=1000)] = 8
+    """How many may watch at once, over all cameras, by WebRTC or MJPEG. Each costs the network; the first of a camera
+    costs its encoding, too."""
 
 
 class SupervisionConfig(Section):

@@ -92,6 +92,7 @@ class Reader:
         self._lock = threading.Lock()
         self._state = CameraState(False, "connecting", "connecting")
         self._newest: Newest | None = None
+        self._latest: Newest | None = None
         self._motion = MotionMeter()
         self._motion_share = motion_share
         self._sampled_at_s = -math.inf
@@ -135,6 +136,12 @@ class Reader:
     def newest(self) -> Newest | None:
         with self._lock:
             return self._newest
+
+    @property
+    def latest(self) -> Newest | None:
+        """The newest frame, also where it was taken already."""
+        with self._lock:
+            return self._latest
 
     def take(self) -> Newest | None:
         """The newest frame, from which motion is measured hereafter; None if it was taken already."""
@@ -208,7 +215,7 @@ class Reader:
             if self._size not in (None, frame.size):
                 self._cuts.seen = True  # what was where in pixels of the picture before is nowhere now
             self._size = frame.size
-            self._newest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
+            self._newest = self._latest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
         if self._moved > self.wake_above:
             self._wake()
 
@@ -225,7 +232,7 @@ class Reader:
         with self._lock:
             before, self._state = self._state, state
             if not state.online:
-                self._newest = None
+                self._newest = self._latest = None
         if replace(before, info=None) != replace(state, info=None):
             logger.log(logging.INFO if state.online else logging.WARNING, "%s", state.message)
         self._wake()

@@ -17,6 +17,9 @@ from streamd.control import STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
 from streamd.errors import ProtocolError, UnavailableError
 from streamd.exposition import render
+from streamd.gateway.live import Live
+from streamd.gateway.pictures import picture_routes
+from streamd.gateway.whep import whep_routes
 from streamd.lifecycle import State
 from streamd.wire import encode
 
@@ -52,7 +55,7 @@ class SupervisorClient:
         self._context.destroy(linger=0)
 
 
-def make_app(client: SupervisorClient) -> web.Application:
+def make_app(client: SupervisorClient, live: Live | None = None) -> web.Application:
     app = web.Application(client_max_size=64 * 1024)
 
     async def metrics(request: web.Request) -> web.Response:
@@ -76,6 +79,8 @@ def make_app(client: SupervisorClient) -> web.Application:
         return _json(body, 200 if not problems else 503)
 
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    if live is not None:
+        app.add_routes([*picture_routes(live), *whep_routes(live)])
     return app
 
 
@@ -96,18 +101,30 @@ def serve(context: ChildContext) -> int:
 
 
 async def _serve(context: ChildContext) -> int:
-    parts = urlsplit(f"//{context.config.gateway.listen}")
-    client = SupervisorClient(control_endpoint(context.config.sockets_dir))
-    runner = web.AppRunner(make_app(client), access_log=None, keepalive_timeout=15)
+    config = context.config
+    parts = urlsplit(f"//{config.gateway.listen}")
+    client = SupervisorClient(control_endpoint(config.sockets_dir))
+    live = Live(
+        context.sockets,
+        config.sockets_dir,
+        cameras=config.cameras,
+        max_viewers=config.gateway.max_viewers,
+        metrics=context.metrics,
+    )
+    runner = web.AppRunner(make_app(client, live), access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await _listen(runner, parts.hostname or "127.0.0.1", parts.port or 0)
         context.link.ready()
-        logger.info("http://%s", context.config.gateway.listen)
+        logger.info("http://%s", config.gateway.listen)
         while not context.draining:
             context.turn()
+            if context.reloaded is not None:
+                live.set_cameras(context.reloaded.cameras)
+                context.reloaded = None
             await asyncio.sleep(TURN_S)
     finally:
+        await live.close()
         await runner.cleanup()
         client.close()
     return 0
