@@ -15,7 +15,7 @@ import zmq
 from streamd.child import ChildContext
 from streamd.config import CameraConfig, redacted_url
 from streamd.domain import Frame, FrameId
-from streamd.endpoints import views_endpoint
+from streamd.endpoints import offers_endpoint, views_endpoint
 from streamd.framelink import Asked, CaptureEnd
 from streamd.masking import Mask
 from streamd.metrics import Metrics
@@ -23,7 +23,7 @@ from streamd.reading import WAKE_ALWAYS, CameraState, Newest, Reader, converted,
 from streamd.showing import Showing
 from streamd.sockets import CurveClient
 from streamd.sources.mainwork import MainWork
-from streamd.sources.opening import open_camera
+from streamd.sources.opening import camera_opener, capture_config
 from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ class Capture:
         self._mask = Mask(config.masks)
         self._main_work = MainWork()
         self._reader = Reader(
-            lambda: open_camera(config, self._main_work),
-            config.capture,
+            camera_opener(config, self._main_work, offers=offers_endpoint(context.config.sockets_dir, camera)),
+            capture_config(config),
             name=camera,
             mask=self._mask,
             motion_share=config.detection.motion_share,

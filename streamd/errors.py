@@ -8,6 +8,7 @@
         SourceError                        a camera
           SourceLost                       it was there and is gone, or did not answer in time: retry
           SourceRejected                   it answered no (password, codec, no such path): retry slowly
+          SourceAwaited                    nobody sends to it yet, or any more
           SourceEnded                      a file or folder played to its end
         PhotoRefused                       a photo cannot be enrolled; carries the reason label
         GalleryError                       the gallery's files cannot be used
@@ -95,6 +96,10 @@ class SourceLost(SourceError):
 
 
 class SourceRejected(SourceError):
+    pass
+
+
+class SourceAwaited(SourceError):
     pass
 
 

@@ -6,6 +6,7 @@ Host names that only multicast DNS knows (``.local``) are struck out of offers: 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 
@@ -23,6 +24,10 @@ _LOOPBACK = "127.0.0.1"
 _HIDDEN = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ \S+\.local .*\r?\n?", re.MULTILINE)
 _BROKEN = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, InvalidAccessError)
 """What aiortc raises on descriptions that are none."""
+
+for _name in ("aiortc", "aioice"):
+    # They tell of each damaged packet, and so whoever sends some could fill the log.
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 _host_addresses = aioice.ice.get_host_addresses
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from streamd.config import CaptureConfig
 from streamd.domain import Frame, FrameId, Yuv420
-from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
+from streamd.errors import SourceAwaited, SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecodedFrame, DecoderWork, Source, SourceInfo
 from streamd.masking import Mask
 from streamd.motion import COLUMNS, CutDetector, MotionMeter
@@ -39,7 +39,7 @@ class CameraState:
 
     online: bool
     reason: str
-    """``connecting online lost rejected ended`` (a metric label)."""
+    """``connecting online lost rejected waiting ended`` (a metric label)."""
     message: str
     info: SourceInfo | None = None
 
@@ -225,7 +225,7 @@ class Reader:
     def _failed(self, error: SourceError) -> None:
         reason = _reason(error)
         self._enter(CameraState(False, reason, str(error)))
-        if reason != "ended":
+        if reason not in ("ended", "waiting"):
             self.reconnects += 1
 
     def _enter(self, state: CameraState) -> None:
@@ -234,7 +234,8 @@ class Reader:
             if not state.online:
                 self._newest = self._latest = None
         if replace(before, info=None) != replace(state, info=None):
-            logger.log(logging.INFO if state.online else logging.WARNING, "%s", state.message)
+            harmless = state.online or state.reason == "waiting"
+            logger.log(logging.INFO if harmless else logging.WARNING, "%s", state.message)
         self._wake()
 
     def _pause(self, failures: int) -> None:
@@ -249,6 +250,8 @@ class Reader:
 def _reason(error: SourceError) -> str:
     if isinstance(error, SourceRejected):
         return "rejected"
+    if isinstance(error, SourceAwaited):
+        return "waiting"
     if isinstance(error, SourceEnded):
         return "ended"
     return "lost" if isinstance(error, SourceLost) else "failed"

@@ -19,7 +19,9 @@ from streamd.errors import ProtocolError, UnavailableError
 from streamd.exposition import render
 from streamd.gateway.live import Live
 from streamd.gateway.pictures import picture_routes
+from streamd.gateway.sending import Senders
 from streamd.gateway.whep import whep_routes
+from streamd.gateway.whip import whip_routes
 from streamd.lifecycle import State
 from streamd.wire import encode
 
@@ -55,7 +57,7 @@ class SupervisorClient:
         self._context.destroy(linger=0)
 
 
-def make_app(client: SupervisorClient, live: Live | None = None) -> web.Application:
+def make_app(client: SupervisorClient, live: Live | None = None, senders: Senders | None = None) -> web.Application:
     app = web.Application(client_max_size=64 * 1024)
 
     async def metrics(request: web.Request) -> web.Response:
@@ -81,6 +83,8 @@ def make_app(client: SupervisorClient, live: Live | None = None) -> web.Applicat
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
     if live is not None:
         app.add_routes([*picture_routes(live), *whep_routes(live)])
+    if senders is not None:
+        app.add_routes(whip_routes(senders))
     return app
 
 
@@ -111,7 +115,8 @@ async def _serve(context: ChildContext) -> int:
         max_viewers=config.gateway.max_viewers,
         metrics=context.metrics,
     )
-    runner = web.AppRunner(make_app(client, live), access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
+    senders = Senders(context.sockets, config.sockets_dir, cameras=config.cameras)
+    runner = web.AppRunner(make_app(client, live, senders), access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await _listen(runner, parts.hostname or "127.0.0.1", parts.port or 0)
@@ -121,10 +126,12 @@ async def _serve(context: ChildContext) -> int:
             context.turn()
             if context.reloaded is not None:
                 live.set_cameras(context.reloaded.cameras)
+                senders.set_cameras(context.reloaded.cameras)
                 context.reloaded = None
             await asyncio.sleep(TURN_S)
     finally:
         await live.close()
+        senders.close()
         await runner.cleanup()
         client.close()
     return 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
+import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -41,6 +43,7 @@ LOOK_S = 1.6
 """Where nobody is followed, cameras are looked at once a second."""
 SHARED_S = 0.2
 """Still pictures asked for within this time are the same one."""
+NICENESS = 5
 MJPEG_FPS = 10.0
 MJPEG_PATIENCE_S = 5.0
 
@@ -85,7 +88,7 @@ class Live:
         )
         self._views_in = LoopSocket(self._views.socket, self._take_views)
         self._overlays_in = LoopSocket(self._overlays.socket, self._take_overlays)
-        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="live")
+        self._executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="live", initializer=_give_way)
         self._watched: dict[str, _Watched] = {}
         self._viewings: dict[str, _Viewing] = {}
         self._counts: defaultdict[str, int] = defaultdict(int)
@@ -148,8 +151,11 @@ class Live:
         try:
             await watched.channel.picture(outlet.demand)
             watched.channel.enter(outlet)
+            picture = None
             while camera in self._cameras:
-                if (picture := await _answered(outlet.get(), MJPEG_PATIENCE_S)) is not None:
+                # The last one again says that nothing is broken, and finds out who has gone.
+                picture = await _answered(outlet.get(), MJPEG_PATIENCE_S) or picture
+                if picture is not None:
                     yield picture
         finally:
             self._count(camera, -1)
@@ -303,6 +309,11 @@ class Live:
                 watched.channel.overlay(overlay)
                 watched.looked.set()
                 watched.looked.clear()
+
+
+def _give_way() -> None:
+    """Recognition comes before watching where there is not enough of the CPU for both."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _width(wanted: int) -> int:

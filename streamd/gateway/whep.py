@@ -17,11 +17,7 @@ def whep_routes(live: Live) -> list[web.RouteDef]:
     async def begin(request: web.Request) -> web.Response:
         camera = request.match_info["camera"]
         viewing, answered = await live.watch(camera, await offer_in(request))
-        headers = {
-            "Location": f"/whep/{request.match_info['camera']}/{viewing}",
-            "Access-Control-Expose-Headers": "Location",
-        }
-        return web.Response(text=answered, status=201, content_type=SDP, headers=headers)
+        return created(request, viewing, answered)
 
     async def end(request: web.Request) -> web.Response:
         known = await live.stop_watching(request.match_info["camera"], request.match_info["id"])
@@ -31,6 +27,12 @@ def whep_routes(live: Live) -> list[web.RouteDef]:
         web.post("/whep/{camera}", answering_refusals(begin)),
         web.delete("/whep/{camera}/{id}", answering_refusals(end)),
     ]
+
+
+def created(request: web.Request, session: str, answered: str) -> web.Response:
+    """The answer to an offer, and where to hang up."""
+    headers = {"Location": f"{request.path}/{session}"}
+    return web.Response(text=answered, status=201, content_type=SDP, headers=headers)
 
 
 async def offer_in(request: web.Request) -> str:
