@@ -22,7 +22,19 @@ LARGEST_OFFER = 64 * 1024
 """Bytes. Browsers' offers have up to 10 kB."""
 _LOOPBACK = "127.0.0.1"
 _HIDDEN = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ \S+\.local .*\r?\n?", re.MULTILINE)
-_BROKEN = (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, InvalidAccessError)
+_BROKEN = (
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    StopIteration,
+    RuntimeError,  # what StopIteration becomes in a coroutine
+    OverflowError,
+    InvalidAccessError,
+    InvalidStateError,
+)
 """What aiortc raises on descriptions that are none."""
 
 for _name in ("aiortc", "aioice"):
@@ -99,7 +111,7 @@ async def answer(peer: RTCPeerConnection, offer: RTCSessionDescription) -> str:
         await peer.setLocalDescription(await peer.createAnswer())
     except OperationError as error:
         raise CodecRefused(f"none of the offered codecs can be used; H.264 and VP8 can ({error})") from error
-    except (*_BROKEN, InvalidStateError) as error:
+    except _BROKEN as error:
         raise OfferRefused(f"the offer cannot be answered: {type(error).__name__}: {error}") from error
     return str(peer.localDescription.sdp)
 

@@ -110,7 +110,9 @@ class JpegOutlet:
         return now_s >= self._due_s - 0.25 / self.demand.fps
 
     def put(self, picture: bytes, now_s: float) -> None:
-        self._due_s = max(self._due_s + 1 / self.demand.fps, now_s)
+        pause_s = 1 / self.demand.fps
+        # From when it was due, so that the rate is met although pictures do not come just then.
+        self._due_s = (self._due_s if self._due_s > now_s - pause_s else now_s) + pause_s
         self.dropped += self._newest is not None
         self._newest = picture
         self._there.set()
