@@ -36,6 +36,7 @@ LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
 TILE_OVERLAP = 0.25
 """Share of a tile that its neighbour sees too: a face on the border is whole in one of the two."""
+WHIP_URL = "whip://"
 SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition", "search")
 
 LabelKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -74,10 +75,6 @@ Devices = Annotated[
     BeforeValidator(_devices),
     WithJsonSchema({"anyOf": [_DEVICE_SCHEMA, {"type": "array", "items": _DEVICE_SCHEMA, "minItems": 1}]}),
 ]
-
-
-WHIP = "whip://"
-"""The url of a camera whose picture a browser, a telephone or another program sends."""
 
 
 def default_state_dir() -> Path:
@@ -228,6 +225,11 @@ class CameraConfig(Section):
         if self.remote == (self.url is not None):
             raise ValueError("give either a url, or remote: true for a camera captured on another host")
         return self
+
+    @property
+    def is_whip(self) -> bool:
+        """Whether pictures come by WebRTC, from whoever sends them."""
+        return self.url == WHIP_URL
 
     @model_validator(mode="after")
     def _two_streams(self) -> CameraConfig:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from streamd.config import WHIP, CameraConfig, Config
+from streamd.config import WHIP_URL, CameraConfig, Config
 from streamd.configtree import KeyPath
 from streamd.events import EventType
 from streamd.placement import LARGEST_ENGINE_SIDE_PX
@@ -165,7 +165,9 @@ def _collide(one: _Port, other: _Port) -> bool:
 
 
 def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
-    longest = config.sockets_dir / f"frames-{config.workers.processes - 1}.sock"
+    names = [f"frames-{config.workers.processes - 1}.sock"]
+    names += [f"whip-{name}.sock" for name, camera in config.cameras.items() if camera.is_whip]
+    longest = config.sockets_dir / max(names, key=len)
     length = len(str(longest).encode())
     if length > LONGEST_SOCKET_PATH_BYTES:
         yield BrokenRule(
@@ -178,9 +180,13 @@ def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
 def _urls(config: Config) -> Iterator[BrokenRule]:
     for name, camera in config.cameras.items():
         for key in ("url", "substream"):
-            url = getattr(camera, key) or ""
-            scheme, found, rest = url.partition("://")
-            if found and url != WHIP and (message := _url_trouble(scheme, rest)):
+            given = getattr(camera, key) or ""
+            if given.lower().startswith("whip:") and given != WHIP_URL:
+                just = f"should be just '{WHIP_URL}': senders say which camera they are when they connect"
+                yield BrokenRule((("cameras", name, key),), just)
+                continue
+            scheme, found, rest = given.partition("://")
+            if found and given != WHIP_URL and (message := _url_trouble(scheme, rest)):
                 yield BrokenRule((("cameras", name, key),), message)
 
 

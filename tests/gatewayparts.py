@@ -23,13 +23,10 @@ from streamd.events import Event, EventType, new_id, timestamp
 from streamd.gallery.rows import NewFace
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
-from streamd.gateway.app import make_app
-from streamd.gateway.eventfeed import EventFeed
-from streamd.gateway.gatekeeper import Gatekeeper
-from streamd.gateway.services import Services
-from streamd.gateway.supervisorclient import SupervisorClient
+from streamd.gateway.app import Parts, assembled, make_app
 from streamd.journal import Entry, Journal
 from streamd.metrics import Metrics
+from streamd.sockets import Sockets
 
 Client = TestClient[Any, Any]
 UP = ChildStatus("worker@0", "running", 1, 0, 5.0)
@@ -102,28 +99,27 @@ class Box:
             router = context.socket(zmq.ROUTER)
             router.bind(control_endpoint(self.config.sockets_dir))
             answering = asyncio.create_task(self._answer(router))
-            services = Services(
+            making = assembled(
                 self.config,
+                Sockets(),
+                Metrics(),
                 file=ConfigFile(self.file),
-                supervisor=SupervisorClient(control_endpoint(self.config.sockets_dir)),
-                gatekeeper=Gatekeeper(self.config.gateway, self.config.state_dir / "sessions.json"),
-                ask_reload=lambda: self._reload(services),
+                ask_reload=lambda: self._reload(parts),
             )
-            services.adopt(self.config)
-            app = make_app(services, EventFeed(self.config.events))
             try:
-                async with TestClient(TestServer(app), cookie_jar=CookieJar(unsafe=True)) as client:
-                    await check(client)
+                async with making as parts:
+                    server = TestServer(make_app(parts))
+                    async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as client:
+                        await check(client)
             finally:
                 answering.cancel()
-                await services.close()
                 context.destroy(linger=0)
 
         asyncio.run(inside())
 
-    def _reload(self, services: Services) -> bool:
+    def _reload(self, parts: Parts) -> bool:
         self.reloads += 1
-        asyncio.get_running_loop().call_soon(services.adopt, load_config(self.file))
+        asyncio.get_running_loop().call_soon(parts.adopt, load_config(self.file))
         return True
 
     async def _answer(self, router: zmq.asyncio.Socket) -> None:

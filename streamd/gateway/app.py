@@ -7,8 +7,11 @@ import logging
 import os
 import resource
 import ssl
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,15 +25,20 @@ from streamd.endpoints import control_endpoint
 from streamd.errors import UnavailableError
 from streamd.gateway import pages, supervising
 from streamd.gateway.api import cameras, events, gallery, people, session, system, unknowns
+from streamd.gateway.api import live as watching
 from streamd.gateway.doorkeeper import Doorkeeper
 from streamd.gateway.eventfeed import EventFeed
 from streamd.gateway.gatekeeper import Gatekeeper
 from streamd.gateway.guard import add_headers, guard
+from streamd.gateway.live import Live
 from streamd.gateway.openapi import document
 from streamd.gateway.operations import Call, Operation, route
+from streamd.gateway.sending import Senders
 from streamd.gateway.services import Services
 from streamd.gateway.supervisorclient import SupervisorClient
 from streamd.gateway.uploads import tidy_uploads
+from streamd.metrics import Metrics
+from streamd.sockets import Sockets
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +48,34 @@ _RENEW_S = 60.0
 """How often the certificate's files are looked at."""
 
 
-def operations(services: Services, feed: EventFeed) -> list[Operation]:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API is made of."""
+
+    services: Services
+    feed: EventFeed
+    live: Live
+    senders: Senders
+
+    def adopt(self, config: Config) -> None:
+        """The supervisor has taken over another configuration."""
+        self.services.adopt(config)
+        self.live.set_cameras(config.cameras)
+        self.senders.set_cameras(config.cameras)
+
+
+def operations(parts: Parts) -> list[Operation]:
     """The whole API."""
+    services = parts.services
     found = [
         *session.operations(services),
         *system.operations(services),
         *cameras.operations(services),
+        *watching.operations(services, parts.live, parts.senders),
         *people.operations(services),
         *unknowns.operations(services),
         *gallery.operations(services),
-        *events.operations(services, feed),
+        *events.operations(services, parts.feed),
     ]
 
     async def described(call: Call) -> web.Response:
@@ -63,25 +89,56 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
 
 def described() -> dict[str, Any]:
     """The API's document, without a daemon."""
-    nowhere = Path("/nonexistent")
-    config = Config(state_dir=nowhere)
+    with TemporaryDirectory() as nowhere:
+        return asyncio.run(_described(Path(nowhere)))
+
+
+async def _described(folder: Path) -> dict[str, Any]:
+    config = Config(state_dir=folder, runtime_dir=folder)
+    async with assembled(config, Sockets(), Metrics()) as parts:
+        return document(operations(parts))
+
+
+@asynccontextmanager
+async def assembled(
+    config: Config,
+    sockets: Sockets,
+    metrics: Metrics,
+    *,
+    file: ConfigFile | None = None,
+    ask_reload: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[Parts]:
+    """The API's parts, in a running loop; ``sockets`` are closed with them."""
     services = Services(
         config,
-        file=None,
-        supervisor=SupervisorClient(control_endpoint(nowhere)),
-        gatekeeper=Gatekeeper(config.gateway, nowhere / "sessions.json"),
+        file=file,
+        supervisor=SupervisorClient(control_endpoint(config.sockets_dir)),
+        gatekeeper=Gatekeeper(config.gateway, config.state_dir / "sessions.json"),
+        ask_reload=ask_reload,
     )
+    services.adopt(config)
+    live = Live(
+        sockets,
+        config.sockets_dir,
+        cameras=config.cameras,
+        max_viewers=config.gateway.max_viewers,
+        metrics=metrics,
+    )
+    senders = Senders(sockets, config.sockets_dir, cameras=config.cameras)
     try:
-        return document(operations(services, EventFeed(config.events)))
+        yield Parts(services, EventFeed(config.events), live, senders)
     finally:
-        services.supervisor.close()
+        await live.close()
+        senders.close()
+        await services.close()
+        sockets.close()
 
 
-def make_app(services: Services, feed: EventFeed, doorkeeper: Doorkeeper | None = None) -> web.Application:
-    app = web.Application(middlewares=[guard(services.gatekeeper, doorkeeper)])
+def make_app(parts: Parts, doorkeeper: Doorkeeper | None = None) -> web.Application:
+    app = web.Application(middlewares=[guard(parts.services.gatekeeper, doorkeeper)])
     app.on_response_prepare.append(add_headers)
-    app.add_routes(supervising.routes(services))
-    app.add_routes(route(operation) for operation in operations(services, feed))
+    app.add_routes(supervising.routes(parts.services))
+    app.add_routes(route(operation) for operation in operations(parts))
     app.add_routes(pages.routes())
     return app
 
@@ -96,47 +153,46 @@ async def _serve(context: ChildContext) -> int:
     config = context.config
     tidy_uploads(config.state_dir)
     given = os.environ.get(FILE_VARIABLE)
-    services = Services(
-        config,
-        file=ConfigFile(Path(given)) if given else None,
-        supervisor=SupervisorClient(control_endpoint(config.sockets_dir)),
-        gatekeeper=Gatekeeper(config.gateway, config.state_dir / "sessions.json"),
-        ask_reload=context.link.ask_reload,
-    )
-    services.adopt(config)
-    feed = EventFeed(config.events)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(services.close)
-        await stack.enter_async_context(feed.running())
-        await _listen(services, feed, config.gateway, stack)
+        parts = await stack.enter_async_context(
+            assembled(
+                config,
+                context.sockets,
+                context.metrics,
+                file=ConfigFile(Path(given)) if given else None,
+                ask_reload=context.link.ask_reload,
+            )
+        )
+        await stack.enter_async_context(parts.feed.running())
+        await _listen(parts, config.gateway, stack)
         context.link.ready()
         logger.info("%s://%s", "https" if config.gateway.certificate else "http", config.gateway.listen)
         while not context.draining:
             context.turn()
             if context.reloaded is not None:
-                services.adopt(context.reloaded)
+                parts.adopt(context.reloaded)
                 context.reloaded = None
             await asyncio.sleep(TURN_S)
     return 0
 
 
-async def _listen(services: Services, feed: EventFeed, config: GatewayConfig, stack: AsyncExitStack) -> None:
-    parts = urlsplit(f"//{config.listen}")
+async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) -> None:
+    address = urlsplit(f"//{config.listen}")
     doorkeeper = Doorkeeper(lambda: runner.server())  # type: ignore[misc]  # there from ``setup`` on
-    app = make_app(services, feed, doorkeeper)
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15)
+    app = make_app(parts, doorkeeper)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     tls = _tls(config)
     if tls is not None:
         stack.callback(asyncio.create_task(_renew(tls, config)).cancel)
-    host = parts.hostname or "127.0.0.1"
+    host, port = address.hostname or "127.0.0.1", address.port or 0
     try:
         server = await asyncio.get_running_loop().create_server(
-            doorkeeper, host, parts.port or 0, ssl=tls, reuse_address=True, backlog=BACKLOG
+            doorkeeper, host, port, ssl=tls, reuse_address=True, backlog=BACKLOG
         )
     except OSError as error:
-        raise UnavailableError(f"gateway.listen: {host}:{parts.port}: {error.strerror or error}") from error
+        raise UnavailableError(f"gateway.listen: {host}:{port}: {error.strerror or error}") from error
     stack.callback(server.close)
     await stack.enter_async_context(doorkeeper.on_duty())
 

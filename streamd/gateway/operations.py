@@ -14,12 +14,18 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from streamd.access import Role, Who
 from streamd.errors import (
+    CameraAway,
+    CameraUnknown,
+    CodecRefused,
     ConfigError,
     GalleryConflict,
     NotInGallery,
+    OfferRefused,
+    SenderBusy,
     StreamdError,
     UnavailableError,
     UsageError,
+    ViewersFull,
 )
 
 logger = logging.getLogger(__name__)
@@ -240,6 +246,18 @@ def _response(operation: Operation, adapter: TypeAdapter[Any] | None, result: An
     return web.Response(body=body, status=operation.status, content_type="application/json", charset="utf-8")
 
 
+_LIVE: dict[type[StreamdError], tuple[int, str]] = {
+    CameraUnknown: (404, "not_found"),
+    CameraAway: (503, "unavailable"),
+    ViewersFull: (503, "unavailable"),
+    SenderBusy: (409, "conflict"),
+    CodecRefused: (406, "unsupported"),
+    OfferRefused: (400, "invalid"),
+}
+BUSY_S = 2.0
+"""Whoever is told that a camera is busy or away may try again then."""
+
+
 def row_number(text: str) -> int:
     """A row's number in a path. Raises Refused for one that no row can have."""
     if len(text) > 18:
@@ -259,6 +277,9 @@ def refusal(error: StreamdError) -> Refused:
         return Refused(404, "not_found", message)
     if isinstance(error, GalleryConflict):
         return Refused(409, "conflict", message)
+    for kind, (status, code) in _LIVE.items():
+        if isinstance(error, kind):
+            return Refused(status, code, message, retry_after_s=BUSY_S if status in (409, 503) else None)
     if isinstance(error, UnavailableError):
         return Refused(503, "unavailable", message)
     logger.error("an operation failed: %s", message)

@@ -47,6 +47,9 @@ def routes(folder: Path = STATIC) -> list[web.RouteDef]:
             raise Refused(404, "not_found", "there is nothing at this address")
         return _response(request, found)
 
+    async def icon(request: web.Request) -> web.Response:
+        return _response(request, files["icon.svg"])
+
     async def page(request: web.Request) -> web.Response:
         return _response(request, files["index.html"])
 
@@ -54,12 +57,8 @@ def routes(folder: Path = STATIC) -> list[web.RouteDef]:
     if "index.html" in files:
         found += [web.get(path, page) for path in PAGES]
     if "icon.svg" in files:
-        found.append(web.get("/favicon.ico", lambda request: _favicon(request, files["icon.svg"])))
+        found.append(web.get("/favicon.ico", icon))
     return found
-
-
-async def _favicon(request: web.Request, icon: _File) -> web.Response:
-    return _response(request, icon)
 
 
 def _file(path: Path) -> _File:

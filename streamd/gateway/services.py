@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from streamd.access import Who
-from streamd.config import WHIP, CameraConfig, Config
+from streamd.config import WHIP_URL, CameraConfig, Config
 from streamd.configediting import Change, ConfigFile
 from streamd.control import SystemStatus
 from streamd.errors import ConfigError, UnavailableError
@@ -99,7 +99,7 @@ class Services:
         self._reloaded.set()
 
     def _look_at_file(self) -> None:
-        self.gatekeeper.cameras = {n: c for n, c in self.file_cameras().items() if c.url == WHIP}
+        self.gatekeeper.cameras = {n: c for n, c in self.file_cameras().items() if c.url == WHIP_URL}
 
     def file_cameras(self) -> dict[str, CameraConfig]:
         """The cameras as the file has them, addresses included; those that run where it cannot be read."""

@@ -7,8 +7,8 @@ import logging
 import shutil
 import tempfile
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from aiohttp import BodyPartReader, web
@@ -39,6 +39,13 @@ async def uploaded(request: web.Request, state_dir: Path) -> AsyncIterator[list[
         raise Refused(415, "unsupported", "photos come as multipart/form-data, in fields called 'photo'")
     if (request.content_length or 0) > MAX_TOTAL_BYTES:
         raise Refused(413, "too_large", f"together at most {MAX_TOTAL_BYTES >> 20} MB at a time, in several uploads")
+    with scratch(state_dir) as folder:
+        yield await _received(request, folder)
+
+
+@contextmanager
+def scratch(state_dir: Path) -> Iterator[Path]:
+    """A folder for pictures that are gone afterwards. Raises Refused: the disk does not take it."""
     root = state_dir / "uploads"
     try:
         root.mkdir(mode=0o700, exist_ok=True)
@@ -46,7 +53,7 @@ async def uploaded(request: web.Request, state_dir: Path) -> AsyncIterator[list[
     except OSError as error:
         raise Refused(503, "unavailable", f"photos cannot be kept: {error.strerror}") from error
     try:
-        yield await _received(request, folder)
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from streamd.access import Role, new_token
-from streamd.config import WHIP, CameraConfig, redacted_url
+from streamd.config import WHIP_URL, CameraConfig, redacted_url
 from streamd.configediting import section
 from streamd.configtypes import CameraName
 from streamd.errors import UsageError
@@ -137,7 +137,7 @@ def operations(services: Services) -> list[Operation]:
             raise Refused(422, "invalid", "an address with ${...} is written into the file by hand: it reads secrets")
         before = services.camera(body.name) if body.name is not None else None
         url, substream = _kept(body.url, before), _kept(body.substream, before)
-        if url == WHIP:
+        if url == WHIP_URL:
             raise Refused(422, "invalid", "a browser's or telephone's camera is tried by sending from it")
         camera: dict[str, Any] = {"url": url, "substream": substream}
         if before is not None:
@@ -149,7 +149,7 @@ def operations(services: Services) -> list[Operation]:
 
     async def token(call: Call) -> TokenAnswer:
         name = call.path["name"]
-        if services.camera(name).url != WHIP:
+        if services.camera(name).url != WHIP_URL:
             raise Refused(409, "conflict", f"{name} is read from an address: nobody sends it")
         shown, kept = new_token()
 
@@ -285,11 +285,11 @@ def _online(last: Event | None, up: float | None) -> bool | None:
 def _kind(camera: CameraConfig) -> Literal["url", "remote", "whip"]:
     if camera.remote:
         return "remote"
-    return "whip" if camera.url == WHIP else "url"
+    return "whip" if camera.url == WHIP_URL else "url"
 
 
 def _shown(url: str | None) -> str | None:
-    return None if url is None or url == WHIP else redacted_url(url)
+    return None if url is None or url == WHIP_URL else redacted_url(url)
 
 
 def _kept(given: str | None, before: CameraConfig | None) -> str | None:
@@ -302,7 +302,7 @@ def _kept(given: str | None, before: CameraConfig | None) -> str | None:
 
 def _write(document: MutableMapping[str, Any], name: str, change: CameraChange, before: CameraConfig | None) -> None:
     camera = section(document, "cameras", name)
-    for key, given in (("url", WHIP if change.whip else change.url), ("substream", change.substream)):
+    for key, given in (("url", WHIP_URL if change.whip else change.url), ("substream", change.substream)):
         shown = _shown(getattr(before, key)) if before is not None else None
         if given is not None and given == shown:
             continue  # as it was shown: the file keeps what it has, password and all
