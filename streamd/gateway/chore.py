@@ -84,7 +84,7 @@ class Chore:
 
     def calibrate(self, task: dict[str, Any]) -> dict[str, Any]:
         """The gallery's people against each other, as ``api.calibration`` answers it; nothing is changed."""
-        from streamd.gallery.calibration import Enrolled, calibrate
+        from streamd.gallery.calibration import Enrolled, advice, calibrate
         from streamd.gallery.delta import Mark
         from streamd.gallery.opening import open_store
 
@@ -106,6 +106,7 @@ class Chore:
             "genuine": _histogram(found.genuine),
             "impostor": _histogram(found.impostor),
             "persons": [asdict(person) for person in found.people],
+            "advice": advice(found),
             "suspects": [asdict(suspect) for suspect in found.suspects],
         }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 PULSE_S = 15.0
 """A stream that has nothing to say says so this often, for proxies and for noticing who is gone."""
 MOST_STREAMS = 64
+WRITTEN_S = 1.0
+"""An event is told before its picture is on the disk: a picture of today is awaited for this long."""
+_AGAIN_S = 0.1
 _MOST_REVISIONS = 5000
 _TAGS = ("events",)
 _MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
@@ -131,7 +136,15 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
 
     async def snapshot(call: Call) -> bytes:
         day, file = call.path["day"], call.path["file"]
-        return await services.thread(lambda: _picture(services, f"{day}/{file}"))
+        patience_s = WRITTEN_S if day == datetime.now(UTC).date().isoformat() else 0.0
+        end_s = time.monotonic() + patience_s
+        while True:
+            try:
+                return await services.thread(lambda: _picture(services, f"{day}/{file}"))
+            except Refused:
+                if time.monotonic() > end_s:
+                    raise
+            await asyncio.sleep(_AGAIN_S)
 
     return [
         Operation(

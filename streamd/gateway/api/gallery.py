@@ -64,7 +64,7 @@ class PersonScores(Answer):
 
 class SuspectAnswer(Answer):
     face: int
-    name: str
+    person: str
     source: str
     own: float | None
     other: float
@@ -87,6 +87,8 @@ class CalibrationAnswer(Answer):
     """Similarities of photos of different people."""
     persons: list[PersonScores] = Field(default=[])
     suspects: list[SuspectAnswer] = Field(default=[])
+    advice: list[str] = Field(default=[])
+    """What to do, a sentence each, the most important first."""
 
 
 def operations(services: Services) -> list[Operation]:
@@ -182,10 +184,11 @@ def _scores(found: dict[str, Any]) -> dict[str, Any]:
         for person in found["persons"]
     ]
     suspects = [
-        SuspectAnswer(face=suspect["face_id"], **{key: suspect[key] for key in _SUSPECT})
+        SuspectAnswer(face=suspect["face_id"], person=suspect["name"], **{key: suspect[key] for key in _SUSPECT})
         for suspect in found["suspects"]
     ]
-    return {key: found[key] for key in keys} | {"persons": persons, "suspects": suspects}
+    advice = [" ".join(line.split()) for line in found["advice"]]
+    return {key: found[key] for key in keys} | {"persons": persons, "suspects": suspects, "advice": advice}
 
 
-_SUSPECT = ("name", "source", "own", "other", "other_name", "reason")
+_SUSPECT = ("source", "own", "other", "other_name", "reason")
