@@ -46,6 +46,7 @@ export const t = {
     wrong: "The name or the password is wrong.",
     throttled: (seconds) => `Too many attempts. Wait ${plural(seconds, "second")}.`,
     again: "You can try again now.",
+    ended: "Your session has ended. What you see may be old.",
   },
   logout: { action: "Log out", title: "Log out?", text: "The cameras go on being watched." },
   undo: { action: "Undo", done: "Undone." },
