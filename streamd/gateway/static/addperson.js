@@ -1,14 +1,13 @@
 /**
  * Adds a person: a name, and photos of them from files, from this device's camera, or from a camera that streamd watches.
  */
-import { api } from "./api.js";
+import { api, at } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { faceBoxes, nameOf } from "./faceboxes.js";
 import { busy, button, field, notice } from "./parts.js";
 import { personField } from "./people.js";
 import { enrolFromCamera, photoPicker } from "./photos.js";
-import { at } from "./api.js";
 import { keepFresh } from "./stills.js";
 import { t } from "./strings.js";
 
@@ -61,6 +60,8 @@ async function fromLive(root, { named, who, taken, signal }) {
     choice.append(...cameras.map((c) => h("option", { value: c.name }, c.name)));
     choice.addEventListener("change", look);
     look();
+    stage.scrollIntoView({ block: "center" });
+    choice.focus({ preventScroll: true });
   } catch (error) {
     said.say(error.message);
   }

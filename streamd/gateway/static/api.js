@@ -9,7 +9,11 @@ const BASE = "/api/v1/";
 /** What the session contributes; `session.js` sets both. */
 export const auth = {
   csrf: "",
-  /** Asks for a login; resolves to true once somebody is logged in. @type {null | (() => Promise<boolean>)} */
+  /**
+   * Asks for a login; resolves to true once somebody is logged in. Who declined is asked again only where it is
+   * `wanted`: not by every picture that refreshes itself.
+   * @type {null | ((wanted: boolean) => Promise<boolean>)}
+   */
   login: null,
   /** Fetches a new CSRF token. @type {null | (() => Promise<void>)} */
   renew: null,
@@ -49,7 +53,7 @@ export function url(path, query = {}) {
 export async function send(method, path, options = {}) {
   let response = await attempt(method, path, options);
   if (response.status === 401 && !options.anonymous && auth.login) {
-    if (!(await auth.login())) throw new ApiError(t.errors.loggedOut, { status: 401, code: "unauthenticated" });
+    if (!(await auth.login(method !== "GET"))) throw new ApiError(t.errors.loggedOut, { status: 401, code: "unauthenticated" });
     response = await attempt(method, path, options);
   } else if (response.status === 403 && auth.renew && (await codeOf(response)) === "csrf") {
     await auth.renew();

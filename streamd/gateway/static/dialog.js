@@ -33,12 +33,10 @@ export function openDialog({ title, body, foot, wide = false, testid = "dialog",
     element.remove();
     stack.splice(stack.indexOf(element), 1);
     moveToasts(stack.at(-1) ?? document.body);
-    document.documentElement.classList.toggle("has-dialog", stack.length > 0);
     settle(value);
   });
   document.body.append(element);
   stack.push(element);
-  document.documentElement.classList.add("has-dialog");
   element.showModal();
   moveToasts(element);
   if (!element.querySelector("[autofocus]")) element.querySelector("h2").focus();

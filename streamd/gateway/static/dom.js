@@ -35,7 +35,7 @@ function assign(element, props) {
   for (const [key, value] of Object.entries(props)) {
     if (value === null || value === undefined) continue;
     if (key === "on") Object.entries(value).forEach(([type, listener]) => element.addEventListener(type, listener));
-    else if (key === "style") Object.entries(value).forEach(([name, css]) => element.style.setProperty(name, css));
+    else if (key === "style") Object.entries(value).forEach(([name, css]) => element.style.setProperty(name, String(css)));
     else if (key === "data") Object.entries(value).forEach(([name, text]) => (element.dataset[name] = text));
     else if (key === "class") value && element.classList.add(...String(value).split(" ").filter(Boolean));
     else if (PROPERTIES.has(key)) element[key] = value;

@@ -35,7 +35,7 @@ function accountOf(account) {
   return [
     h("p.quiet", {}, t.why.looks(account.faces ?? 0), refused.length > 0 && [": ", refused.map(([why, n]) => `${count(n)} ${t.why.refused[why] ?? why}`).join(", ")], "."),
     views.length > 0 && h("h3", {}, t.why.views),
-    views.length > 0 && h("div.table-box", { role: "region", "aria-label": t.why.views, tabindex: 0 }, h("table.table", {}, h("thead", {}, h("tr", {}, t.why.columns.map((c) => h("th", { scope: "col" }, c)))), h("tbody", {}, views.map(viewRow)))),
+    views.length > 0 && h("div.table-box", { role: "region", "aria-label": t.why.views, tabindex: 0 }, h("table.table.table-wide", {}, h("thead", {}, h("tr", {}, t.why.columns.map(([name, number]) => h("th", { scope: "col", class: number ? "number" : "" }, name)))), h("tbody", {}, views.map(viewRow)))),
     account.left_out > 0 && h("p.quiet", {}, t.why.leftOut(account.left_out)),
   ];
 }

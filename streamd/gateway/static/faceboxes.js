@@ -30,6 +30,7 @@ export function faceBoxes(camera, { signal, onChoose, onFaces }) {
       try {
         await seen.wait();
         const { size, faces } = await api.get(at`cameras/${camera}/faces`, {}, { signal });
+        layer.parentElement?.style.setProperty("--ratio", String(size[0] / size[1]));
         draw(size, faces);
         onFaces?.(faces);
         await pause(EVERY_MS, signal);
@@ -61,7 +62,6 @@ export function faceBoxes(camera, { signal, onChoose, onFaces }) {
       element.style.width = `${(100 * (x2 - x1)) / width}%`;
       element.style.height = `${(100 * (y2 - y1)) / height}%`;
     }
-    if (faces.length) layer.style.aspectRatio = `${width} / ${height}`;
   }
 
   function make(track) {

@@ -50,7 +50,7 @@ export function openFace(camera, face) {
     const who = personField({ label: face.name ? t.live.addTo : t.live.nameIt, value: "", placeholder: t.live.namePlaceholder, testid: "face-name" });
     const go = button(t.live.enrol, { type: "submit", kind: "main", testid: "face-enrol" });
     const said = notice();
-    const form = h("form.stack.inset", {}, who, said, h("p.quiet", {}, t.live.enrolHint), h("div.row.row-end", {}, face.name && button(t.live.addToThis(face.name), { click: () => enrol(face.name), testid: "face-add" }), go));
+    const form = h("form.stack.inset", {}, who, said, h("p.quiet", {}, face.stranger ? t.live.assignHint : t.live.enrolHint), h("div.row.row-end", {}, face.name && button(t.live.addToThis(face.name), { click: () => enrol(face.name), testid: "face-add" }), go));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void enrol(who.name);
@@ -61,7 +61,7 @@ export function openFace(camera, face) {
       if (!name) return;
       said.say("");
       try {
-        const answer = await busy(go, () => (face.stranger && !face.name ? assign(name) : enrolFromCamera(camera, name, face)));
+        const answer = await busy(go, () => (give(name)));
         if (answer.accepted === 0) return said.say(t.photos.reasons[answer.photos?.[0]?.reason]?.what ?? answer.photos?.[0]?.message ?? t.photos.none);
         peopleChanged();
         dialog.close();
@@ -71,6 +71,12 @@ export function openFace(camera, face) {
       }
     }
   }
-  /** A stranger's earlier sightings get the name as well. */
-  const assign = (name) => api.post(at`unknowns/${face.stranger}/assign`, { name });
+  /** A stranger's earlier sightings get the name as well, where they are still kept. */
+  async function give(name) {
+    if (!face.stranger || face.name) return enrolFromCamera(camera, name, face);
+    return api.post(at`unknowns/${face.stranger}/assign`, { name }).catch((error) => {
+      if (error.status === 404) return enrolFromCamera(camera, name, face);
+      throw error;
+    });
+  }
 }

@@ -4,10 +4,9 @@
  * The browser reconnects by itself after a cut, and asks for what it missed by Last-Event-ID. Where the daemon refuses
  * the connection (a session that ended, a restart), it is opened anew with pauses, and subscribers are told to read again.
  */
+import { api } from "./api.js";
 import { backoff } from "./backoff.js";
 import { connection } from "./connection.js";
-import { session } from "./session.js";
-import { auth } from "./api.js";
 
 const ADDRESS = "/api/v1/events/stream";
 
@@ -62,10 +61,13 @@ class Feed extends EventTarget {
   }
 
   async #again() {
-    const had = session.current;
-    const inside = await session.load().catch(() => had !== null);
-    if (!inside && had && !(await auth.login?.())) return;
-    this.start();
+    try {
+      // Asks for a login where the session has ended.
+      await api.get("cameras");
+      this.start();
+    } catch {
+      this.#timer = setTimeout(() => this.#again(), this.#pauses.next());
+    }
   }
 }
 

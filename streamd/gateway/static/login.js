@@ -48,8 +48,12 @@ export function loginPage(done, { loggedOut = false } = {}) {
 }
 
 let asking = null;
+let declined = false;
+session.addEventListener("change", () => (declined &&= session.current === null));
+
 /** Asks for a login over what is being done; nothing of it is lost. @returns {Promise<boolean>} */
-function loginDialog() {
+function loginDialog(wanted) {
+  if (declined && !wanted) return Promise.resolve(false);
   const user = session.current?.user ?? "";
   asking ??= (async () => {
     const body = h("div.stack", {}, h("p.lead", {}, t.login.expired), form(() => dialog.close(true), user));
@@ -57,6 +61,8 @@ function loginDialog() {
     dialog.element.dataset.keep = "yes";
     const inside = Boolean(await dialog.closed);
     asking = null;
+    declined = !inside;
+    document.dispatchEvent(new Event(inside ? "streamd:in" : "streamd:out"));
     return inside;
   })();
   return asking;

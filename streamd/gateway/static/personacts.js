@@ -4,6 +4,7 @@
 import { api, at } from "./api.js";
 import { confirm, openDialog } from "./dialog.js";
 import { h } from "./dom.js";
+import { moment } from "./format.js";
 import { busy, button, field, notice } from "./parts.js";
 import { peopleChanged, personField } from "./people.js";
 import { to } from "./router.js";
@@ -92,7 +93,7 @@ function receipt(told) {
     "div.prose.receipt",
     { "data-testid": "receipt" },
     h("p", {}, h("strong.break", {}, t.receipt.title(told.forgotten))),
-    h("p.quiet", {}, `${told.person_id} · ${told.at}`),
+    h("p.quiet", {}, `${told.person_id} · ${moment(told.at)}`),
     h("ul", {}, lines.map((line) => h("li", {}, line))),
     told.photos?.length > 0 && [h("p", {}, t.receipt.photosLeft), h("ul", {}, told.photos.map((photo) => h("li.break", {}, h("code", {}, photo))))],
   );

@@ -1,6 +1,7 @@
 /**
  * What stands around every view: navigation, the user, the theme, and whether the daemon answers.
  */
+import { auth } from "./api.js";
 import { connection } from "./connection.js";
 import { confirm } from "./dialog.js";
 import { h, replace } from "./dom.js";
@@ -8,6 +9,7 @@ import { feed } from "./feed.js";
 import { icon } from "./icons.js";
 import { logo } from "./logo.js";
 import { button, iconButton } from "./parts.js";
+import { refresh } from "./router.js";
 import { session } from "./session.js";
 import { t } from "./strings.js";
 import { onSystemTheme, theme, toggleTheme } from "./theme.js";
@@ -30,13 +32,19 @@ export function shell({ onLogout }) {
   const main = h("main.main", { id: "main", tabindex: "-1" });
   const element = document.createDocumentFragment();
   element.append(
-    h("a.skip", { href: "#main", on: { click: (event) => { event.preventDefault(); (main.querySelector("h1") ?? main).focus(); } } }, t.skip),
+    h("a.skip", { href: "#main", on: { click: skip } }, t.skip),
     h("header.top", {}, h("a.top-home", { href: "#/", "aria-label": t.home }, logo()), h("div.top-tools", {}, themeButton(), userBox(onLogout))),
     h("nav.nav", { "aria-label": t.nav.label, "data-testid": "nav" }, links),
-    h("div.page", {}, banner(), main),
+    h("div.page", {}, banner(), endedBanner(), main),
   );
   return { element, main, setNav };
 
+  function skip(event) {
+    event.preventDefault();
+    const target = main.querySelector("h1") ?? main;
+    target.tabIndex = -1;
+    target.focus();
+  }
   function setNav(current) {
     for (const link of links) {
       if (link.dataset.nav === current) link.setAttribute("aria-current", "page");
@@ -59,6 +67,15 @@ export function banner() {
     feed.start();
   });
   if (!connection.up) down();
+  return box;
+}
+
+/** Says that the session has ended, to who declined to log in again. */
+function endedBanner() {
+  const again = button(t.login.submit, { sign: "in", testid: "login-again", click: async () => (await auth.login(true)) && refresh() });
+  const box = h("div.banner", { role: "alert", hidden: true, "data-testid": "logged-out-banner" }, icon("lock"), h("span", {}, t.login.ended), again);
+  document.addEventListener("streamd:out", () => (box.hidden = false));
+  document.addEventListener("streamd:in", () => (box.hidden = true));
   return box;
 }
 

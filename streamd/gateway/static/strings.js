@@ -46,6 +46,7 @@ export const t = {
     wrong: "The name or the password is wrong.",
     throttled: (seconds) => `Too many attempts. Wait ${plural(seconds, "second")}.`,
     again: "You can try again now.",
+    ended: "Your session has ended. What you see may be old.",
   },
   logout: { action: "Log out", title: "Log out?", text: "The cameras go on being watched." },
   undo: { action: "Undo", done: "Undone." },
@@ -62,7 +63,7 @@ export const t = {
     noReason: "Nothing is known yet.", openPerson: "Open person", openUnknown: "Open unknown", more: "Why?",
     noEvent: "nothing was written down about this face yet: wait a moment",
     nameIt: "Who is this?", addTo: "Is it somebody else? Add this face to", namePlaceholder: "A name, new or known",
-    enrol: "Save name", enrolHint: "The face is taken from the picture of now, if it is good enough.", addToThis: (name) => `Add face to ${name}`,
+    enrol: "Save name", assignHint: "The name goes to all that was seen of this stranger.", enrolHint: "The face is taken from the picture of now, if it is good enough.", addToThis: (name) => `Add face to ${name}`,
     enrolled: (name) => `Saved as ${name}.`,
   },
   player: {
@@ -100,7 +101,7 @@ export const t = {
   },
   why: {
     title: "Why?", face: "The best view of the face", noAccount: "No account of the views is kept.", looks: (n) => plural(n, "look") + " at the face",
-    views: "Views that were compared", columns: ["After", "Size", "Turned", "Quality", "Most similar", "Next", "Counted?"],
+    views: "Views that were compared", columns: [["After", 1], ["Size", 1], ["Turned", 1], ["Quality", 1], ["Most similar"], ["Next"], ["Counted?"]],
     counted: "counted", notCounted: (why) => `no: ${why}`, leftOut: (n) => `${plural(n, "more view")} are left out.`,
     appearance: "The whole appearance", frame: "The whole view, with strangers blurred.", frameAlt: (camera) => `The view of ${camera} at that moment`,
     refused: {

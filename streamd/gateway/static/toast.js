@@ -7,6 +7,7 @@ import { t } from "./strings.js";
 
 const SHOWN_MS = 6000;
 const WITH_ACTION_MS = 12000;
+const MOST = 2;
 
 const polite = h("div.toasts", { role: "status", "aria-live": "polite", "data-testid": "toasts" });
 const urgent = h("div.toasts.toasts-urgent", { role: "alert", "data-testid": "alerts" });
@@ -18,7 +19,11 @@ export const toastPlaces = () => [polite, urgent];
  * A dialog makes everything outside of it inert: while one is open, the messages are shown within it.
  * @param {HTMLElement} home
  */
-export const moveToasts = (home) => home.append(polite, urgent);
+export function moveToasts(home) {
+  // What only tells has been read by now; what can be undone stays.
+  for (const old of polite.querySelectorAll(".toast:not(:has(.button))")) old.remove();
+  home.append(polite, urgent);
+}
 
 /**
  * @param {string} text
@@ -33,16 +38,19 @@ export function toast(text, { kind = "done", action } = {}) {
     action && h("button.button.button-quiet", { type: "button", "data-testid": "toast-action", on: { click: act } }, icon("undo"), action.label),
     h("button.icon-button", { type: "button", "aria-label": t.close, on: { click: close } }, icon("close")),
   );
-  (kind === "error" ? urgent : polite).append(box);
-  let timer = later();
+  const place = kind === "error" ? urgent : polite;
+  while (place.childElementCount >= MOST) place.firstElementChild.remove();
+  place.append(box);
+  let timer = 0;
+  later();
   box.addEventListener("pointerenter", () => clearTimeout(timer));
   box.addEventListener("focusin", () => clearTimeout(timer));
-  box.addEventListener("pointerleave", () => (timer = later()));
-  box.addEventListener("focusout", () => (timer = later()));
+  box.addEventListener("pointerleave", later);
+  box.addEventListener("focusout", later);
 
   function later() {
     clearTimeout(timer);
-    return setTimeout(close, action ? WITH_ACTION_MS : SHOWN_MS);
+    timer = setTimeout(close, action ? WITH_ACTION_MS : SHOWN_MS);
   }
   function close() {
     clearTimeout(timer);

@@ -24,18 +24,20 @@ export async function show({ root, params: { camera }, signal }) {
   });
   const people = h("ul.chips", { "aria-label": t.live.now, "data-testid": "in-view" });
   const nobody = h("p.quiet", {}, t.live.nobody);
+  const hint = h("p.quiet", { hidden: true }, t.live.clickHint);
   const boxes = faceBoxes(camera, { signal, onChoose: (face) => openFace(camera, face), onFaces: listFaces });
   const stage = h("div.stage", { "data-testid": "stage" }, player, boxes, document.fullscreenEnabled && iconButton(t.live.fullscreen, "expand", { click: () => (document.fullscreenElement ? document.exitFullscreen() : stage.requestFullscreen()) }));
   const lately = h("div");
   root.append(
     head(camera, { back: { href: "#/", label: t.live.back } }),
-    h("div.large", {}, h("div", {}, stage, said), h("aside.large-side", { "aria-label": t.live.about }, h("section.card", {}, h("h2", {}, t.live.now), people, nobody, h("p.quiet", {}, t.live.clickHint)), h("section.card", {}, h("h2", {}, t.live.before), lately, h("p", {}, h("a", { href: toWith({ camera }, "events") }, t.live.allEvents))))),
+    h("div.large", {}, h("div", {}, stage, said), h("aside.large-side", { "aria-label": t.live.about }, h("section.card", {}, h("h2", {}, t.live.now), people, nobody, hint), h("section.card", {}, h("h2", {}, t.live.before), lately, h("p", {}, h("a", { href: toWith({ camera }, "events") }, t.live.allEvents))))),
   );
   await load(lately, signal, () => api.get("events", { camera, limit: 40 }, { signal }), ({ events }) => recent(events.filter((e) => !MINOR.has(e.type)).slice(0, LATELY), camera, signal));
 
   /** Kept in place where they are the same, so that a focus stays where it is. */
   function listFaces(faces) {
     nobody.hidden = faces.length > 0;
+    hint.hidden = faces.length === 0;
     const kept = new Map([...people.children].map((chip) => [chip.dataset.key, chip]));
     const wanted = faces.map((face) => {
       const key = `${face.track} ${nameOf(face)} ${face.state}`;

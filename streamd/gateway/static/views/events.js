@@ -135,8 +135,7 @@ function filters(filter, changed) {
     "form.filters",
     { role: "search", "aria-label": t.events.filters, "data-testid": "filters", on: { submit: (event) => event.preventDefault() } },
     field(t.events.camera, camera), field(t.events.type, type), field(t.events.person, h("span", {}, person, names)), field(t.events.from, from), field(t.events.until, until),
-    h("label.check", {}, minor, h("span", {}, t.events.minor)),
-    button(t.events.clear, { kind: "quiet", sign: "close", testid: "filter-clear", click: clear }),
+    h("div.filters-last", {}, h("label.check", {}, minor, h("span", {}, t.events.minor)), button(t.events.clear, { kind: "quiet", sign: "close", testid: "filter-clear", click: clear })),
   );
   for (const [key, control] of Object.entries(controls)) control.addEventListener("change", () => { filter[key] = control.value; changed(); });
   minor.addEventListener("change", () => { filter.minor = minor.checked ? "1" : ""; changed(); });

@@ -47,7 +47,7 @@ function tiles(cameras, grid, signal) {
   if (cameras.length === 0) return empty(t.live.noCameras, t.live.noCamerasText, only("admin", () => h("a.button.button-main", { href: "#/cameras?add=1" }, t.cameras.add)) ?? t.needs.admin, "camera");
   const made = new Map(cameras.map((camera) => [camera.name, tile(camera, signal)]));
   void watch();
-  return h("ul.tiles", { "data-testid": "tiles", class: cameras.length === 1 ? "tiles-one" : "" }, [...made.values()].map((m) => m.element));
+  return h("ul.tiles", { "data-testid": "tiles", style: { "--columns": Math.max(2, Math.ceil(Math.sqrt(cameras.length))) } }, [...made.values()].map((m) => m.element));
 
   async function watch() {
     while (!signal.aborted) {
@@ -71,7 +71,7 @@ function tile(camera, signal) {
   const element = h("li.tile", { "data-testid": "tile", data: { camera: camera.name } }, h("a.tile-link", { href: to("live", camera.name) }, h("span.tile-picture", {}, image, words), foot));
   let online = null;
   update(camera);
-  void keepFresh(image, camera.name, { signal, width: 480, wanted: () => online === true, onPicture: () => element.classList.add("tile-shown"), onError: (error) => { element.classList.remove("tile-shown"); words.textContent = error.message; } });
+  void keepFresh(image, camera.name, { signal, wanted: () => online === true, onPicture: () => element.classList.add("tile-shown"), onError: (error) => { element.classList.remove("tile-shown"); words.textContent = error.message; } });
   return { element, update };
 
   function update(now) {

@@ -18,6 +18,8 @@ import { t } from "../strings.js";
 import { attempt } from "../toast.js";
 import { doneWithUndo } from "../undo.js";
 
+const MOST_ROWS = 100;
+
 export async function show({ root, params: { name }, signal }) {
   await load(root, signal, () => api.get(at`people/${name}`, {}, { signal }), (person) => profile(person, signal));
 }
@@ -83,6 +85,7 @@ function history(events, person, signal) {
     if (event.identity?.name !== person.name || MINOR.has(event.type)) return;
     none.hidden = true;
     rows.prepend(eventRow(event, { brief: true, fresh: true }));
+    if (rows.childElementCount > MOST_ROWS) rows.lastElementChild.remove();
   }, signal);
   return [rows, none, h("p", {}, h("a", { href: toWith({ person: person.name }, "events") }, t.live.allEvents))];
 }

@@ -61,7 +61,7 @@ const big = (name, value, hint) => h("div.figure", {}, h("dt", {}, name), h("dd"
 
 function processes(list) {
   return h(
-    "table.table",
+    "table.table.table-wide",
     { "data-testid": "processes" },
     h("thead", {}, h("tr", {}, t.system.columns.map(([name, number]) => h("th", { scope: "col", class: number ? "number" : "" }, name)))),
     h("tbody", {}, list.map((p) => h("tr", {}, h("th", { scope: "row" }, p.name), h("td", {}, state(WELL.has(p.state) ? "online" : "trouble", p.state), p.trouble && h("p.trouble", {}, sentence(p.trouble))), h("td.number", {}, typeof p.for_s === "number" ? span(p.for_s) : t.none), h("td.number", {}, p.restarts ?? t.none), h("td.number", {}, typeof p.cpu_s === "number" ? `${figure(p.cpu_s, 0)} s` : t.none), h("td.number", {}, bytes(p.memory_bytes)), h("td.number", {}, p.pid ?? t.none)))),
