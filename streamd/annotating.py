@@ -11,11 +11,12 @@ import av
 import cv2
 import numpy as np
 
+from streamd.drawing import COLOURS, label, letter_height
 from streamd.errors import UsageError
 from streamd.interfaces import DecodedFrame
+from streamd.overlays import State
 from streamd.rerun import Seen
 
-_KNOWN, _OTHER = (80, 200, 80), (60, 160, 240)
 _TIME_BASE = Fraction(1, 90_000)
 
 
@@ -67,10 +68,22 @@ def draw(image: np.ndarray, faces: Sequence[Seen]) -> None:
     thickness = max(1, round(min(image.shape[:2]) / 300))
     for face in faces:
         box = face.track.box
-        colour = _OTHER if face.text in ("unknown", "tentative", "appeared") else _KNOWN
+        colour = COLOURS[_state(face.text)]
         corner = (round(box.x1), round(box.y1))
         cv2.rectangle(image, corner, (round(box.x2), round(box.y2)), colour, thickness)
-        # OpenCV's font has ASCII only.
-        text = face.text.encode("ascii", "replace").decode()
-        above = (corner[0], max(12, corner[1] - 4))
-        cv2.putText(image, text, above, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thickness, colour, thickness, cv2.LINE_AA)
+        _paste(image, label(face.text, letter_height((image.shape[1], image.shape[0])), colour), corner)
+
+
+def _state(text: str) -> State:
+    if text in ("tentative", "appeared"):
+        return "deciding"
+    return "unknown" if text == "unknown" else "known"
+
+
+def _paste(image: np.ndarray, patch: np.ndarray, corner: tuple[int, int]) -> None:
+    """Above the corner of a box, or below it where there is no room."""
+    height, width = patch.shape[:2]
+    top = corner[1] - height if corner[1] >= height else corner[1]
+    left, top = max(0, min(corner[0], image.shape[1] - width)), max(0, top)
+    room = image[top : top + height, left : left + width]
+    room[:] = patch[: room.shape[0], : room.shape[1]]

@@ -15,13 +15,15 @@ import zmq
 from streamd.child import ChildContext
 from streamd.config import CameraConfig, redacted_url
 from streamd.domain import Frame, FrameId
+from streamd.endpoints import offers_endpoint, views_endpoint
 from streamd.framelink import Asked, CaptureEnd
 from streamd.masking import Mask
 from streamd.metrics import Metrics
 from streamd.reading import WAKE_ALWAYS, CameraState, Newest, Reader, converted, full_picture
+from streamd.showing import Showing
 from streamd.sockets import CurveClient
 from streamd.sources.mainwork import MainWork
-from streamd.sources.opening import open_camera
+from streamd.sources.opening import camera_opener, capture_config
 from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,10 @@ CALM_S = 1.5
 class Capture:
     """The work loop. Its sign of life depends on the reader's: a decoder that hangs silences the process."""
 
-    def __init__(self, context: ChildContext, camera: str, link: CaptureEnd) -> None:
+    def __init__(
+        self, context: ChildContext, camera: str, link: CaptureEnd, views: zmq.Socket[bytes] | None = None
+    ) -> None:
+        """``views`` leads to the gateway of this host."""
         config = context.config.cameras[camera]
         if config.url is None:
             raise ValueError(f"camera {camera!r} has no url")
@@ -46,8 +51,8 @@ class Capture:
         self._mask = Mask(config.masks)
         self._main_work = MainWork()
         self._reader = Reader(
-            lambda: open_camera(config, self._main_work),
-            config.capture,
+            camera_opener(config, self._main_work, offers=offers_endpoint(context.config.sockets_dir, camera)),
+            capture_config(config),
             name=camera,
             mask=self._mask,
             motion_share=config.detection.motion_share,
@@ -59,11 +64,14 @@ class Capture:
         self._sent: tuple[Newest, Frame] | None = None
         """The frame sent last, whose picture the worker may ask for."""
         self._watched = False
+        self._showing = Showing(views, camera, self._epoch, self._mask) if views is not None else None
 
     def run(self) -> int:
         poller = zmq.Poller()
         poller.register(self._link.socket, zmq.POLLIN)
         poller.register(self._reader.wake_fd, zmq.POLLIN)
+        if self._showing is not None:
+            poller.register(self._showing.socket, zmq.POLLIN)
         self._context.register(poller)
         self._reader.start()
         self._context.link.ready()
@@ -85,21 +93,33 @@ class Capture:
             self._wanted = self._sent = None
         self._told = state
         self._hear(self._link.asked())
-        self._reader.resting = not self._watched and now_s - self._reader.stirred_at_s >= CALM_S
+        seen = self._watched or (self._showing is not None and self._showing.smooth(now_s))
+        self._reader.resting = not seen and now_s - self._reader.stirred_at_s >= CALM_S
         newest = self._reader.newest
         if newest is not None and self._wanted is not None:
             if self._send(picture=self._wanted.picture):
                 self._wanted = None
         elif newest is not None:
             self._link.announce(motion=newest.motion, now_s=now_s)
+        self._show(state, now_s)
         if self._context.link.due(now_s):
             self._metrics.update(self._reader, state)
+            self._metrics.update_views(self._showing.sent if self._showing else 0)
             if self._config.substream is not None:
                 self._metrics.update_main(self._main_work)
         if not self._reader.hung(now_s):
             self._context.turn()
-        if self._wanted is None and (told := self._link.announced) is not None:
+        awaited = self._wanted is not None or (self._showing is not None and self._showing.awaits_frame)
+        if not awaited and (told := self._link.announced) is not None:
             self._reader.wake_above = told
+
+    def _show(self, state: CameraState, now_s: float) -> None:
+        """Serve those who watch, after the worker."""
+        if self._showing is None:
+            return
+        latest = self._reader.latest
+        frame, seq = (latest.frame, latest.seq) if latest is not None else (None, 0)
+        self._showing.answer(frame, seq, now_s, trouble=None if state.online else state.message)
 
     def _hear(self, asked: Asked) -> None:
         if asked.watched is not None:
@@ -186,6 +206,10 @@ class _CameraMetrics:
         metrics.decode_cpu.labels(camera=camera).inc(max(0.0, work.cpu_s - self._main_cpu_s))
         self._main_cpu_s = work.cpu_s
 
+    def update_views(self, sent: int) -> None:
+        """Pictures given to the gateway."""
+        self._metrics.view_frames.labels(camera=self._camera).inc(self._grown("views", sent))
+
     def _grown(self, name: str, total: int) -> int:
         grown = max(0, total - self._seen[name])
         self._seen[name] += grown
@@ -208,4 +232,16 @@ def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = N
         queue_unconnected=False,
         curve=curve,
     )
-    return Capture(context, camera, CaptureEnd(socket, finder)).run()
+    views = _views(context, camera) if endpoint.startswith("ipc://") else None
+    return Capture(context, camera, CaptureEnd(socket, finder), views).run()
+
+
+def _views(context: ChildContext, camera: str) -> zmq.Socket[bytes]:
+    return context.sockets.connect(
+        zmq.DEALER,
+        views_endpoint(context.config.sockets_dir),
+        identity=camera.encode(),
+        hwm=2,
+        queue_unconnected=False,
+        heartbeats=False,  # nothing is to happen here while nobody watches
+    )

@@ -28,6 +28,8 @@ _PATHS: tuple[KeyPath, ...] = (
     ("gallery", "folder"),
     ("frames", "server_key"),
     ("frames", "clients"),
+    ("gateway", "certificate"),
+    ("gateway", "key"),
 )
 """Keys whose relative values are relative to the file's folder."""
 _SECTIONS = section_names()
@@ -208,7 +210,7 @@ def _make_absolute(data: dict[str, Any], path: KeyPath, base: Path, report: _Rep
         parent = parent.get(key) if isinstance(parent, dict) else None
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
     if not isinstance(value, str) or (path[-1] == "url" and "://" in value):
-        return
+        return  # also WHIP
     if not value:
         report.add(path, "should not be empty; leave the key out for its default")
         report.spoil(path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from streamd.config import CameraConfig, Config
+from streamd.config import WHIP_URL, CameraConfig, Config
 from streamd.configtree import KeyPath
 from streamd.events import EventType
 from streamd.placement import LARGEST_ENGINE_SIDE_PX
@@ -38,7 +39,19 @@ class _Port:
 
 def broken_rules(config: Config) -> Iterator[BrokenRule]:
     """Every rule that ``config`` breaks."""
-    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _sinks, _orders, _engines):
+    for rule in (
+        _exposure,
+        _gateway,
+        _proxies,
+        _keys,
+        _remote_cameras,
+        _ports,
+        _sockets_dir,
+        _urls,
+        _sinks,
+        _orders,
+        _engines,
+    ):
         yield from rule(config)
 
 
@@ -59,6 +72,36 @@ def _exposure(config: Config) -> Iterator[BrokenRule]:
                 f"{address} would send events over the network unencrypted; use tcp://127.0.0.1 and forward "
                 "it through a tunnel",
             )
+
+
+def _gateway(config: Config) -> Iterator[BrokenRule]:
+    gateway = config.gateway
+    if (gateway.certificate is None) != (gateway.key is None):
+        paths = (("gateway", "certificate"), ("gateway", "key"))
+        yield BrokenRule(paths, "certificate and key belong together: give both, or neither")
+    if is_loopback(_host(gateway.listen)) or not gateway.enabled:
+        return
+    if not gateway.users and not gateway.tokens:
+        yield BrokenRule(
+            (("gateway", "listen"),),
+            f"{gateway.listen} can be reached from other hosts: make somebody who may log in first "
+            "('streamd user add NAME --role admin')",
+        )
+    elif gateway.certificate is None and not gateway.trusted_proxies and not gateway.plain:
+        yield BrokenRule(
+            (("gateway", "listen"),),
+            f"{gateway.listen} would have passwords travel unencrypted: give certificate and key, or "
+            "trusted_proxies, or say plain: true",
+        )
+
+
+def _proxies(config: Config) -> Iterator[BrokenRule]:
+    for address in config.gateway.trusted_proxies:
+        try:
+            ipaddress.ip_network(address)
+        except ValueError:
+            message = f"{address[:60]!r} is no address or network, like 10.0.0.2 or 10.0.0.0/8"
+            yield BrokenRule((("gateway", "trusted_proxies"),), message)
 
 
 def _keys(config: Config) -> Iterator[BrokenRule]:
@@ -122,7 +165,9 @@ def _collide(one: _Port, other: _Port) -> bool:
 
 
 def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
-    longest = config.sockets_dir / f"frames-{config.workers.processes - 1}.sock"
+    names = [f"frames-{config.workers.processes - 1}.sock"]
+    names += [f"whip-{name}.sock" for name, camera in config.cameras.items() if camera.is_whip]
+    longest = config.sockets_dir / max(names, key=len)
     length = len(str(longest).encode())
     if length > LONGEST_SOCKET_PATH_BYTES:
         yield BrokenRule(
@@ -135,8 +180,13 @@ def _sockets_dir(config: Config) -> Iterator[BrokenRule]:
 def _urls(config: Config) -> Iterator[BrokenRule]:
     for name, camera in config.cameras.items():
         for key in ("url", "substream"):
-            scheme, found, rest = (getattr(camera, key) or "").partition("://")
-            if found and (message := _url_trouble(scheme, rest)):
+            given = getattr(camera, key) or ""
+            if given.lower().startswith("whip:") and given != WHIP_URL:
+                just = f"should be just '{WHIP_URL}': senders say which camera they are when they connect"
+                yield BrokenRule((("cameras", name, key),), just)
+                continue
+            scheme, found, rest = given.partition("://")
+            if found and given != WHIP_URL and (message := _url_trouble(scheme, rest)):
                 yield BrokenRule((("cameras", name, key),), message)
 
 

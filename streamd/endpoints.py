@@ -13,6 +13,21 @@ def verdicts_endpoint(sockets_dir: Path) -> str:
     return f"ipc://{sockets_dir}/verdicts.sock"
 
 
+def views_endpoint(sockets_dir: Path) -> str:
+    """Where captures give the gateway pictures to be watched."""
+    return f"ipc://{sockets_dir}/views.sock"
+
+
+def overlays_endpoint(sockets_dir: Path) -> str:
+    """Where workers tell the gateway what to draw over them."""
+    return f"ipc://{sockets_dir}/overlays.sock"
+
+
+def offers_endpoint(sockets_dir: Path, camera: str) -> str:
+    """Where the capture of a ``whip://`` camera takes the offers of browsers and phones."""
+    return f"ipc://{sockets_dir}/whip-{camera}.sock"
+
+
 def frames_endpoint(sockets_dir: Path, worker: int) -> str:
     return f"ipc://{sockets_dir}/frames-{worker}.sock"
 

@@ -8,14 +8,24 @@
         SourceError                        a camera
           SourceLost                       it was there and is gone, or did not answer in time: retry
           SourceRejected                   it answered no (password, codec, no such path): retry slowly
+          SourceAwaited                    nobody sends to it yet, or any more
           SourceEnded                      a file or folder played to its end
         PhotoRefused                       a photo cannot be enrolled; carries the reason label
         GalleryError                       the gallery's files cannot be used
+          NotInGallery                     no such person, face or stranger
+          GalleryConflict                  it does not go with what the gallery holds
           GalleryServerAway                the shared gallery's server does not answer: retry
         JournalError                       the journal cannot be written or read
         SinkError                          a destination of events
           SinkAway                         it does not answer, or not as it should: retry for ever
           SinkRefused                      it answers, and does not want this event
+        LiveError                          watching a camera, or sending as one
+          CameraUnknown                    there is no such camera here
+          CameraAway                       it has no picture now, or cannot be watched
+          ViewersFull                      too many watch already
+          SenderBusy                       somebody else sends as this camera
+          OfferRefused                     what came is no offer, or one that cannot be met
+            CodecRefused                   none of its codecs can be used
       ProtocolError                        bytes that are not a message of ours
 
 Messages say what, where and what to do, in lower case, with the offending value.
@@ -91,6 +101,10 @@ class SourceRejected(SourceError):
     pass
 
 
+class SourceAwaited(SourceError):
+    pass
+
+
 class SourceEnded(SourceError):
     pass
 
@@ -104,6 +118,14 @@ class PhotoRefused(UnavailableError):
 
 
 class GalleryError(UnavailableError):
+    pass
+
+
+class NotInGallery(GalleryError):
+    pass
+
+
+class GalleryConflict(GalleryError):
     pass
 
 
@@ -129,6 +151,34 @@ class SinkRefused(SinkError):
     def __init__(self, message: str, *, after_s: float = 0.0) -> None:
         super().__init__(message)
         self.after_s = after_s
+
+
+class LiveError(UnavailableError):
+    pass
+
+
+class CameraUnknown(LiveError):
+    pass
+
+
+class CameraAway(LiveError):
+    pass
+
+
+class ViewersFull(LiveError):
+    pass
+
+
+class SenderBusy(LiveError):
+    pass
+
+
+class OfferRefused(LiveError):
+    pass
+
+
+class CodecRefused(OfferRefused):
+    pass
 
 
 class ProtocolError(StreamdError):

@@ -7,7 +7,10 @@ from typing import Any
 
 from streamd.events import Event, EventType
 
-_WORDS = {
+WORDS = {
+    "low_quality": "of low quality",
+    "too_small": "too small",
+    "turned_away": "turned away",
     "blurred": "blurred",
     "bright": "too bright",
     "cut_off": "cut off by the edge of the picture",
@@ -72,7 +75,7 @@ def _in_words(name: str, best: Mapping[str, float], needed: Mapping[str, float])
         return f"turned away ({-best[name]:.0f} degrees)" if name in best else "turned away"
     if name == "low_quality":
         return f"of low quality ({best.get(name, 0):.2f}, need {needed.get('min_quality', 0):.2f})"
-    return _WORDS.get(name, name)
+    return WORDS.get(name, name)
 
 
 def _unlike(counted: Sequence[Mapping[str, Any]], account: Account, last: Event) -> str:
@@ -97,7 +100,7 @@ def table(account: Account) -> list[str]:
     lines = [f"{'after':>8}  {'size':>6}  {'yaw':>4}  {'quality':>7}  {'most similar':<24}  {'next':<24}"]
     for view in account.get("views", ()):
         yaw = "" if view.get("yaw") is None else f"{view['yaw']:.0f}"
-        verdict = "counted" if view.get("counted") else f"not counted: {_WORDS.get(view.get('reason', ''), 'refused')}"
+        verdict = "counted" if view.get("counted") else f"not counted: {WORDS.get(view.get('reason', ''), 'refused')}"
         lines.append(
             f"{view['after_s']:>6.2f} s  {view['size_px']:>3.0f} px  {yaw:>4}  {view['quality']:>7.2f}"
             f"  {_match(view.get('best')):<24}  {_match(view.get('runner_up')):<24}  {verdict}"

@@ -64,6 +64,10 @@ class DecodedFrame(Protocol):
         """The full-resolution picture, planar 4:2:0, owned by the caller; None where there is none of this moment,
         which only a camera with a sub-stream says."""
 
+    def small420(self, width: int, height: int) -> Yuv420:
+        """The whole view scaled to an even width and height, planar 4:2:0, in one step; owned by the caller, and taken
+        from what there is of ``image_size``."""
+
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         """The whole view scaled to (height, width, 3), BGR, in one step; owned by the caller."""
 

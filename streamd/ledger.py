@@ -24,10 +24,13 @@ class Ledger:
     """For some reasons, how near the best look came."""
     views: list[dict[str, Any]] = field(default_factory=list)
     left_out: int = 0
+    latest: tuple[str, Quality | None] | None = None
+    """Why the last look at it did not count; None where it did."""
 
     def refuse(self, reason: str, quality: Quality | None = None) -> None:
         """A look that was not embedded."""
         self.refused[reason] += 1
+        self.latest = reason, quality
         if quality is None:
             return
         if reason == "too_small":
@@ -39,6 +42,7 @@ class Ledger:
 
     def view(self, after_s: float, quality: Quality, nearest: list[Match]) -> None:
         """A look that was embedded; it counts where ``quality`` has no reason against it."""
+        self.latest = None if quality.reason is None else (quality.reason, quality)
         if quality.reason is not None:
             self.refused[quality.reason] += 1
         entry: dict[str, Any] = {"after_s": round(after_s, 2), "quality": round(quality.score, 3)}

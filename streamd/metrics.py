@@ -85,6 +85,22 @@ class Metrics:
         "camera",
         "outcome",
     )
+    viewers = _gauge("viewers", "Those who watch a camera: WebRTC and MJPEG.", "camera")
+    view_frames = _counter(
+        "view_frames_total", "Pictures that a camera's process gave to the gateway, because somebody watches.", "camera"
+    )
+    view_encoded = _counter(
+        "view_encoded_total", "Pictures encoded for those who watch, once for all of them.", "camera", "codec"
+    )
+    view_dropped = _counter(
+        "view_dropped_total",
+        "Pictures not shown: late, because the gateway was behind, or slow, because a viewer was.",
+        "camera",
+        "reason",
+    )
+    view_age = _histogram(
+        "view_age_seconds", "Age of a picture when it is sent to those who watch.", "camera", buckets=SECONDS
+    )
     source_up = _gauge("source_up", "Whether the camera delivers pictures (0 or 1).", "camera")
     source_reconnects = _counter(
         "source_reconnects_total", "Times that a camera was lost or refused, by reason.", "camera", "reason"

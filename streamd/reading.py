@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from streamd.config import CaptureConfig
 from streamd.domain import Frame, FrameId, Yuv420
-from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
+from streamd.errors import SourceAwaited, SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecodedFrame, DecoderWork, Source, SourceInfo
 from streamd.masking import Mask
 from streamd.motion import COLUMNS, CutDetector, MotionMeter
@@ -39,7 +39,7 @@ class CameraState:
 
     online: bool
     reason: str
-    """``connecting online lost rejected ended`` (a metric label)."""
+    """``connecting online lost rejected waiting ended`` (a metric label)."""
     message: str
     info: SourceInfo | None = None
 
@@ -92,6 +92,7 @@ class Reader:
         self._lock = threading.Lock()
         self._state = CameraState(False, "connecting", "connecting")
         self._newest: Newest | None = None
+        self._latest: Newest | None = None
         self._motion = MotionMeter()
         self._motion_share = motion_share
         self._sampled_at_s = -math.inf
@@ -135,6 +136,12 @@ class Reader:
     def newest(self) -> Newest | None:
         with self._lock:
             return self._newest
+
+    @property
+    def latest(self) -> Newest | None:
+        """The newest frame, also where it was taken already."""
+        with self._lock:
+            return self._latest
 
     def take(self) -> Newest | None:
         """The newest frame, from which motion is measured hereafter; None if it was taken already."""
@@ -208,7 +215,7 @@ class Reader:
             if self._size not in (None, frame.size):
                 self._cuts.seen = True  # what was where in pixels of the picture before is nowhere now
             self._size = frame.size
-            self._newest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
+            self._newest = self._latest = Newest(frame, self.decoded, self._moved, self._cuts.seen, sample)
         if self._moved > self.wake_above:
             self._wake()
 
@@ -218,16 +225,17 @@ class Reader:
     def _failed(self, error: SourceError) -> None:
         reason = _reason(error)
         self._enter(CameraState(False, reason, str(error)))
-        if reason != "ended":
+        if reason not in ("ended", "waiting"):
             self.reconnects += 1
 
     def _enter(self, state: CameraState) -> None:
         with self._lock:
             before, self._state = self._state, state
             if not state.online:
-                self._newest = None
+                self._newest = self._latest = None
         if replace(before, info=None) != replace(state, info=None):
-            logger.log(logging.INFO if state.online else logging.WARNING, "%s", state.message)
+            harmless = state.online or state.reason == "waiting"
+            logger.log(logging.INFO if harmless else logging.WARNING, "%s", state.message)
         self._wake()
 
     def _pause(self, failures: int) -> None:
@@ -242,6 +250,8 @@ class Reader:
 def _reason(error: SourceError) -> str:
     if isinstance(error, SourceRejected):
         return "rejected"
+    if isinstance(error, SourceAwaited):
+        return "waiting"
     if isinstance(error, SourceEnded):
         return "ended"
     return "lost" if isinstance(error, SourceLost) else "failed"

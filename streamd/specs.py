@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamd.balancing import Weight, assign
-from streamd.config import CameraConfig, Config
+from streamd.config import WHIP_URL, CameraConfig, Config
 from streamd.workload import look_cost
 
 
@@ -62,7 +62,11 @@ def specs(config: Config, *, workers: Mapping[str, int] | None = None, print_eve
         part = part.model_copy(update={"cameras": {name: CameraConfig(remote=True) for name in names}})
         found.append(Spec("courier", "courier", 0, part))
     if config.gateway.enabled:
-        found.append(Spec("gateway", "gateway", 0, _slice(config, shared | {"gateway"})))
+        part = _slice(
+            config, shared | {"gateway", "events", "gallery", "snapshots", "recognition", "detection", "workers"}
+        )
+        part = part.model_copy(update={"cameras": {n: _for_gateway(c) for n, c in config.cameras.items()}})
+        found.append(Spec("gateway", "gateway", 0, part, frozenset({"cameras"})))
     for name, camera in config.cameras.items():
         if not camera.remote:
             part = _slice(config, shared).model_copy(update={"cameras": {name: _for_capture(camera)}})
@@ -93,6 +97,13 @@ def _for_worker(camera: CameraConfig) -> CameraConfig:
         search=camera.search,
         zones=camera.zones,
     )
+
+
+def _for_gateway(camera: CameraConfig) -> CameraConfig:
+    """The gateway must know which cameras there are, and which of them browsers send to; no address, no password."""
+    if camera.remote:
+        return CameraConfig(remote=True)
+    return CameraConfig(url=WHIP_URL if camera.is_whip else "elsewhere")
 
 
 def _for_capture(camera: CameraConfig) -> CameraConfig:

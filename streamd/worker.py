@@ -13,11 +13,12 @@ import cv2
 import zmq
 
 from streamd.album import Album
+from streamd.captions import overlay
 from streamd.child import ChildContext
 from streamd.config import CameraConfig, Config
 from streamd.curator import Curator
 from streamd.domain import Frame
-from streamd.endpoints import frames_endpoint, remote_frames_endpoint, verdicts_endpoint
+from streamd.endpoints import frames_endpoint, overlays_endpoint, remote_frames_endpoint, verdicts_endpoint
 from streamd.errors import UsageError
 from streamd.events import Event
 from streamd.facefinding import Look
@@ -34,6 +35,7 @@ from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder
 from streamd.looseends import loose_ends
 from streamd.metrics import Metrics
+from streamd.overlaylink import OverlaySender
 from streamd.pipeline import Models, Pipeline
 from streamd.presence import Presence
 from streamd.scheduling import Attention, Intervals, Scheduler, strain
@@ -74,7 +76,9 @@ class Worker:
         handover: Handover | None = None,
         link_to_server: GalleryLink | None = None,
         album: Album | None = None,
+        overlays: OverlaySender | None = None,
     ) -> None:
+        self._overlays = overlays
         self._handover = handover
         self._gallery_link = link_to_server
         config = context.config
@@ -184,6 +188,8 @@ class Worker:
         for look in looks:
             camera = look.frame.id.camera
             self._scheduler.looked(camera, self._pipeline.attention(camera), look.frame.captured_at_s)
+            if self._overlays is not None and self._overlays.wanted(camera):
+                self._overlays.send(overlay(look.frame, self._pipeline.appearances(camera)))
 
     def _complete(self, arrived: Arrived) -> None:
         """The picture is here of a frame that was looked at without it."""
@@ -350,6 +356,7 @@ def serve(context: ChildContext) -> int:
         book = _strangers(config, store, embedder)
         upkeep = Upkeep(store, config) if context.index == 0 else None
         curator = Curator(store, gallery, folder, metrics=context.metrics, upkeep=upkeep, strangers=book)
+        seen = context.sockets.connect(zmq.XPUB, overlays_endpoint(config.sockets_dir), hwm=8, heartbeats=False)
         poller = zmq.Poller()
         for socket in (*link.sockets, sender.socket):
             poller.register(socket, zmq.POLLIN)
@@ -369,6 +376,7 @@ def serve(context: ChildContext) -> int:
             handover=change,
             link_to_server=server,
             album=album,
+            overlays=OverlaySender(seen),
         )
         worker.tell(loose_ends(config.journal_file, config.cameras))
         settle()

@@ -56,6 +56,8 @@ def _examine(name: str, camera: CameraConfig, opener: Opener) -> Finding:
     topic = f"camera {name}"
     if camera.url is None:
         return Finding(Level.OK, topic, "captured on another host; not tried from here")
+    if camera.is_whip:
+        return Finding(Level.OK, topic, "waits for a browser or phone; not tried")
     limits = {
         "open_timeout_s": min(camera.capture.open_timeout_s, OPEN_S),
         "read_timeout_s": min(camera.capture.read_timeout_s, PICTURE_S),

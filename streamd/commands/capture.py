@@ -62,6 +62,8 @@ def _by_hand(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # (Laun
     curve = CurveClient(args.key, args.server_key) if args.key else None
     if args.connect and not re.fullmatch(r"tcp://[^\s]+:\d{1,5}|ipc://\S+", args.connect):
         raise UsageError(f"--connect {args.connect}: should be tcp://HOST:PORT")
+    if camera.is_whip and args.connect and args.connect.startswith("tcp://"):
+        raise UsageError("--connect: browsers and phones send to a camera of the gateway's own host")
     endpoint = args.connect or frames_endpoint(config.sockets_dir, 0)
     launch = Launch(f"capture@{args.camera}", 0, "", only)
     return launch, partial(serve, endpoint=endpoint, curve=curve)

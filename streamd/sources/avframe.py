@@ -105,8 +105,19 @@ class AvFrame:
         return _plane(frame, 0)[:height:step, :width:step]
 
     def yuv420(self) -> Yuv420:
-        width, height = self.size
-        frame = self._as_planar()
+        return self._packed(self._as_planar(), self.size)
+
+    def small420(self, width: int, height: int) -> Yuv420:
+        if (width, height) == self.size:
+            return self.yuv420()
+        return self._packed(_reformatted(self._here(), "yuv420p", (width, height)), (width, height))
+
+    def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
+        scaled = _reformatted(self._here(), "bgr24", (width, height))
+        return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
+
+    def _packed(self, frame: av.VideoFrame, size: tuple[int, int]) -> Yuv420:
+        width, height = size
         packed = np.empty((height * 3 // 2, width), np.uint8)
         packed[:height] = _plane(frame, 0)[:height, :width]
         chroma = packed[height:].reshape(2, height // 2, width // 2)
@@ -114,10 +125,6 @@ class AvFrame:
         chroma[1] = _plane(frame, 2)[: height // 2, : width // 2]
         colour = colour_of(self._here())
         return Yuv420(packed, colour.matrix, colour.full_range)
-
-    def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
-        scaled = _reformatted(self._here(), "bgr24", (width, height))
-        return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
 
     def _as_planar(self) -> av.VideoFrame:
         here = self._here()

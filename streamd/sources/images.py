@@ -50,6 +50,9 @@ class ImageFrame:
         planes = np.asarray(cv2.cvtColor(self._pixels, cv2.COLOR_BGR2YUV_I420), np.uint8)
         return Yuv420(planes, "bt601", False)
 
+    def small420(self, width: int, height: int) -> Yuv420:
+        return Yuv420(np.asarray(cv2.cvtColor(self.bgr(width, height), cv2.COLOR_BGR2YUV_I420)), "bt601", False)
+
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         if (width, height) == self.size:
             return self._pixels.copy()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import unquote, urlsplit
 
-from streamd.config import CameraConfig, CaptureConfig, redacted_url
+from streamd.config import WHIP_URL, CameraConfig, CaptureConfig, redacted_url
 from streamd.errors import SourceRejected
 from streamd.interfaces import DecoderWork, Source
 
@@ -27,6 +28,8 @@ def open_source(url: str, config: CaptureConfig) -> Source:
     while the camera is being retried.
     """
     # Loaded late: the codecs and OpenCV cost tens of megabytes, and never both are needed.
+    if url == WHIP_URL:
+        return _Refused("this camera is sent to by a browser or phone: only the daemon takes its pictures")
     scheme = _scheme(url)
     if scheme not in (*NETWORK, "file", ""):
         return _Refused(f"{redacted_url(url)}: scheme '{scheme}' is not supported: give a {ACCEPTED}")
@@ -42,6 +45,29 @@ def open_source(url: str, config: CaptureConfig) -> Source:
     from streamd.sources.av import AvSource
 
     return AvSource(str(path), config=config)
+
+
+def camera_opener(camera: CameraConfig, work: MainWork, *, offers: str) -> Callable[[], Source]:
+    """What opens the source of a camera, again and again.
+
+    Args:
+        work: as for ``open_camera``.
+        offers: where the offers of browsers and phones come in, if they are the camera; the source is one and the same
+            then.
+    """
+    if not camera.is_whip:
+        return lambda: open_camera(camera, work)
+    from streamd.sources.webrtc import WhipSource  # aiortc is large
+
+    source = WhipSource(offers, config=camera.capture)
+    return lambda: source
+
+
+def capture_config(camera: CameraConfig) -> CaptureConfig:
+    """How the camera is read: one that waits for senders is not tried less and less often."""
+    if not camera.is_whip:
+        return camera.capture
+    return camera.capture.model_copy(update={"retry_max_s": camera.capture.retry_min_s})
 
 
 def open_camera(camera: CameraConfig, work: MainWork) -> Source:

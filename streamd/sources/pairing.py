@@ -143,6 +143,9 @@ class PairedFrame:
     def luma(self, step: int) -> NDArray[np.uint8]:
         return self._sub.luma(step)
 
+    def small420(self, width: int, height: int) -> Yuv420:
+        return self._sub.small420(width, height)
+
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         """Whoever looks at the image may ask for the picture next: it is kept."""
         moment_s = self.moment_s

@@ -105,7 +105,19 @@ def test_the_process_counts_its_own_cpu_and_memory() -> None:
 
 
 def test_every_metric_is_in_base_units_with_bounded_labels() -> None:
-    allowed = {"camera", "stage", "reason", "model", "process", "child", "transport", "outcome", "result", "provider"}
+    allowed = {
+        "camera",
+        "codec",
+        "stage",
+        "reason",
+        "model",
+        "process",
+        "child",
+        "transport",
+        "outcome",
+        "result",
+        "provider",
+    }
     # Networks get few shapes: the sizes of views, times the batches of fixed sizes.
     allowed.add("shape")
     for spec in TABLE.values():

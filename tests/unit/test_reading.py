@@ -33,6 +33,9 @@ class Still:
     def yuv420(self) -> Yuv420:
         raise NotImplementedError
 
+    def small420(self, width: int, height: int) -> Yuv420:
+        raise NotImplementedError
+
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         raise NotImplementedError
 
