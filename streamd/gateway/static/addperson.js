@@ -18,7 +18,12 @@ import { t } from "./strings.js";
 export function addPerson({ name: given = "" } = {}) {
   let enrolled;
   const who = personField({ label: t.people.name, value: given, testid: "new-name", autofocus: !given });
-  const consent = h("input.input", { type: "text", maxlength: 1000, placeholder: t.people.consentPlaceholder, "data-testid": "new-consent" });
+  const consent = h("input.input", {
+    type: "text",
+    maxlength: 1000,
+    placeholder: t.people.consentPlaceholder,
+    "data-testid": "new-consent",
+  });
   const said = notice();
   const named = () => {
     said.say(who.name ? "" : t.people.nameFirst);
@@ -33,16 +38,34 @@ export function addPerson({ name: given = "" } = {}) {
     submit: t.people.enrol,
     signal: left.signal,
     onEnrolled: taken,
-    capture: button(t.people.fromLive, { sign: "live", testid: "from-live-open", click: () => live.childElementCount || void fromLive(live, { named, who, taken, signal: left.signal }) }),
+    capture: button(t.people.fromLive, {
+      sign: "live",
+      testid: "from-live-open",
+      click: () => live.childElementCount || void fromLive(live, { named, who, taken, signal: left.signal }),
+    }),
   });
   const body = h("div.stack", {}, said, who, field(t.people.consent, consent, t.people.consentHint), picker, live);
-  const dialog = openDialog({ title: given ? t.people.addPhotos : t.people.add, body, wide: true, testid: "add-person-dialog", foot: [button(t.done, { testid: "add-person-done", click: () => dialog.close(enrolled) })] });
-  return { closed: dialog.closed.then((value) => { left.abort(); return value ?? enrolled; }) };
+  const dialog = openDialog({
+    title: given ? t.people.addPhotos : t.people.add,
+    body,
+    wide: true,
+    testid: "add-person-dialog",
+    foot: [button(t.done, { testid: "add-person-done", click: () => dialog.close(enrolled) })],
+  });
+  return {
+    closed: dialog.closed.then((value) => {
+      left.abort();
+      return value ?? enrolled;
+    }),
+  };
 
   async function taken(answer) {
     if (!answer.accepted) return;
     enrolled = answer.person;
-    if (consent.value.trim()) await api.patch(at`people/${enrolled}`, { consent: consent.value.trim() }).catch((error) => said.say(error.message));
+    if (consent.value.trim())
+      await api
+        .patch(at`people/${enrolled}`, { consent: consent.value.trim() })
+        .catch((error) => said.say(error.message));
   }
 }
 
@@ -52,7 +75,10 @@ async function fromLive(root, { named, who, taken, signal }) {
   const stage = h("div.stage.stage-small");
   const said = notice();
   const chosen = h("p.quiet", { role: "status" }, t.people.clickFace);
-  replace(root, h("section.inset.stack", { "aria-label": t.people.fromLive }, field(t.people.camera, choice), stage, chosen, said));
+  replace(
+    root,
+    h("section.inset.stack", { "aria-label": t.people.fromLive }, field(t.people.camera, choice), stage, chosen, said),
+  );
   let watching = null;
   try {
     const cameras = (await api.get("cameras", {}, { signal })).filter((c) => c.online);
@@ -72,8 +98,17 @@ async function fromLive(root, { named, who, taken, signal }) {
     signal.addEventListener("abort", () => watching.abort(), { once: true });
     const camera = choice.value;
     const image = h("img", { alt: t.player.label(camera) });
-    replace(stage, h("div.player", {}, image), faceBoxes(camera, { signal: watching.signal, onChoose: (face) => enrol(camera, face) }));
-    void keepFresh(image, camera, { signal: watching.signal, width: 800, onError: (error) => said.say(error.message), onPicture: () => {} });
+    replace(
+      stage,
+      h("div.player", {}, image),
+      faceBoxes(camera, { signal: watching.signal, onChoose: (face) => enrol(camera, face) }),
+    );
+    void keepFresh(image, camera, {
+      signal: watching.signal,
+      width: 800,
+      onError: (error) => said.say(error.message),
+      onPicture: () => {},
+    });
   }
 
   async function enrol(camera, face) {

@@ -39,7 +39,8 @@ export function at(parts, ...values) {
 /** The address of a picture of the API. */
 export function url(path, query = {}) {
   const search = new URLSearchParams();
-  for (const [key, value] of Object.entries(query)) if (value !== null && value !== undefined && value !== "") search.append(key, value);
+  for (const [key, value] of Object.entries(query))
+    if (value !== null && value !== undefined && value !== "") search.append(key, value);
   const text = search.toString();
   return BASE + path + (text ? `?${text}` : "");
 }
@@ -53,7 +54,8 @@ export function url(path, query = {}) {
 export async function send(method, path, options = {}) {
   let response = await attempt(method, path, options);
   if (response.status === 401 && !options.anonymous && auth.login) {
-    if (!(await auth.login(method !== "GET"))) throw new ApiError(t.errors.loggedOut, { status: 401, code: "unauthenticated" });
+    if (!(await auth.login(method !== "GET")))
+      throw new ApiError(t.errors.loggedOut, { status: 401, code: "unauthenticated" });
     response = await attempt(method, path, options);
   } else if (response.status === 403 && auth.renew && (await codeOf(response)) === "csrf") {
     await auth.renew();
@@ -69,7 +71,13 @@ async function attempt(method, path, { query, json, body, headers = {}, signal }
   if (method !== "GET" && auth.csrf && !all.Authorization) all["X-CSRF-Token"] = auth.csrf;
   if (json !== undefined) all["Content-Type"] = "application/json";
   try {
-    const response = await fetch(target, { method, headers: all, body: json !== undefined ? JSON.stringify(json) : body, signal, credentials: "same-origin" });
+    const response = await fetch(target, {
+      method,
+      headers: all,
+      body: json !== undefined ? JSON.stringify(json) : body,
+      signal,
+      credentials: "same-origin",
+    });
     connection.answered();
     return response;
   } catch (error) {
@@ -80,7 +88,12 @@ async function attempt(method, path, { query, json, body, headers = {}, signal }
 }
 
 async function codeOf(response) {
-  return (await response.clone().json().catch(() => ({}))).code;
+  return (
+    await response
+      .clone()
+      .json()
+      .catch(() => ({}))
+  ).code;
 }
 
 async function refusal(response) {

@@ -24,7 +24,20 @@ async function start() {
     if (await session.load()) inside();
     else outside({ loggedOut: location.hash === "#/out" });
   } catch (error) {
-    replace(app, h("main.login", { id: "main" }, h("div.login-card", {}, h("h1.login-title", {}, t.offline.title), h("p.lead", { role: "alert", "data-testid": "failure" }, error.message), button(t.tryAgain, { click: start, kind: "main" }))));
+    replace(
+      app,
+      h(
+        "main.login",
+        { id: "main" },
+        h(
+          "div.login-card",
+          {},
+          h("h1.login-title", {}, t.offline.title),
+          h("p.lead", { role: "alert", "data-testid": "failure" }, error.message),
+          button(t.tryAgain, { click: start, kind: "main" }),
+        ),
+      ),
+    );
     connection.addEventListener("back", start, { once: true });
   }
 }
@@ -34,12 +47,26 @@ function outside({ loggedOut }) {
   feed.stop();
   document.title = `${t.login.title} · ${t.app}`;
   // What is in the fragment is kept: after the login the same view is shown.
-  replace(app, loginPage(() => { if (location.pathname === "/login") history.replaceState(null, "", `/${location.hash}`); inside(); }, { loggedOut }));
+  replace(
+    app,
+    loginPage(
+      () => {
+        if (location.pathname === "/login") history.replaceState(null, "", `/${location.hash}`);
+        inside();
+      },
+      { loggedOut },
+    ),
+  );
   app.querySelector("input")?.focus();
 }
 
 function inside() {
-  const { element, main, setNav } = shell({ onLogout: () => { history.replaceState(null, "", "/login#/out"); location.reload(); } });
+  const { element, main, setNav } = shell({
+    onLogout: () => {
+      history.replaceState(null, "", "/login#/out");
+      location.reload();
+    },
+  });
   replace(app, element);
   feed.start();
   if (location.hash === "#/out") history.replaceState(null, "", "/");

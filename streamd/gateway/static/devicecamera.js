@@ -17,7 +17,12 @@ export function cameraObstacle() {
 export async function openCamera(facing, { width = 1280, height = 720 } = {}) {
   const obstacle = cameraObstacle();
   if (obstacle) throw new Error(obstacle);
-  const video = { facingMode: { ideal: facing }, width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: 15, max: 30 } };
+  const video = {
+    facingMode: { ideal: facing },
+    width: { ideal: width },
+    height: { ideal: height },
+    frameRate: { ideal: 15, max: 30 },
+  };
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio: false });
   } catch (error) {

@@ -24,7 +24,17 @@ export function openDialog({ title, body, foot, wide = false, testid = "dialog",
     h(
       "div.dialog-box",
       {},
-      h("header.dialog-head", {}, h("h2", { id, tabindex: "-1" }, title), !fixed && h("button.icon-button", { type: "button", "aria-label": t.close, "data-testid": "dialog-close", on: { click: () => close() } }, icon("close"))),
+      h(
+        "header.dialog-head",
+        {},
+        h("h2", { id, tabindex: "-1" }, title),
+        !fixed &&
+          h(
+            "button.icon-button",
+            { type: "button", "aria-label": t.close, "data-testid": "dialog-close", on: { click: () => close() } },
+            icon("close"),
+          ),
+      ),
       h("div.dialog-body", {}, body),
       foot && h("footer.dialog-foot", {}, foot),
     ),
@@ -63,15 +73,42 @@ export const dialogIsOpen = () => stack.length > 0;
  * @returns {Promise<boolean>}
  */
 export async function confirm({ title, text, yes, danger = false, typed }) {
-  const go = h("button.button", { type: "submit", class: danger ? "button-danger" : "button-main", disabled: Boolean(typed), "data-testid": "confirm-yes" }, yes);
-  const input = typed && h("input.input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", "data-testid": "confirm-typed", autofocus: true });
+  const go = h(
+    "button.button",
+    {
+      type: "submit",
+      class: danger ? "button-danger" : "button-main",
+      disabled: Boolean(typed),
+      "data-testid": "confirm-yes",
+    },
+    yes,
+  );
+  const input =
+    typed &&
+    h("input.input", {
+      type: "text",
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
+      "data-testid": "confirm-typed",
+      autofocus: true,
+    });
   input?.addEventListener("input", () => (go.disabled = !sameText(input.value, typed)));
   const form = h(
     "form.stack",
     { method: "dialog" },
     h("div.prose", {}, text),
     typed && h("label.field", {}, h("span.field-label", {}, t.typeToConfirm, " ", h("strong.break", {}, typed)), input),
-    h("div.row.row-end", {}, h("button.button", { type: "button", autofocus: !typed, "data-testid": "confirm-no", on: { click: () => dialog.close(false) } }, t.cancel), go),
+    h(
+      "div.row.row-end",
+      {},
+      h(
+        "button.button",
+        { type: "button", autofocus: !typed, "data-testid": "confirm-no", on: { click: () => dialog.close(false) } },
+        t.cancel,
+      ),
+      go,
+    ),
   );
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -29,13 +29,26 @@ export function svg(tag, props = {}, ...children) {
   return fill(element, children);
 }
 
-const PROPERTIES = new Set(["value", "checked", "disabled", "selected", "hidden", "open", "srcObject", "muted", "autoplay", "playsInline", "indeterminate"]);
+const PROPERTIES = new Set([
+  "value",
+  "checked",
+  "disabled",
+  "selected",
+  "hidden",
+  "open",
+  "srcObject",
+  "muted",
+  "autoplay",
+  "playsInline",
+  "indeterminate",
+]);
 
 function assign(element, props) {
   for (const [key, value] of Object.entries(props)) {
     if (value === null || value === undefined) continue;
     if (key === "on") Object.entries(value).forEach(([type, listener]) => element.addEventListener(type, listener));
-    else if (key === "style") Object.entries(value).forEach(([name, css]) => element.style.setProperty(name, String(css)));
+    else if (key === "style")
+      Object.entries(value).forEach(([name, css]) => element.style.setProperty(name, String(css)));
     else if (key === "data") Object.entries(value).forEach(([name, text]) => (element.dataset[name] = text));
     else if (key === "class") value && element.classList.add(...String(value).split(" ").filter(Boolean));
     else if (PROPERTIES.has(key)) element[key] = value;

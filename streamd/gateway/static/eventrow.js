@@ -9,7 +9,14 @@ import { icon } from "./icons.js";
 import { button, portrait, state, when } from "./parts.js";
 import { t } from "./strings.js";
 
-const SIGNS = { "camera.online": "camera", "camera.offline": "off", "gallery.online": "link", "gallery.offline": "off", "person.enrolled": "plus", "person.forgotten": "trash" };
+const SIGNS = {
+  "camera.online": "camera",
+  "camera.offline": "off",
+  "gallery.online": "link",
+  "gallery.offline": "off",
+  "person.enrolled": "plus",
+  "person.forgotten": "trash",
+};
 
 /**
  * @param {object} event
@@ -20,15 +27,31 @@ export function eventRow(event, { fresh = false, brief = false } = {}) {
   const name = stateOf(event);
   const face = snapshot(event, "face");
   const sign = SIGNS[event.type];
-  const picture = sign ? h("span.event-sign", { class: `event-sign-${name}` }, icon(sign)) : minor ? h("span.event-dot") : portrait(face, { state: name, size: brief ? "small" : "" });
+  const picture = sign
+    ? h("span.event-sign", { class: `event-sign-${name}` }, icon(sign))
+    : minor
+      ? h("span.event-dot")
+      : portrait(face, { state: name, size: brief ? "small" : "" });
   const detail = !brief && !minor && figures(event);
   return h(
     "li.event",
-    { class: `${minor ? "event-minor" : ""} ${fresh ? "event-fresh" : ""}`, data: { seq: event.seq, type: event.type }, "data-testid": "event" },
+    {
+      class: `${minor ? "event-minor" : ""} ${fresh ? "event-fresh" : ""}`,
+      data: { seq: event.seq, type: event.type },
+      "data-testid": "event",
+    },
     picture,
     h("div.event-words", {}, h("p.event-said", {}, whatHappened(event)), detail && h("p.event-figures", {}, detail)),
     !minor && !brief && event.type.startsWith("face.") && state(name),
     when(event.at, brief ? undefined : time(event.at)),
-    !brief && event.track && button(t.events.why, { sign: "why", kind: "quiet", testid: "why", click: () => openExplanation(event), "aria-label": t.events.whyOf(event.seq) }),
+    !brief &&
+      event.track &&
+      button(t.events.why, {
+        sign: "why",
+        kind: "quiet",
+        testid: "why",
+        click: () => openExplanation(event),
+        "aria-label": t.events.whyOf(event.seq),
+      }),
   );
 }

@@ -9,7 +9,20 @@ import { t } from "./strings.js";
 
 /** Comings and goings: true, and seldom what one looks for. */
 export const MINOR = new Set(["face.appeared", "face.moved", "face.left"]);
-export const TYPES = ["face.identified", "face.unknown", "face.revised", "face.appeared", "face.moved", "face.left", "camera.online", "camera.offline", "person.enrolled", "person.forgotten", "gallery.online", "gallery.offline"];
+export const TYPES = [
+  "face.identified",
+  "face.unknown",
+  "face.revised",
+  "face.appeared",
+  "face.moved",
+  "face.left",
+  "camera.online",
+  "camera.offline",
+  "person.enrolled",
+  "person.forgotten",
+  "gallery.online",
+  "gallery.offline",
+];
 
 /** The state that an event's face is shown in. */
 export function stateOf(event) {
@@ -33,10 +46,14 @@ export function whatHappened(event) {
   if (!words) return [event.type, " ", camera];
   const parts = words.split(/(\{who\}|\{camera\}|\{zones\}|\{for\})/);
   return parts.map((part) => {
-    if (part === "{who}") return event.type === "face.revised" && !event.identity && !event.stranger ? h("span.who", {}, t.events.nobody) : who(event);
+    if (part === "{who}")
+      return event.type === "face.revised" && !event.identity && !event.stranger
+        ? h("span.who", {}, t.events.nobody)
+        : who(event);
     if (part === "{camera}") return camera;
     if (part === "{zones}") return event.zones?.length ? event.zones.join(", ") : t.events.noZone;
-    if (part === "{for}") return typeof event.evidence?.seconds === "number" ? t.events.after(span(event.evidence.seconds)) : "";
+    if (part === "{for}")
+      return typeof event.evidence?.seconds === "number" ? t.events.after(span(event.evidence.seconds)) : "";
     return part;
   });
 }
@@ -49,11 +66,13 @@ export function figures(event) {
   if (event.message && !event.type.startsWith("face.")) return sentence(event.message);
   const words = [];
   const { similarity, threshold } = event.identity ?? {};
-  if (event.type !== "face.left" && typeof similarity === "number") words.push(t.events.similarity(figure(similarity), figure(threshold)));
+  if (event.type !== "face.left" && typeof similarity === "number")
+    words.push(t.events.similarity(figure(similarity), figure(threshold)));
   if (typeof event.evidence?.best === "number") words.push(t.events.best(figure(event.evidence.best)));
   if (event.evidence?.views) words.push(t.events.views(event.evidence.views));
   if (typeof event.latency_ms === "number") words.push(t.events.latency(event.latency_ms));
   if (event.message) words.push(sentence(event.message));
+  if (event.revised) words.push(t.events.corrected(event.revised.identity?.name ?? event.revised.stranger));
   return words.join(" · ");
 }
 

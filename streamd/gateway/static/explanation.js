@@ -16,16 +16,39 @@ export function openExplanation(event) {
   const left = new AbortController();
   const dialog = openDialog({ title: t.why.title, body, wide: true, testid: "explanation-dialog" });
   void dialog.closed.then(() => left.abort());
-  void load(body, left.signal, () => api.get(at`events/${event.id}/explanation`, {}, { signal: left.signal }), (told) => explanation(event, told));
+  void load(
+    body,
+    left.signal,
+    () => api.get(at`events/${event.id}/explanation`, {}, { signal: left.signal }),
+    (told) => explanation(event, told),
+  );
 }
 
 /** @param {{reason: string, account: object|null, events: object[]}} told */
 export function explanation(event, { reason, account, events }) {
   return [
-    h("div.why-head", {}, portrait(snapshot(event, "face"), { state: stateOf(event), size: "big", alt: t.why.face }), h("div", {}, state(stateOf(event)), h("p.why-reason", { "data-testid": "reason" }, sentence(reason)), h("p.quiet", {}, `${moment(event.at)} · ${event.camera}`))),
+    h(
+      "div.why-head",
+      {},
+      portrait(snapshot(event, "face"), { state: stateOf(event), size: "big", alt: t.why.face }),
+      h(
+        "div",
+        {},
+        state(stateOf(event)),
+        h("p.why-reason", { "data-testid": "reason" }, sentence(reason)),
+        h("p.quiet", {}, `${moment(event.at)} · ${event.camera}`),
+      ),
+    ),
     account ? accountOf(account) : h("p.quiet", {}, t.why.noAccount),
     frame(event),
-    events.length > 0 && [h("h3", {}, t.why.appearance), h("ol.plain-list", {}, events.map((e) => h("li", {}, h("time", { datetime: e.at }, time(e.at)), " ", asText(e))))],
+    events.length > 0 && [
+      h("h3", {}, t.why.appearance),
+      h(
+        "ol.plain-list",
+        {},
+        events.map((e) => h("li", {}, h("time", { datetime: e.at }, time(e.at)), " ", asText(e))),
+      ),
+    ],
   ];
 }
 
@@ -33,9 +56,33 @@ function accountOf(account) {
   const views = account.views ?? [];
   const refused = Object.entries(account.refused ?? {}).sort((a, b) => b[1] - a[1]);
   return [
-    h("p.quiet", {}, t.why.looks(account.faces ?? 0), refused.length > 0 && [": ", refused.map(([why, n]) => `${count(n)} ${t.why.refused[why] ?? why}`).join(", ")], "."),
+    h(
+      "p.quiet",
+      {},
+      t.why.looks(account.faces ?? 0),
+      refused.length > 0 && [": ", refused.map(([why, n]) => `${count(n)} ${t.why.refused[why] ?? why}`).join(", ")],
+      ".",
+    ),
     views.length > 0 && h("h3", {}, t.why.views),
-    views.length > 0 && h("div.table-box", { role: "region", "aria-label": t.why.views, tabindex: 0 }, h("table.table.table-wide", {}, h("thead", {}, h("tr", {}, t.why.columns.map(([name, number]) => h("th", { scope: "col", class: number ? "number" : "" }, name)))), h("tbody", {}, views.map(viewRow)))),
+    views.length > 0 &&
+      h(
+        "div.table-box",
+        { role: "region", "aria-label": t.why.views, tabindex: 0 },
+        h(
+          "table.table.table-wide",
+          {},
+          h(
+            "thead",
+            {},
+            h(
+              "tr",
+              {},
+              t.why.columns.map(([name, number]) => h("th", { scope: "col", class: number ? "number" : "" }, name)),
+            ),
+          ),
+          h("tbody", {}, views.map(viewRow)),
+        ),
+      ),
     account.left_out > 0 && h("p.quiet", {}, t.why.leftOut(account.left_out)),
   ];
 }
@@ -58,6 +105,11 @@ const match = (m) => (m ? [h("span.break", {}, m.name), " ", h("b", {}, figure(m
 function frame(event) {
   const src = snapshot(event, "frame");
   if (!src) return null;
-  const box = h("figure.why-frame", {}, h("img", { src, alt: t.why.frameAlt(event.camera), loading: "lazy", on: { error: () => (box.hidden = true) } }), h("figcaption.quiet", {}, t.why.frame));
+  const box = h(
+    "figure.why-frame",
+    {},
+    h("img", { src, alt: t.why.frameAlt(event.camera), loading: "lazy", on: { error: () => (box.hidden = true) } }),
+    h("figcaption.quiet", {}, t.why.frame),
+  );
   return box;
 }

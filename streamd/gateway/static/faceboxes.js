@@ -30,8 +30,9 @@ export function faceBoxes(camera, { signal, onChoose, onFaces }) {
       try {
         await seen.wait();
         const { size, faces } = await api.get(at`cameras/${camera}/faces`, {}, { signal });
-        layer.parentElement?.style.setProperty("--ratio", String(size[0] / size[1]));
-        draw(size, faces);
+        // Without a size the picture was not looked at of late.
+        if (size) layer.parentElement?.style.setProperty("--ratio", String(size[0] / size[1]));
+        draw(size ?? [1, 1], faces);
         onFaces?.(faces);
         await pause(EVERY_MS, signal);
       } catch (error) {
@@ -65,7 +66,11 @@ export function faceBoxes(camera, { signal, onChoose, onFaces }) {
   }
 
   function make(track) {
-    const element = h("button.face", { type: "button", "data-testid": "face", on: { click: () => onChoose(element.face) } });
+    const element = h("button.face", {
+      type: "button",
+      "data-testid": "face",
+      on: { click: () => onChoose(element.face) },
+    });
     buttons.set(track, element);
     layer.append(element);
     return element;

@@ -29,7 +29,8 @@ export function openFace(camera, face) {
       "div.row",
       {},
       face.name && h("a.button", { href: to("people", face.name), "data-testid": "open-person" }, t.live.openPerson),
-      face.stranger && h("a.button", { href: to("unknowns", face.stranger), "data-testid": "open-unknown" }, t.live.openUnknown),
+      face.stranger &&
+        h("a.button", { href: to("unknowns", face.stranger), "data-testid": "open-unknown" }, t.live.openUnknown),
       button(t.live.more, { sign: "why", kind: "quiet", testid: "face-why", click: why }),
     ),
     only("operator", naming) ?? h("p.quiet", {}, t.needs.operator),
@@ -47,10 +48,27 @@ export function openFace(camera, face) {
   }
 
   function naming() {
-    const who = personField({ label: face.name ? t.live.addTo : t.live.nameIt, value: "", placeholder: t.live.namePlaceholder, testid: "face-name" });
+    const who = personField({
+      label: face.name ? t.live.addTo : t.live.nameIt,
+      value: "",
+      placeholder: t.live.namePlaceholder,
+      testid: "face-name",
+    });
     const go = button(t.live.enrol, { type: "submit", kind: "main", testid: "face-enrol" });
     const said = notice();
-    const form = h("form.stack.inset", {}, who, said, h("p.quiet", {}, face.stranger ? t.live.assignHint : t.live.enrolHint), h("div.row.row-end", {}, face.name && button(t.live.addToThis(face.name), { click: () => enrol(face.name), testid: "face-add" }), go));
+    const form = h(
+      "form.stack.inset",
+      {},
+      who,
+      said,
+      h("p.quiet", {}, face.stranger ? t.live.assignHint : t.live.enrolHint),
+      h(
+        "div.row.row-end",
+        {},
+        face.name && button(t.live.addToThis(face.name), { click: () => enrol(face.name), testid: "face-add" }),
+        go,
+      ),
+    );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       void enrol(who.name);
@@ -61,8 +79,11 @@ export function openFace(camera, face) {
       if (!name) return;
       said.say("");
       try {
-        const answer = await busy(go, () => (give(name)));
-        if (answer.accepted === 0) return said.say(t.photos.reasons[answer.photos?.[0]?.reason]?.what ?? answer.photos?.[0]?.message ?? t.photos.none);
+        const answer = await busy(go, () => give(name));
+        if (answer.accepted === 0)
+          return said.say(
+            t.photos.reasons[answer.photos?.[0]?.reason]?.what ?? answer.photos?.[0]?.message ?? t.photos.none,
+          );
         peopleChanged();
         dialog.close();
         doneWithUndo(t.live.enrolled(name), answer.gallery_version);

@@ -42,7 +42,10 @@ export function span(seconds) {
   const s = Math.round(seconds);
   if (s < 60) return t.time.s(s);
   if (s < 3600) return t.time.min(Math.floor(s / 60));
-  if (s < 86400) return s % 3600 < 60 || s > 6 * 3600 ? t.time.h(Math.floor(s / 3600)) : `${t.time.h(Math.floor(s / 3600))} ${t.time.min(Math.floor((s % 3600) / 60))}`;
+  if (s < 86400)
+    return s % 3600 < 60 || s > 6 * 3600
+      ? t.time.h(Math.floor(s / 3600))
+      : `${t.time.h(Math.floor(s / 3600))} ${t.time.min(Math.floor((s % 3600) / 60))}`;
   return t.time.d(Math.floor(s / 86400));
 }
 
@@ -55,5 +58,6 @@ export function bytes(n) {
 }
 
 export const figure = (n, digits = 2) => (typeof n === "number" ? n.toFixed(digits) : t.none);
-export const ms = (s) => (typeof s === "number" ? (s < 1 ? `${Math.round(s * 1000)} ms` : `${s.toFixed(1)} s`) : t.none);
+export const ms = (s) =>
+  typeof s === "number" ? (s < 1 ? `${Math.round(s * 1000)} ms` : `${s.toFixed(1)} s`) : t.none;
 export const count = (n) => (typeof n === "number" ? n.toLocaleString("en-GB") : t.none);

@@ -55,7 +55,13 @@ async function play(box, camera, signal, say) {
 /** Resolves when the video ended by itself. */
 async function video(box, camera, signal, say) {
   if (!("RTCPeerConnection" in window)) throw Object.assign(new Error(t.player.noWebrtc), { code: "unsupported" });
-  const element = h("video", { autoplay: true, muted: true, playsInline: true, "aria-label": t.player.label(camera), "data-testid": "video" });
+  const element = h("video", {
+    autoplay: true,
+    muted: true,
+    playsInline: true,
+    "aria-label": t.player.label(camera),
+    "data-testid": "video",
+  });
   const once = new AbortController();
   const stop = () => once.abort();
   signal.addEventListener("abort", stop, { once: true });
@@ -84,7 +90,15 @@ function pictures(box, camera, signal, shown) {
     };
     const timer = setTimeout(fail, FIRST_PICTURE_MS);
     image.addEventListener("error", fail, { once: true });
-    image.addEventListener("load", () => { clearTimeout(timer); shown(); resolve(); }, { once: true });
+    image.addEventListener(
+      "load",
+      () => {
+        clearTimeout(timer);
+        shown();
+        resolve();
+      },
+      { once: true },
+    );
     image.src = url(at`cameras/${camera}/stream.mjpeg`, { width: 1280, annotated: true });
     replace(box, image);
   });

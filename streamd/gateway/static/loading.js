@@ -37,6 +37,13 @@ export async function load(root, signal, ask, show) {
 }
 
 const failure = (error, again) =>
-  h("div.empty", { role: "alert", "data-testid": "failure" }, h("span.empty-sign", {}, icon("warning")), h("p.empty-title", {}, t.errors.title), h("p.empty-text", {}, error.message), button(t.tryAgain, { click: again, testid: "retry" }));
+  h(
+    "div.empty",
+    { role: "alert", "data-testid": "failure" },
+    h("span.empty-sign", {}, icon("warning")),
+    h("p.empty-title", {}, t.errors.title),
+    h("p.empty-text", {}, error.message),
+    button(t.tryAgain, { click: again, testid: "retry" }),
+  );
 
 const skeleton = () => h("div.skeleton", { "aria-hidden": "true" }, h("span"), h("span"), h("span"));

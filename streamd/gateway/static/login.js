@@ -11,11 +11,35 @@ import { t } from "./strings.js";
 
 /** A form that logs in. @param {() => void} done */
 function form(done, lastUser = "") {
-  const name = h("input.input", { type: "text", name: "name", autocomplete: "username", autocapitalize: "off", spellcheck: "false", required: true, value: lastUser, autofocus: !lastUser, "data-testid": "login-name" });
-  const password = h("input.input", { type: "password", name: "password", autocomplete: "current-password", required: true, autofocus: Boolean(lastUser), "data-testid": "login-password" });
+  const name = h("input.input", {
+    type: "text",
+    name: "name",
+    autocomplete: "username",
+    autocapitalize: "off",
+    spellcheck: "false",
+    required: true,
+    value: lastUser,
+    autofocus: !lastUser,
+    "data-testid": "login-name",
+  });
+  const password = h("input.input", {
+    type: "password",
+    name: "password",
+    autocomplete: "current-password",
+    required: true,
+    autofocus: Boolean(lastUser),
+    "data-testid": "login-password",
+  });
   const submit = button(t.login.submit, { type: "submit", kind: "main", testid: "login-submit", sign: "in" });
   const said = notice();
-  const element = h("form.stack", { "data-testid": "login", "aria-label": t.login.title }, said, field(t.login.name, name), field(t.login.password, password), submit);
+  const element = h(
+    "form.stack",
+    { "data-testid": "login", "aria-label": t.login.title },
+    said,
+    field(t.login.name, name),
+    field(t.login.password, password),
+    submit,
+  );
   element.addEventListener("submit", async (event) => {
     event.preventDefault();
     said.say("");
@@ -44,7 +68,18 @@ function wait(said, submit, seconds) {
 
 /** The whole page, for who is not logged in. @param {{loggedOut?: boolean}} options */
 export function loginPage(done, { loggedOut = false } = {}) {
-  return h("main.login", { id: "main" }, h("div.login-card", {}, logo(), h("h1.login-title", {}, t.login.title), h("p.lead", {}, loggedOut ? t.login.loggedOut : t.login.lead), form(done)));
+  return h(
+    "main.login",
+    { id: "main" },
+    h(
+      "div.login-card",
+      {},
+      logo(),
+      h("h1.login-title", {}, t.login.title),
+      h("p.lead", {}, loggedOut ? t.login.loggedOut : t.login.lead),
+      form(done),
+    ),
+  );
 }
 
 let asking = null;
@@ -56,7 +91,12 @@ function loginDialog(wanted) {
   if (declined && !wanted) return Promise.resolve(false);
   const user = session.current?.user ?? "";
   asking ??= (async () => {
-    const body = h("div.stack", {}, h("p.lead", {}, t.login.expired), form(() => dialog.close(true), user));
+    const body = h(
+      "div.stack",
+      {},
+      h("p.lead", {}, t.login.expired),
+      form(() => dialog.close(true), user),
+    );
     const dialog = openDialog({ title: t.login.title, body, testid: "login-dialog" });
     dialog.element.dataset.keep = "yes";
     const inside = Boolean(await dialog.closed);

@@ -32,17 +32,42 @@ export const faceUrl = (id) => url(at`faces/${id}.jpg`);
  * @param {{label: string, value?: string, exclude?: string, testid?: string, hideLabel?: boolean, onChoose?: () => void}} options
  * @returns {HTMLElement & {name: string, input: HTMLInputElement}}
  */
-export function personField({ label, value = "", exclude, testid = "person-name", hideLabel = false, onChoose, placeholder, autofocus = false }) {
+export function personField({
+  label,
+  value = "",
+  exclude,
+  testid = "person-name",
+  hideLabel = false,
+  onChoose,
+  placeholder,
+  autofocus = false,
+}) {
   const id = freshId("people");
   let found = [];
   let marked = -1;
   const list = h("ul.options", { id, role: "listbox", "aria-label": label, hidden: true });
   const input = h("input.input", {
-    type: "text", role: "combobox", value, placeholder, maxlength: 200, autocomplete: "off", spellcheck: "false", required: true, autofocus,
-    "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": id, "data-testid": testid,
+    type: "text",
+    role: "combobox",
+    value,
+    placeholder,
+    maxlength: 200,
+    autocomplete: "off",
+    spellcheck: "false",
+    required: true,
+    autofocus,
+    "aria-autocomplete": "list",
+    "aria-expanded": "false",
+    "aria-controls": id,
+    "data-testid": testid,
     on: { input: propose, focus: propose, keydown: key, blur: () => setTimeout(hide, 150) },
   });
-  const element = h("div.combo", {}, h("label.field", {}, h("span.field-label", { class: hideLabel ? "unseen" : "" }, label), input), list);
+  const element = h(
+    "div.combo",
+    {},
+    h("label.field", {}, h("span.field-label", { class: hideLabel ? "unseen" : "" }, label), input),
+    list,
+  );
   Object.defineProperty(element, "name", { get: () => input.value.trim() });
   return Object.assign(element, { input });
 
@@ -50,9 +75,31 @@ export function personField({ label, value = "", exclude, testid = "person-name"
     const people = await everybody().catch(() => []);
     if (document.activeElement !== input) return;
     const typed = input.value.trim().toLowerCase();
-    found = people.filter((p) => p.name !== exclude && p.name.toLowerCase().includes(typed) && p.name !== input.value).slice(0, PROPOSED);
+    found = people
+      .filter((p) => p.name !== exclude && p.name.toLowerCase().includes(typed) && p.name !== input.value)
+      .slice(0, PROPOSED);
     marked = -1;
-    replace(list, found.map((person, i) => h("li.option", { role: "option", id: `${id}-${i}`, "aria-selected": "false", on: { pointerdown: (event) => { event.preventDefault(); choose(person); } } }, portrait(portraitOf(person), { size: "small" }), h("span.option-name", {}, person.name))));
+    replace(
+      list,
+      found.map((person, i) =>
+        h(
+          "li.option",
+          {
+            role: "option",
+            id: `${id}-${i}`,
+            "aria-selected": "false",
+            on: {
+              pointerdown: (event) => {
+                event.preventDefault();
+                choose(person);
+              },
+            },
+          },
+          portrait(portraitOf(person), { size: "small" }),
+          h("span.option-name", {}, person.name),
+        ),
+      ),
+    );
     list.hidden = found.length === 0;
     input.setAttribute("aria-expanded", String(!list.hidden));
     input.removeAttribute("aria-activedescendant");

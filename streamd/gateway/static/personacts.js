@@ -16,7 +16,13 @@ import { doneWithUndo } from "./undo.js";
 function ask({ title, fields, submit, testid, act }) {
   const said = notice();
   const go = button(submit, { type: "submit", kind: "main", testid: `${testid}-submit` });
-  const form = h("form.stack", {}, fields, said, h("div.row.row-end", {}, button(t.cancel, { click: () => dialog.close() }), go));
+  const form = h(
+    "form.stack",
+    {},
+    fields,
+    said,
+    h("div.row.row-end", {}, button(t.cancel, { click: () => dialog.close() }), go),
+  );
   const dialog = openDialog({ title, body: form, testid: `${testid}-dialog` });
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -31,7 +37,14 @@ function ask({ title, fields, submit, testid, act }) {
 }
 
 export function rename(person) {
-  const input = h("input.input", { type: "text", value: person.name, required: true, maxlength: 200, autofocus: true, "data-testid": "rename-name" });
+  const input = h("input.input", {
+    type: "text",
+    value: person.name,
+    required: true,
+    maxlength: 200,
+    autofocus: true,
+    "data-testid": "rename-name",
+  });
   input.select();
   ask({
     title: t.person.rename,
@@ -43,7 +56,11 @@ export function rename(person) {
       if (name === person.name) return null;
       const answer = await api.patch(at`people/${person.name}`, { name });
       return () => {
-        doneWithUndo(t.person.renamed(name), answer?.gallery_version, () => (location.hash = to("people", person.name)));
+        doneWithUndo(
+          t.person.renamed(name),
+          answer?.gallery_version,
+          () => (location.hash = to("people", person.name)),
+        );
         location.hash = to("people", name);
       };
     },
@@ -61,7 +78,11 @@ export function merge(person) {
       if (!into.name || into.name === person.name) throw new Error(t.person.mergeOther);
       const answer = await api.post(at`people/${person.name}/merge`, { into: into.name });
       return () => {
-        doneWithUndo(t.person.merged(person.name, into.name), answer?.gallery_version, () => (location.hash = to("people", person.name)));
+        doneWithUndo(
+          t.person.merged(person.name, into.name),
+          answer?.gallery_version,
+          () => (location.hash = to("people", person.name)),
+        );
         location.hash = to("people", into.name);
       };
     },
@@ -70,8 +91,21 @@ export function merge(person) {
 
 export async function forget(person) {
   const photos = h("input", { type: "checkbox", "data-testid": "forget-photos" });
-  const text = [h("p", {}, t.person.forgetAsk(person.name)), h("p", {}, t.person.forgetNoUndo), h("label.check", {}, photos, h("span", {}, t.person.forgetPhotos))];
-  if (!(await confirm({ title: t.person.forgetTitle(person.name), text, yes: t.person.forgetYes, danger: true, typed: person.name }))) return;
+  const text = [
+    h("p", {}, t.person.forgetAsk(person.name)),
+    h("p", {}, t.person.forgetNoUndo),
+    h("label.check", {}, photos, h("span", {}, t.person.forgetPhotos)),
+  ];
+  if (
+    !(await confirm({
+      title: t.person.forgetTitle(person.name),
+      text,
+      yes: t.person.forgetYes,
+      danger: true,
+      typed: person.name,
+    }))
+  )
+    return;
   await attempt(async () => {
     const told = await api.delete(at`people/${person.name}`, photos.checked ? { photos: true } : {});
     peopleChanged();
@@ -94,10 +128,29 @@ function receipt(told) {
     { "data-testid": "receipt" },
     h("p", {}, h("strong.break", {}, t.receipt.title(told.forgotten))),
     h("p.quiet", {}, `${told.person_id} · ${moment(told.at)}`),
-    h("ul", {}, lines.map((line) => h("li", {}, line))),
-    told.photos?.length > 0 && [h("p", {}, t.receipt.photosLeft), h("ul", {}, told.photos.map((photo) => h("li.break", {}, h("code", {}, photo))))],
+    h(
+      "ul",
+      {},
+      lines.map((line) => h("li", {}, line)),
+    ),
+    told.photos?.length > 0 && [
+      h("p", {}, t.receipt.photosLeft),
+      h(
+        "ul",
+        {},
+        told.photos.map((photo) => h("li.break", {}, h("code", {}, photo))),
+      ),
+    ],
   );
   const file = URL.createObjectURL(new Blob([JSON.stringify(told, null, 2)], { type: "application/json" }));
-  const dialog = openDialog({ title: t.receipt.head, body, testid: "receipt-dialog", foot: [h("a.button", { href: file, download: `receipt-${told.person_id}.json` }, t.receipt.keep), button(t.done, { kind: "main", testid: "receipt-done", click: () => dialog.close() })] });
+  const dialog = openDialog({
+    title: t.receipt.head,
+    body,
+    testid: "receipt-dialog",
+    foot: [
+      h("a.button", { href: file, download: `receipt-${told.person_id}.json` }, t.receipt.keep),
+      button(t.done, { kind: "main", testid: "receipt-done", click: () => dialog.close() }),
+    ],
+  });
   return dialog.closed.then(() => URL.revokeObjectURL(file));
 }

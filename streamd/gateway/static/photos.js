@@ -22,16 +22,41 @@ const OVERRULED = new Set(["unlike", "closer_to_other", "near_duplicate"]);
 export function photoPicker({ name, onEnrolled, submit = t.photos.submit, before = () => true, signal, capture }) {
   /** @type {{file: File, src: string, result: object|null}[]} */
   let photos = [];
-  const input = h("input.unseen", { type: "file", accept: "image/*", multiple: true, "aria-label": t.photos.choose, "data-testid": "photo-input", on: { change: () => { add(input.files); input.value = ""; } } });
+  const input = h("input.unseen", {
+    type: "file",
+    accept: "image/*",
+    multiple: true,
+    "aria-label": t.photos.choose,
+    "data-testid": "photo-input",
+    on: {
+      change: () => {
+        add(input.files);
+        input.value = "";
+      },
+    },
+  });
   const list = h("ul.photos", { "aria-label": t.photos.list, "data-testid": "photos" });
   const said = notice();
   const go = button(submit, { kind: "main", click: () => enrol(false), testid: "photos-submit", disabled: true });
   const drop = h(
     "div.drop",
-    { "data-testid": "drop", on: { dragover: over, dragleave: () => drop.classList.remove("drop-over"), drop: dropped } },
+    {
+      "data-testid": "drop",
+      on: { dragover: over, dragleave: () => drop.classList.remove("drop-over"), drop: dropped },
+    },
     input,
     h("p.drop-words", {}, t.photos.drop),
-    h("div.row.row-middle", {}, button(t.photos.choose, { sign: "photo", click: () => input.click(), testid: "photos-choose" }), button(t.photos.take, { sign: "camera", click: () => takePhotos((photo) => add([photo])), testid: "photos-take" }), capture),
+    h(
+      "div.row.row-middle",
+      {},
+      button(t.photos.choose, { sign: "photo", click: () => input.click(), testid: "photos-choose" }),
+      button(t.photos.take, {
+        sign: "camera",
+        click: () => takePhotos((photo) => add([photo])),
+        testid: "photos-take",
+      }),
+      capture,
+    ),
   );
   document.addEventListener("paste", pasted, { signal });
   const element = h("div.stack", { "data-testid": "photo-picker" }, drop, list, said, h("div.row.row-end", {}, go));
@@ -84,8 +109,14 @@ export function photoPicker({ name, onEnrolled, submit = t.photos.submit, before
         {},
         h("p.break", {}, photo.file.name),
         result?.accepted && state("known", t.photos.accepted(figure(result.quality))),
-        result && !result.accepted && [state("trouble", t.photos.refused), h("p", {}, sentence(t.photos.reasons[result.reason]?.what ?? result.message)), h("p.quiet", {}, t.photos.reasons[result.reason]?.hint ?? "")],
-        OVERRULED.has(result?.reason) && button(t.photos.force, { kind: "quiet", click: () => enrol(true, [photo]), testid: "photo-force" }),
+        result &&
+          !result.accepted && [
+            state("trouble", t.photos.refused),
+            h("p", {}, sentence(t.photos.reasons[result.reason]?.what ?? result.message)),
+            h("p.quiet", {}, t.photos.reasons[result.reason]?.hint ?? ""),
+          ],
+        OVERRULED.has(result?.reason) &&
+          button(t.photos.force, { kind: "quiet", click: () => enrol(true, [photo]), testid: "photo-force" }),
       ),
       !result?.accepted && iconButton(t.photos.remove(photo.file.name), "close", { click: () => remove(photo) }),
     );
@@ -97,7 +128,9 @@ export function photoPicker({ name, onEnrolled, submit = t.photos.submit, before
     const body = new FormData();
     for (const { file } of chosen) body.append("photo", file, file.name);
     try {
-      const answer = await busy(go, async () => (await send("POST", at`people/${name()}/photos`, { body, query: force ? { force: true } : {} })).json());
+      const answer = await busy(go, async () =>
+        (await send("POST", at`people/${name()}/photos`, { body, query: force ? { force: true } : {} })).json(),
+      );
       answer.photos.forEach((result, i) => chosen[i] && (chosen[i].result = result));
       if (answer.accepted) said.say(t.photos.done(answer.accepted, chosen.length), "good");
       else said.say(t.photos.none);
@@ -110,4 +143,5 @@ export function photoPicker({ name, onEnrolled, submit = t.photos.submit, before
 }
 
 /** Who a face of a camera's picture of now is: enrols it. */
-export const enrolFromCamera = (camera, who, face) => api.post(at`cameras/${camera}/enroll`, { person: who, ...(face.track ? { track: face.track } : { box: face.box }) });
+export const enrolFromCamera = (camera, who, face) =>
+  api.post(at`cameras/${camera}/enroll`, { person: who, ...(face.track ? { track: face.track } : { box: face.box }) });

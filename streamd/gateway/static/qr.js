@@ -5,12 +5,88 @@ import { svg } from "./dom.js";
 
 /** Of each version at level M: error correction bytes per block, then the blocks' data bytes. */
 const BLOCKS = [
-  [10, [[1, 16]]], [16, [[1, 28]]], [26, [[1, 44]]], [18, [[2, 32]]], [24, [[2, 43]]], [16, [[4, 27]]], [18, [[4, 31]]],
-  [22, [[2, 38], [2, 39]]], [22, [[3, 36], [2, 37]]], [26, [[4, 43], [1, 44]]], [30, [[1, 50], [4, 51]]], [22, [[6, 36], [2, 37]]],
-  [22, [[8, 37], [1, 38]]], [24, [[4, 40], [5, 41]]], [24, [[5, 41], [5, 42]]],
+  [10, [[1, 16]]],
+  [16, [[1, 28]]],
+  [26, [[1, 44]]],
+  [18, [[2, 32]]],
+  [24, [[2, 43]]],
+  [16, [[4, 27]]],
+  [18, [[4, 31]]],
+  [
+    22,
+    [
+      [2, 38],
+      [2, 39],
+    ],
+  ],
+  [
+    22,
+    [
+      [3, 36],
+      [2, 37],
+    ],
+  ],
+  [
+    26,
+    [
+      [4, 43],
+      [1, 44],
+    ],
+  ],
+  [
+    30,
+    [
+      [1, 50],
+      [4, 51],
+    ],
+  ],
+  [
+    22,
+    [
+      [6, 36],
+      [2, 37],
+    ],
+  ],
+  [
+    22,
+    [
+      [8, 37],
+      [1, 38],
+    ],
+  ],
+  [
+    24,
+    [
+      [4, 40],
+      [5, 41],
+    ],
+  ],
+  [
+    24,
+    [
+      [5, 41],
+      [5, 42],
+    ],
+  ],
 ];
 /** Centres of the alignment patterns. */
-const ALIGNMENT = [[], [6, 18], [6, 22], [6, 26], [6, 30], [6, 34], [6, 22, 38], [6, 24, 42], [6, 26, 46], [6, 28, 50], [6, 30, 54], [6, 32, 58], [6, 34, 62], [6, 26, 46, 66], [6, 26, 48, 70]];
+const ALIGNMENT = [
+  [],
+  [6, 18],
+  [6, 22],
+  [6, 26],
+  [6, 30],
+  [6, 34],
+  [6, 22, 38],
+  [6, 24, 42],
+  [6, 26, 46],
+  [6, 28, 50],
+  [6, 30, 54],
+  [6, 32, 58],
+  [6, 34, 62],
+  [6, 26, 46, 66],
+  [6, 26, 48, 70],
+];
 const QUIET = 4;
 
 // The field GF(256) with the polynomial x^8 + x^4 + x^3 + x^2 + 1.
@@ -45,7 +121,9 @@ function codewords(data, version) {
   const [ecSize, groups] = BLOCKS[version - 1];
   const total = capacity(groups);
   const bits = [];
-  const push = (value, length) => { for (let i = length - 1; i >= 0; i--) bits.push((value >> i) & 1); };
+  const push = (value, length) => {
+    for (let i = length - 1; i >= 0; i--) bits.push((value >> i) & 1);
+  };
   push(4, 4);
   push(data.length, version < 10 ? 8 : 16);
   data.forEach((byte) => push(byte, 8));
@@ -59,7 +137,8 @@ function codewords(data, version) {
   for (const [n, size] of groups) for (let i = 0; i < n; i++) blocks.push(bytes.splice(0, size));
   const corrections = blocks.map((block) => correction(block, ecSize));
   const out = [];
-  for (let i = 0; i < Math.max(...blocks.map((b) => b.length)); i++) for (const block of blocks) if (i < block.length) out.push(block[i]);
+  for (let i = 0; i < Math.max(...blocks.map((b) => b.length)); i++)
+    for (const block of blocks) if (i < block.length) out.push(block[i]);
   for (let i = 0; i < ecSize; i++) for (const block of corrections) out.push(block[i]);
   return out.flatMap((byte) => [7, 6, 5, 4, 3, 2, 1, 0].map((i) => (byte >> i) & 1));
 }
@@ -77,25 +156,39 @@ function correction(block, size) {
 }
 
 const MASKS = [
-  (r, c) => (r + c) % 2 === 0, (r) => r % 2 === 0, (r, c) => c % 3 === 0, (r, c) => (r + c) % 3 === 0,
-  (r, c) => ((r >> 1) + Math.floor(c / 3)) % 2 === 0, (r, c) => ((r * c) % 2) + ((r * c) % 3) === 0,
-  (r, c) => (((r * c) % 2) + ((r * c) % 3)) % 2 === 0, (r, c) => (((r + c) % 2) + ((r * c) % 3)) % 2 === 0,
+  (r, c) => (r + c) % 2 === 0,
+  (r) => r % 2 === 0,
+  (r, c) => c % 3 === 0,
+  (r, c) => (r + c) % 3 === 0,
+  (r, c) => ((r >> 1) + Math.floor(c / 3)) % 2 === 0,
+  (r, c) => ((r * c) % 2) + ((r * c) % 3) === 0,
+  (r, c) => (((r * c) % 2) + ((r * c) % 3)) % 2 === 0,
+  (r, c) => (((r + c) % 2) + ((r * c) % 3)) % 2 === 0,
 ];
 
 function draw(size, version, bits, mask) {
   const grid = Array.from({ length: size }, () => new Array(size).fill(null));
-  const set = (r, c, dark) => { if (r >= 0 && c >= 0 && r < size && c < size) grid[r][c] = Boolean(dark); };
-  for (const [r0, c0] of [[0, 0], [0, size - 7], [size - 7, 0]]) {
-    for (let r = -1; r < 8; r++) for (let c = -1; c < 8; c++) {
-      const ring = Math.max(Math.abs(r - 3), Math.abs(c - 3));
-      set(r0 + r, c0 + c, ring === 3 || ring < 2);
-    }
+  const set = (r, c, dark) => {
+    if (r >= 0 && c >= 0 && r < size && c < size) grid[r][c] = Boolean(dark);
+  };
+  for (const [r0, c0] of [
+    [0, 0],
+    [0, size - 7],
+    [size - 7, 0],
+  ]) {
+    for (let r = -1; r < 8; r++)
+      for (let c = -1; c < 8; c++) {
+        const ring = Math.max(Math.abs(r - 3), Math.abs(c - 3));
+        set(r0 + r, c0 + c, ring === 3 || ring < 2);
+      }
   }
   const centres = ALIGNMENT[version - 1];
-  for (const r of centres) for (const c of centres) {
-    if (grid[r][c] !== null) continue;
-    for (let i = -2; i <= 2; i++) for (let j = -2; j <= 2; j++) set(r + i, c + j, Math.max(Math.abs(i), Math.abs(j)) !== 1);
-  }
+  for (const r of centres)
+    for (const c of centres) {
+      if (grid[r][c] !== null) continue;
+      for (let i = -2; i <= 2; i++)
+        for (let j = -2; j <= 2; j++) set(r + i, c + j, Math.max(Math.abs(i), Math.abs(j)) !== 1);
+    }
   for (let i = 8; i < size - 8; i++) {
     grid[6][i] ??= i % 2 === 0;
     grid[i][6] ??= i % 2 === 0;
@@ -106,10 +199,11 @@ function draw(size, version, bits, mask) {
   let up = true;
   for (let right = size - 1; right > 0; right -= 2, up = !up) {
     if (right === 6) right = 5;
-    for (let i = 0; i < size; i++) for (const c of [right, right - 1]) {
-      const r = up ? size - 1 - i : i;
-      if (grid[r][c] === null) grid[r][c] = Boolean((bits[next++] ?? 0) ^ MASKS[mask](r, c));
-    }
+    for (let i = 0; i < size; i++)
+      for (const c of [right, right - 1]) {
+        const r = up ? size - 1 - i : i;
+        if (grid[r][c] === null) grid[r][c] = Boolean((bits[next++] ?? 0) ^ MASKS[mask](r, c));
+      }
   }
   return grid;
 }
@@ -135,7 +229,8 @@ function drawVersion(grid, size, version) {
   const bits = bch(version, 0x1f25, 12);
   for (let i = 0; i < 18; i++) {
     const dark = Boolean((bits >> i) & 1);
-    const a = Math.floor(i / 3), b = size - 11 + (i % 3);
+    const a = Math.floor(i / 3),
+      b = size - 11 + (i % 3);
     grid[a][b] = grid[b][a] = dark;
   }
 }
@@ -143,7 +238,8 @@ function drawVersion(grid, size, version) {
 /** How hard a grid is to read: the standard's four penalties. */
 function score(grid) {
   const size = grid.length;
-  let penalty = 0, dark = 0;
+  let penalty = 0,
+    dark = 0;
   const lines = [...grid, ...grid.map((_, c) => grid.map((row) => row[c]))];
   for (const line of lines) {
     for (let i = 0, run = 0; i < size; i++) {
@@ -152,12 +248,15 @@ function score(grid) {
       else if (run > 5) penalty++;
     }
     const text = line.map(Number).join("");
-    for (const pattern of ["10111010000", "00001011101"]) for (let i = text.indexOf(pattern); i >= 0; i = text.indexOf(pattern, i + 1)) penalty += 40;
+    for (const pattern of ["10111010000", "00001011101"])
+      for (let i = text.indexOf(pattern); i >= 0; i = text.indexOf(pattern, i + 1)) penalty += 40;
   }
-  for (let r = 0; r < size; r++) for (let c = 0; c < size; c++) {
-    dark += grid[r][c];
-    if (r && c && grid[r][c] === grid[r - 1][c] && grid[r][c] === grid[r][c - 1] && grid[r][c] === grid[r - 1][c - 1]) penalty += 3;
-  }
+  for (let r = 0; r < size; r++)
+    for (let c = 0; c < size; c++) {
+      dark += grid[r][c];
+      if (r && c && grid[r][c] === grid[r - 1][c] && grid[r][c] === grid[r][c - 1] && grid[r][c] === grid[r - 1][c - 1])
+        penalty += 3;
+    }
   return penalty + Math.floor(Math.abs((dark * 20) / (size * size) - 10)) * 10;
 }
 
@@ -165,6 +264,20 @@ function score(grid) {
 export function qrSvg(text, label) {
   const grid = qrModules(text);
   const side = grid.length + 2 * QUIET;
-  const path = grid.flatMap((row, r) => row.map((dark, c) => (dark ? `M${c + QUIET} ${r + QUIET}h1v1h-1z` : ""))).join("");
-  return svg("svg", { class: "qr", viewBox: `0 0 ${side} ${side}`, role: "img", "aria-label": label, "shape-rendering": "crispEdges", "data-testid": "qr" }, svg("rect", { width: side, height: side, fill: "#fff" }), svg("path", { d: path, fill: "#000" }));
+  const path = grid
+    .flatMap((row, r) => row.map((dark, c) => (dark ? `M${c + QUIET} ${r + QUIET}h1v1h-1z` : "")))
+    .join("");
+  return svg(
+    "svg",
+    {
+      class: "qr",
+      viewBox: `0 0 ${side} ${side}`,
+      role: "img",
+      "aria-label": label,
+      "shape-rendering": "crispEdges",
+      "data-testid": "qr",
+    },
+    svg("rect", { width: side, height: side, fill: "#fff" }),
+    svg("path", { d: path, fill: "#000" }),
+  );
 }

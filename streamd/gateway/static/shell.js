@@ -28,12 +28,24 @@ const ENTRIES = [
  * @returns {{element: DocumentFragment, main: HTMLElement, setNav: (nav: string) => void}}
  */
 export function shell({ onLogout }) {
-  const links = ENTRIES.map(({ nav, href }) => h("a.nav-link", { href, data: { nav }, "data-testid": `nav-${nav}` }, icon(nav), h("span.nav-label", {}, t.nav[nav])));
+  const links = ENTRIES.map(({ nav, href }) =>
+    h(
+      "a.nav-link",
+      { href, data: { nav }, "data-testid": `nav-${nav}` },
+      icon(nav),
+      h("span.nav-label", {}, t.nav[nav]),
+    ),
+  );
   const main = h("main.main", { id: "main", tabindex: "-1" });
   const element = document.createDocumentFragment();
   element.append(
     h("a.skip", { href: "#main", on: { click: skip } }, t.skip),
-    h("header.top", {}, h("a.top-home", { href: "#/", "aria-label": t.home }, logo()), h("div.top-tools", {}, themeButton(), userBox(onLogout))),
+    h(
+      "header.top",
+      {},
+      h("a.top-home", { href: "#/", "aria-label": t.home }, logo()),
+      h("div.top-tools", {}, themeButton(), userBox(onLogout)),
+    ),
     h("nav.nav", { "aria-label": t.nav.label, "data-testid": "nav" }, links),
     h("div.page", {}, banner(), endedBanner(), main),
   );
@@ -58,7 +70,12 @@ export function banner() {
   const box = h("div.banner", { role: "alert", hidden: connection.up, "data-testid": "offline-banner" });
   const down = () => {
     box.hidden = false;
-    replace(box, icon("off"), h("span", {}, t.offline.text), button(t.offline.now, { click: () => connection.probe() }));
+    replace(
+      box,
+      icon("off"),
+      h("span", {}, t.offline.text),
+      button(t.offline.now, { click: () => connection.probe() }),
+    );
   };
   connection.addEventListener("down", down);
   connection.addEventListener("back", () => {
@@ -72,8 +89,18 @@ export function banner() {
 
 /** Says that the session has ended, to who declined to log in again. */
 function endedBanner() {
-  const again = button(t.login.submit, { sign: "in", testid: "login-again", click: async () => (await auth.login(true)) && refresh() });
-  const box = h("div.banner", { role: "alert", hidden: true, "data-testid": "logged-out-banner" }, icon("lock"), h("span", {}, t.login.ended), again);
+  const again = button(t.login.submit, {
+    sign: "in",
+    testid: "login-again",
+    click: async () => (await auth.login(true)) && refresh(),
+  });
+  const box = h(
+    "div.banner",
+    { role: "alert", hidden: true, "data-testid": "logged-out-banner" },
+    icon("lock"),
+    h("span", {}, t.login.ended),
+    again,
+  );
   document.addEventListener("streamd:out", () => (box.hidden = false));
   document.addEventListener("streamd:in", () => (box.hidden = true));
   return box;
@@ -81,7 +108,13 @@ function endedBanner() {
 
 /** Exchanges light and dark. */
 export function themeButton() {
-  const control = iconButton("", "sun", { testid: "theme", click: () => { toggleTheme(); draw(); } });
+  const control = iconButton("", "sun", {
+    testid: "theme",
+    click: () => {
+      toggleTheme();
+      draw();
+    },
+  });
   const draw = () => {
     const dark = theme() === "dark";
     const label = dark ? t.theme.light : t.theme.dark;
@@ -98,7 +131,14 @@ function userBox(onLogout) {
   const box = h("div.user");
   const draw = () => {
     const { user, role, authentication } = session.current ?? {};
-    const words = authentication ? h("span.user-words", { "data-testid": "user" }, h("span.user-name", {}, user), h("span.user-role", {}, t.roles[role] ?? role)) : h("span.user-words", { "data-testid": "user" }, h("span.user-role", {}, t.noLogin));
+    const words = authentication
+      ? h(
+          "span.user-words",
+          { "data-testid": "user" },
+          h("span.user-name", {}, user),
+          h("span.user-role", {}, t.roles[role] ?? role),
+        )
+      : h("span.user-words", { "data-testid": "user" }, h("span.user-role", {}, t.noLogin));
     replace(box, words, authentication && iconButton(t.logout.action, "out", { testid: "logout", click: leave }));
   };
   session.addEventListener("change", () => session.current && draw());

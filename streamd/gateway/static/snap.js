@@ -16,9 +16,20 @@ export function takePhotos(onPhoto) {
   const video = h("video.snap-video", { autoplay: true, muted: true, playsInline: true, "aria-label": t.snap.preview });
   const said = notice();
   const count = h("p.quiet", { role: "status", "data-testid": "snap-count" }, t.snap.hint);
-  const shutter = button(t.snap.take, { sign: "photo", kind: "main", click: take, testid: "snap-take", disabled: true });
+  const shutter = button(t.snap.take, {
+    sign: "photo",
+    kind: "main",
+    click: take,
+    testid: "snap-take",
+    disabled: true,
+  });
   const other = button(t.snap.other, { sign: "flip", click: () => open(facing === "user" ? "environment" : "user") });
-  const dialog = openDialog({ title: t.snap.title, testid: "snap", body: h("div.stack", {}, said, video, count), foot: [other, shutter, button(t.done, { click: () => dialog.close(), testid: "snap-done" })] });
+  const dialog = openDialog({
+    title: t.snap.title,
+    testid: "snap",
+    body: h("div.stack", {}, said, video, count),
+    foot: [other, shutter, button(t.done, { click: () => dialog.close(), testid: "snap-done" })],
+  });
   let stream = null;
   let facing = "user";
   let taken = 0;

@@ -48,7 +48,10 @@ export async function keepFresh(image, camera, { signal, width, onPicture, onErr
       await turn();
       try {
         if (signal.aborted) return;
-        const response = await send("GET", at`cameras/${camera}/picture.jpg`, { query: { width: width ?? widthFor(image), annotated: true }, signal });
+        const response = await send("GET", at`cameras/${camera}/picture.jpg`, {
+          query: { width: width ?? widthFor(image), annotated: true },
+          signal,
+        });
         const next = URL.createObjectURL(await response.blob());
         image.src = next;
         await image.decode().catch(() => {});

@@ -35,7 +35,13 @@ export function toast(text, { kind = "done", action } = {}) {
     { class: `toast-${kind}`, "data-testid": "toast" },
     icon(kind === "error" ? "warning" : "check"),
     h("span.toast-text", {}, text),
-    action && h("button.button.button-quiet", { type: "button", "data-testid": "toast-action", on: { click: act } }, icon("undo"), action.label),
+    action &&
+      h(
+        "button.button.button-quiet",
+        { type: "button", "data-testid": "toast-action", on: { click: act } },
+        icon("undo"),
+        action.label,
+      ),
     h("button.icon-button", { type: "button", "aria-label": t.close, on: { click: close } }, icon("close")),
   );
   const place = kind === "error" ? urgent : polite;

@@ -25,13 +25,30 @@ export function unknownCard(unknown, { changed, startMerge, crops = SHOWN_CROPS 
   return h(
     "li.unknown.card",
     { "data-testid": "unknown", data: { id: unknown.id } },
-    h("div.unknown-crops", {}, unknown.crops.slice(0, crops).map((n, i) => portrait(cropUrl(unknown.id, n), { state: "unknown", alt: i ? "" : t.unknowns.faceAlt(unknown.id) })), unknown.crops.length === 0 && portrait(null, { state: "unknown", alt: unknown.id })),
+    h(
+      "div.unknown-crops",
+      {},
+      unknown.crops
+        .slice(0, crops)
+        .map((n, i) =>
+          portrait(cropUrl(unknown.id, n), { state: "unknown", alt: i ? "" : t.unknowns.faceAlt(unknown.id) }),
+        ),
+      unknown.crops.length === 0 && portrait(null, { state: "unknown", alt: unknown.id }),
+    ),
     h(
       "div.unknown-words",
       {},
       h("h2.unknown-id", {}, h("a", { href: to("unknowns", unknown.id) }, unknown.id)),
       ignored && state("ignored"),
-      h("p", {}, h("b", {}, t.unknowns.sightings(unknown.sightings)), " · ", t.unknowns.last, " ", when(unknown.last_seen)),
+      h(
+        "p",
+        {},
+        h("b", {}, t.unknowns.sightings(unknown.sightings)),
+        " · ",
+        t.unknowns.last,
+        " ",
+        when(unknown.last_seen),
+      ),
       h("p.quiet", {}, t.unknowns.at(unknown.cameras)),
     ),
     session.may("operator") ? acts(unknown, ignored, changed, startMerge) : null,
@@ -39,7 +56,12 @@ export function unknownCard(unknown, { changed, startMerge, crops = SHOWN_CROPS 
 }
 
 function acts(unknown, ignored, changed, startMerge) {
-  const who = personField({ label: t.unknowns.nameOf(unknown.id), hideLabel: true, placeholder: t.unknowns.namePlaceholder, testid: "unknown-name" });
+  const who = personField({
+    label: t.unknowns.nameOf(unknown.id),
+    hideLabel: true,
+    placeholder: t.unknowns.namePlaceholder,
+    testid: "unknown-name",
+  });
   const go = button(t.unknowns.name, { type: "submit", kind: "main", testid: "unknown-assign" });
   const said = notice();
   const form = h("form.unknown-form", { "aria-label": t.unknowns.nameOf(unknown.id) }, who, go);
@@ -63,9 +85,27 @@ function acts(unknown, ignored, changed, startMerge) {
     h(
       "div.row",
       {},
-      !ignored && button(t.unknowns.merge, { sign: "merge", kind: "quiet", testid: "unknown-merge", click: () => startMerge(unknown), "aria-label": t.unknowns.mergeOf(unknown.id) }),
-      button(ignored ? t.unknowns.unignore : t.unknowns.ignore, { sign: ignored ? "eye" : "eyeoff", kind: "quiet", testid: "unknown-ignore", click: () => ignore(unknown, !ignored, changed), "aria-label": ignored ? t.unknowns.unignoreOf(unknown.id) : t.unknowns.ignoreOf(unknown.id) }),
-      only("admin", () => iconButton(t.unknowns.deleteOf(unknown.id), "trash", { testid: "unknown-delete", click: () => remove(unknown, changed) })),
+      !ignored &&
+        button(t.unknowns.merge, {
+          sign: "merge",
+          kind: "quiet",
+          testid: "unknown-merge",
+          click: () => startMerge(unknown),
+          "aria-label": t.unknowns.mergeOf(unknown.id),
+        }),
+      button(ignored ? t.unknowns.unignore : t.unknowns.ignore, {
+        sign: ignored ? "eye" : "eyeoff",
+        kind: "quiet",
+        testid: "unknown-ignore",
+        click: () => ignore(unknown, !ignored, changed),
+        "aria-label": ignored ? t.unknowns.unignoreOf(unknown.id) : t.unknowns.ignoreOf(unknown.id),
+      }),
+      only("admin", () =>
+        iconButton(t.unknowns.deleteOf(unknown.id), "trash", {
+          testid: "unknown-delete",
+          click: () => remove(unknown, changed),
+        }),
+      ),
     ),
   );
 }
@@ -75,13 +115,29 @@ const setIgnored = (unknown, ignored) => api.post(at`unknowns/${unknown.id}/igno
 function ignore(unknown, ignored, changed) {
   return attempt(async () => {
     await setIgnored(unknown, ignored);
-    toast(ignored ? t.unknowns.ignored(unknown.id) : t.unknowns.unignored(unknown.id), { action: { label: t.undo.action, run: async () => { await setIgnored(unknown, !ignored); await changed(); } } });
+    toast(ignored ? t.unknowns.ignored(unknown.id) : t.unknowns.unignored(unknown.id), {
+      action: {
+        label: t.undo.action,
+        run: async () => {
+          await setIgnored(unknown, !ignored);
+          await changed();
+        },
+      },
+    });
     await changed();
   });
 }
 
 async function remove(unknown, changed) {
-  if (!(await confirm({ title: t.unknowns.deleteTitle(unknown.id), text: t.unknowns.deleteText, yes: t.unknowns.delete, danger: true }))) return;
+  if (
+    !(await confirm({
+      title: t.unknowns.deleteTitle(unknown.id),
+      text: t.unknowns.deleteText,
+      yes: t.unknowns.delete,
+      danger: true,
+    }))
+  )
+    return;
   await attempt(async () => {
     await api.delete(at`unknowns/${unknown.id}`);
     toast(t.unknowns.deleted(unknown.id));

@@ -17,10 +17,16 @@ const CONNECT_MS = 10000;
 export async function negotiate(peer, path, { signal, headers = {} }) {
   await peer.setLocalDescription(await peer.createOffer());
   await gathered(peer);
-  const response = await send("POST", path, { body: peer.localDescription.sdp, headers: { "Content-Type": "application/sdp", ...headers }, signal, anonymous: Boolean(headers.Authorization) });
+  const response = await send("POST", path, {
+    body: peer.localDescription.sdp,
+    headers: { "Content-Type": "application/sdp", ...headers },
+    signal,
+    anonymous: Boolean(headers.Authorization),
+  });
   const resource = response.headers.get("Location");
   const goodbye = () => {
-    if (resource) void send("DELETE", new URL(resource, location.origin).pathname, { headers, anonymous: true }).catch(() => {});
+    if (resource)
+      void send("DELETE", new URL(resource, location.origin).pathname, { headers, anonymous: true }).catch(() => {});
   };
   try {
     await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
@@ -49,12 +55,20 @@ function connected(peer, signal) {
     const timer = setTimeout(() => reject(new ApiError(t.webrtc.noWay, { code: "unavailable" })), CONNECT_MS);
     const look = () => {
       if (peer.connectionState === "connected") resolve();
-      else if (peer.connectionState === "failed" || peer.connectionState === "closed") reject(new ApiError(t.webrtc.noWay, { code: "unavailable" }));
+      else if (peer.connectionState === "failed" || peer.connectionState === "closed")
+        reject(new ApiError(t.webrtc.noWay, { code: "unavailable" }));
       else return;
       clearTimeout(timer);
     };
     peer.addEventListener("connectionstatechange", look);
-    signal.addEventListener("abort", () => { clearTimeout(timer); reject(new DOMException("left", "AbortError")); }, { once: true });
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        reject(new DOMException("left", "AbortError"));
+      },
+      { once: true },
+    );
     look();
   });
 }

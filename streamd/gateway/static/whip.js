@@ -47,7 +47,11 @@ export function sendCamera(first, camera, { token, signal, say }) {
         if (isAbort(error) || signal.aborted) return;
         // A camera that was made a moment ago is there after a few seconds.
         if (error.status === 404 && ++missing <= NEW_CAMERA_TRIES) say("connecting", t.phone.notYet);
-        else if ([401, 403, 404].includes(error.status)) return say("refused", error.status === 401 || (token && error.status === 403) ? t.phone.badToken : error.message);
+        else if ([401, 403, 404].includes(error.status))
+          return say(
+            "refused",
+            error.status === 401 || (token && error.status === 403) ? t.phone.badToken : error.message,
+          );
         else say("waiting", t.phone.again(error.message));
       } finally {
         peer.close();

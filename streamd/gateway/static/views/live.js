@@ -21,9 +21,33 @@ export async function show({ root, signal }) {
   const lately = h("div");
   root.append(
     head(t.live.title, { lead: t.live.lead }),
-    h("div.live", {}, grid, h("section.lately", { "aria-labelledby": "lately" }, h("h2", { id: "lately" }, t.live.lately), lately, h("p", {}, h("a", { href: "#/events" }, t.live.allEvents)))),
+    h(
+      "div.live",
+      {},
+      grid,
+      h(
+        "section.lately",
+        { "aria-labelledby": "lately" },
+        h("h2", { id: "lately" }, t.live.lately),
+        lately,
+        h("p", {}, h("a", { href: "#/events" }, t.live.allEvents)),
+      ),
+    ),
   );
-  await Promise.all([load(grid, signal, () => api.get("cameras", {}, { signal }), (cameras) => tiles(cameras, grid, signal)), load(lately, signal, () => latest(signal), (events) => list(events, signal))]);
+  await Promise.all([
+    load(
+      grid,
+      signal,
+      () => api.get("cameras", {}, { signal }),
+      (cameras) => tiles(cameras, grid, signal),
+    ),
+    load(
+      lately,
+      signal,
+      () => latest(signal),
+      (events) => list(events, signal),
+    ),
+  ]);
 }
 
 async function latest(signal) {
@@ -32,7 +56,11 @@ async function latest(signal) {
 }
 
 function list(events, signal) {
-  const rows = h("ol.event-list.event-list-brief", { "aria-label": t.live.lately, "data-testid": "lately" }, events.map((e) => eventRow(e, { brief: true })));
+  const rows = h(
+    "ol.event-list.event-list-brief",
+    { "aria-label": t.live.lately, "data-testid": "lately" },
+    events.map((e) => eventRow(e, { brief: true })),
+  );
   const none = h("p.quiet", { hidden: events.length > 0 }, t.live.nothingYet);
   feed.subscribe((event) => {
     if (MINOR.has(event.type)) return;
@@ -44,17 +72,28 @@ function list(events, signal) {
 }
 
 function tiles(cameras, grid, signal) {
-  if (cameras.length === 0) return empty(t.live.noCameras, t.live.noCamerasText, only("admin", () => h("a.button.button-main", { href: "#/cameras?add=1" }, t.cameras.add)) ?? t.needs.admin, "camera");
+  if (cameras.length === 0)
+    return empty(
+      t.live.noCameras,
+      t.live.noCamerasText,
+      only("admin", () => h("a.button.button-main", { href: "#/cameras?add=1" }, t.cameras.add)) ?? t.needs.admin,
+      "camera",
+    );
   const made = new Map(cameras.map((camera) => [camera.name, tile(camera, signal)]));
   void watch();
-  return h("ul.tiles", { "data-testid": "tiles", style: { "--columns": Math.max(2, Math.ceil(Math.sqrt(cameras.length))) } }, [...made.values()].map((m) => m.element));
+  return h(
+    "ul.tiles",
+    { "data-testid": "tiles", style: { "--columns": Math.max(2, Math.ceil(Math.sqrt(cameras.length))) } },
+    [...made.values()].map((m) => m.element),
+  );
 
   async function watch() {
     while (!signal.aborted) {
       try {
         await pause(CAMERAS_EVERY_MS, signal);
         const now = await api.get("cameras", {}, { signal });
-        if (now.map((c) => c.name).join("\n") !== [...made.keys()].join("\n")) return replace(grid, tiles(now, grid, signal));
+        if (now.map((c) => c.name).join("\n") !== [...made.keys()].join("\n"))
+          return replace(grid, tiles(now, grid, signal));
         now.forEach((camera) => made.get(camera.name).update(camera));
       } catch {
         // The banner tells of a daemon that is away.
@@ -68,10 +107,22 @@ function tile(camera, signal) {
   const image = h("img", { alt: "" });
   const words = h("span.tile-none", {}, t.live.waiting);
   const foot = h("span.tile-foot");
-  const element = h("li.tile", { "data-testid": "tile", data: { camera: camera.name } }, h("a.tile-link", { href: to("live", camera.name) }, h("span.tile-picture", {}, image, words), foot));
+  const element = h(
+    "li.tile",
+    { "data-testid": "tile", data: { camera: camera.name } },
+    h("a.tile-link", { href: to("live", camera.name) }, h("span.tile-picture", {}, image, words), foot),
+  );
   let online = null;
   update(camera);
-  void keepFresh(image, camera.name, { signal, wanted: () => online === true, onPicture: () => element.classList.add("tile-shown"), onError: (error) => { element.classList.remove("tile-shown"); words.textContent = error.message; } });
+  void keepFresh(image, camera.name, {
+    signal,
+    wanted: () => online === true,
+    onPicture: () => element.classList.add("tile-shown"),
+    onError: (error) => {
+      element.classList.remove("tile-shown");
+      words.textContent = error.message;
+    },
+  });
   return { element, update };
 
   function update(now) {

@@ -23,10 +23,15 @@ export async function show({ root, signal }) {
   await read();
 
   function read() {
-    return load(box, signal, () => api.get("gallery/changes", { limit: MOST }, { signal }), (changes) => {
-      if (changes.length === 0) return empty(t.log.none, t.log.noneText, null, "events");
-      return byDay([...changes].sort((a, b) => b.version - a.version));
-    });
+    return load(
+      box,
+      signal,
+      () => api.get("gallery/changes", { limit: MOST }, { signal }),
+      (changes) => {
+        if (changes.length === 0) return empty(t.log.none, t.log.noneText, null, "events");
+        return byDay([...changes].sort((a, b) => b.version - a.version));
+      },
+    );
   }
 
   function byDay(changes) {
@@ -34,7 +39,8 @@ export async function show({ root, signal }) {
     let current = "";
     for (const change of changes) {
       const key = dayKey(change.at);
-      if (key !== current) sections.push(h("section.day", {}, h("h2.day-name", {}, day(change.at)), h("ol.event-list")));
+      if (key !== current)
+        sections.push(h("section.day", {}, h("h2.day-name", {}, day(change.at)), h("ol.event-list")));
       current = key;
       sections.at(-1).querySelector("ol").append(row(change));
     }
@@ -46,9 +52,32 @@ export async function show({ root, signal }) {
       "li.event.change",
       { "data-testid": "change", data: { version: change.version } },
       h("span.change-number", {}, change.version),
-      h("div.event-words", {}, h("p.event-said", {}, t.log.whats[change.what] ?? change.what, change.name && [": ", h("a.who", { href: to("people", change.name) }, change.name)]), h("p.event-figures.break", {}, [change.detail, change.actor && t.log.by(change.actor)].filter(Boolean).join(" · "))),
+      h(
+        "div.event-words",
+        {},
+        h(
+          "p.event-said",
+          {},
+          t.log.whats[change.what] ?? change.what,
+          change.name && [": ", h("a.who", { href: to("people", change.name) }, change.name)],
+        ),
+        h(
+          "p.event-figures.break",
+          {},
+          [change.detail, change.actor && t.log.by(change.actor)].filter(Boolean).join(" · "),
+        ),
+      ),
       h("time", { datetime: change.at }, time(change.at)),
-      !FINAL.has(change.what) && only("operator", () => button(t.undo.action, { sign: "undo", kind: "quiet", testid: "log-undo", "aria-label": t.log.undoOf(change.version), click: () => back(change) })),
+      !FINAL.has(change.what) &&
+        only("operator", () =>
+          button(t.undo.action, {
+            sign: "undo",
+            kind: "quiet",
+            testid: "log-undo",
+            "aria-label": t.log.undoOf(change.version),
+            click: () => back(change),
+          }),
+        ),
     );
   }
 

@@ -13,10 +13,27 @@ import { t } from "../strings.js";
 export async function show({ root, query, signal }) {
   const list = h("div");
   const count = h("p.quiet", { role: "status", "data-testid": "people-count" });
-  const search = h("input.input", { type: "search", value: query.get("q") ?? "", placeholder: t.people.search, "aria-label": t.people.search, autocomplete: "off", "data-testid": "people-search" });
-  const label = h("select.input", { "aria-label": t.people.label, "data-testid": "people-label" }, h("option", { value: "" }, t.people.anyLabel));
+  const search = h("input.input", {
+    type: "search",
+    value: query.get("q") ?? "",
+    placeholder: t.people.search,
+    "aria-label": t.people.search,
+    autocomplete: "off",
+    "data-testid": "people-search",
+  });
+  const label = h(
+    "select.input",
+    { "aria-label": t.people.label, "data-testid": "people-label" },
+    h("option", { value: "" }, t.people.anyLabel),
+  );
   root.append(
-    head(t.people.title, { lead: t.people.lead, actions: [h("a.button", { href: "#/calibration", "data-testid": "to-calibration" }, t.calibration.link), only("operator", () => button(t.people.add, { sign: "plus", kind: "main", testid: "add-person", click: add }))] }),
+    head(t.people.title, {
+      lead: t.people.lead,
+      actions: [
+        h("a.button", { href: "#/calibration", "data-testid": "to-calibration" }, t.calibration.link),
+        only("operator", () => button(t.people.add, { sign: "plus", kind: "main", testid: "add-person", click: add })),
+      ],
+    }),
     h("div.bar", { role: "search" }, search, label, count),
     list,
   );
@@ -33,14 +50,23 @@ export async function show({ root, query, signal }) {
   }
 
   function gallery(people) {
-    if (people.length === 0) return empty(t.people.none, t.people.noneText, only("operator", () => button(t.people.add, { sign: "plus", kind: "main", click: add })));
+    if (people.length === 0)
+      return empty(
+        t.people.none,
+        t.people.noneText,
+        only("operator", () => button(t.people.add, { sign: "plus", kind: "main", click: add })),
+      );
     const cards = people.map((person) => ({ person, element: card(person), text: searchable(person) }));
     const none = empty(t.people.noMatch, t.people.noMatchText, null, "search");
     for (const value of labelsOf(people)) label.append(h("option", { value }, value));
     label.value = query.get("label") ?? "";
     search.addEventListener("input", narrow);
     label.addEventListener("change", narrow);
-    const grid = h("ul.people", { "data-testid": "people" }, cards.map((c) => c.element));
+    const grid = h(
+      "ul.people",
+      { "data-testid": "people" },
+      cards.map((c) => c.element),
+    );
     narrow();
     return [grid, none];
 
@@ -60,7 +86,8 @@ export async function show({ root, query, signal }) {
   }
 }
 
-const pairs = (person) => Object.entries(person.labels ?? {}).flatMap(([key, values]) => values.map((value) => `${key}=${value}`));
+const pairs = (person) =>
+  Object.entries(person.labels ?? {}).flatMap(([key, values]) => values.map((value) => `${key}=${value}`));
 const labelsOf = (people) => [...new Set(people.flatMap(pairs))].sort();
 const searchable = (person) => [person.name, person.notes, ...pairs(person)].join("\n").toLowerCase();
 

@@ -21,17 +21,36 @@ import { doneWithUndo } from "../undo.js";
 const MOST_ROWS = 100;
 
 export async function show({ root, params: { name }, signal }) {
-  await load(root, signal, () => api.get(at`people/${name}`, {}, { signal }), (person) => profile(person, signal));
+  await load(
+    root,
+    signal,
+    () => api.get(at`people/${name}`, {}, { signal }),
+    (person) => profile(person, signal),
+  );
 }
 
 function profile(person, signal) {
   const acts = only("operator", () => [
-    button(t.person.addPhotos, { sign: "plus", kind: "main", testid: "add-photos", click: () => addPerson({ name: person.name }).closed.then(() => { peopleChanged(); refresh(); }) }),
+    button(t.person.addPhotos, {
+      sign: "plus",
+      kind: "main",
+      testid: "add-photos",
+      click: () =>
+        addPerson({ name: person.name }).closed.then(() => {
+          peopleChanged();
+          refresh();
+        }),
+    }),
     button(t.person.rename, { sign: "edit", testid: "rename", click: () => rename(person) }),
     button(t.person.merge, { sign: "merge", testid: "merge", click: () => merge(person) }),
   ]);
   const seen = h("div");
-  void load(seen, signal, () => api.get("events", { person: person.name, limit: 60 }, { signal }), ({ events }) => history(events, person, signal));
+  void load(
+    seen,
+    signal,
+    () => api.get("events", { person: person.name, limit: 60 }, { signal }),
+    ({ events }) => history(events, person, signal),
+  );
   return [
     head(person.name, { back: { href: "#/people", label: t.people.title }, actions: acts ?? [] }),
     h(
@@ -44,11 +63,31 @@ function profile(person, signal) {
           "section.card.profile-head",
           { "aria-label": t.person.about },
           portrait(portraitOf(person), { size: "big", alt: person.name }),
-          h("dl.facts", {}, fact(t.person.lastSeen, person.last_seen ? [when(person.last_seen.at), t.person.at, person.last_seen.camera] : t.people.neverSeen), fact(t.person.faces, person.faces), fact(t.person.since, h("time", { datetime: person.created, title: moment(person.created) }, date(person.created)))),
+          h(
+            "dl.facts",
+            {},
+            fact(
+              t.person.lastSeen,
+              person.last_seen ? [when(person.last_seen.at), t.person.at, person.last_seen.camera] : t.people.neverSeen,
+            ),
+            fact(t.person.faces, person.faces),
+            fact(
+              t.person.since,
+              h("time", { datetime: person.created, title: moment(person.created) }, date(person.created)),
+            ),
+          ),
         ),
         faces(person),
         personDetails(person),
-        only("admin", () => h("section.card.danger", {}, h("h2", {}, t.person.forget), h("p.quiet", {}, t.person.forgetText), button(t.person.forget, { sign: "trash", kind: "danger", testid: "forget", click: () => forget(person) }))),
+        only("admin", () =>
+          h(
+            "section.card.danger",
+            {},
+            h("h2", {}, t.person.forget),
+            h("p.quiet", {}, t.person.forgetText),
+            button(t.person.forget, { sign: "trash", kind: "danger", testid: "forget", click: () => forget(person) }),
+          ),
+        ),
       ),
       h("section.card", {}, h("h2", {}, t.person.history), seen),
     ),
@@ -65,7 +104,25 @@ function faces(person) {
     h("h2", {}, t.person.photos),
     kept.length === 0 && empty(t.person.noFaces, t.person.noFacesText),
     kept.length === 1 && h("p.notice.notice-plain", {}, t.person.oneFace),
-    h("ul.crops", { "data-testid": "face-list" }, kept.map((face, i) => h("li.crop", { "data-testid": "face-crop" }, portrait(faceUrl(face.id), { alt: t.person.faceAlt(i + 1, kept.length) }), h("span.quiet", { title: `${face.source}\n${face.model}\n${moment(face.added)}` }, t.person.quality(figure(face.quality))), only("operator", () => iconButton(t.person.removeFace(i + 1), "trash", { testid: "remove-face", click: () => remove(face) }))))),
+    h(
+      "ul.crops",
+      { "data-testid": "face-list" },
+      kept.map((face, i) =>
+        h(
+          "li.crop",
+          { "data-testid": "face-crop" },
+          portrait(faceUrl(face.id), { alt: t.person.faceAlt(i + 1, kept.length) }),
+          h(
+            "span.quiet",
+            { title: `${face.source}\n${face.model}\n${moment(face.added)}` },
+            t.person.quality(figure(face.quality)),
+          ),
+          only("operator", () =>
+            iconButton(t.person.removeFace(i + 1), "trash", { testid: "remove-face", click: () => remove(face) }),
+          ),
+        ),
+      ),
+    ),
   );
 
   function remove(face) {
@@ -79,7 +136,11 @@ function faces(person) {
 
 function history(events, person, signal) {
   const main = events.filter((event) => !MINOR.has(event.type));
-  const rows = h("ol.event-list.event-list-brief", { "data-testid": "person-events" }, main.map((event) => eventRow(event, { brief: true })));
+  const rows = h(
+    "ol.event-list.event-list-brief",
+    { "data-testid": "person-events" },
+    main.map((event) => eventRow(event, { brief: true })),
+  );
   const none = h("p.quiet", { hidden: main.length > 0 }, t.person.neverSeenText);
   feed.subscribe((event) => {
     if (event.identity?.name !== person.name || MINOR.has(event.type)) return;

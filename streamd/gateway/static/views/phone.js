@@ -23,21 +23,50 @@ export async function showPhone(app) {
   const token = link.get("token") ?? "";
   if (!token) {
     try {
-      if (!(await session.load())) return void replace(app, loginPage(() => showPhone(app)));
+      if (!(await session.load()))
+        return void replace(
+          app,
+          loginPage(() => showPhone(app)),
+        );
     } catch (error) {
-      return void replace(app, frame(h("p.notice.notice-error", { role: "alert" }, error.message), button(t.tryAgain, { click: () => showPhone(app) })));
+      return void replace(
+        app,
+        frame(
+          h("p.notice.notice-error", { role: "alert" }, error.message),
+          button(t.tryAgain, { click: () => showPhone(app) }),
+        ),
+      );
     }
   }
   const name = link.get("name") ?? "";
   const obstacle = cameraObstacle();
   const content = h("div.phone");
   replace(app, frame(content));
-  if (obstacle) return void content.append(h("div.notice.notice-error", { role: "alert", "data-testid": "obstacle" }, obstacle));
-  if (!token && !session.may("operator")) return void content.append(h("p.notice.notice-error", { "data-testid": "forbidden" }, t.needs.operator));
+  if (obstacle)
+    return void content.append(h("div.notice.notice-error", { role: "alert", "data-testid": "obstacle" }, obstacle));
+  if (!token && !session.may("operator"))
+    return void content.append(h("p.notice.notice-error", { "data-testid": "forbidden" }, t.needs.operator));
   content.append(sender({ name, token }));
 }
 
-const frame = (...content) => h("div.phone-page", {}, h("header.top.top-always", {}, h("a.top-home", { href: "/", "aria-label": t.home }, logo()), h("div.top-tools", {}, themeButton())), banner(), h("main.main", { id: "main" }, h("header.head", {}, h("h1", {}, t.phone.title), h("p.lead", {}, t.phone.lead)), content));
+const frame = (...content) =>
+  h(
+    "div.phone-page",
+    {},
+    h(
+      "header.top.top-always",
+      {},
+      h("a.top-home", { href: "/", "aria-label": t.home }, logo()),
+      h("div.top-tools", {}, themeButton()),
+    ),
+    banner(),
+    h(
+      "main.main",
+      { id: "main" },
+      h("header.head", {}, h("h1", {}, t.phone.title), h("p.lead", {}, t.phone.lead)),
+      content,
+    ),
+  );
 
 function sender({ name, token }) {
   let stream = null;
@@ -45,21 +74,49 @@ function sender({ name, token }) {
   let sending = null;
   /** @type {AbortController|null} */
   let running = null;
-  const video = h("video.phone-video", { autoplay: true, muted: true, playsInline: true, "aria-label": t.snap.preview, "data-testid": "phone-preview" });
+  const video = h("video.phone-video", {
+    autoplay: true,
+    muted: true,
+    playsInline: true,
+    "aria-label": t.snap.preview,
+    "data-testid": "phone-preview",
+  });
   const stateBox = h("p.phone-state", { role: "status", data: { state: "idle" }, "data-testid": "phone-state" });
   const said = notice();
-  const choice = h("select.input", { "aria-label": t.phone.camera, "data-testid": "phone-camera", on: { change: newName } });
-  const made = h("input.input", { type: "text", maxlength: 64, pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*", title: t.cameras.nameHint, autocapitalize: "off", spellcheck: "false", "data-testid": "phone-new-name" });
+  const choice = h("select.input", {
+    "aria-label": t.phone.camera,
+    "data-testid": "phone-camera",
+    on: { change: newName },
+  });
+  const made = h("input.input", {
+    type: "text",
+    maxlength: 63,
+    pattern: "[A-Za-z0-9][A-Za-z0-9_\\-]*",
+    title: t.cameras.nameHint,
+    autocapitalize: "off",
+    spellcheck: "false",
+    "data-testid": "phone-new-name",
+  });
   const madeField = field(t.phone.newName, made, t.cameras.nameHint);
   const start = button(t.phone.start, { kind: "main", sign: "live", testid: "phone-start", click: begin });
   const stop = button(t.phone.stop, { sign: "close", testid: "phone-stop", click: end, hidden: true });
-  const flip = iconButton(t.phone.flip, "flip", { testid: "phone-flip", click: () => look(facing === "user" ? "environment" : "user") });
-  const which = token ? h("p", {}, t.phone.as, " ", h("strong.break", {}, name)) : h("div.stack", {}, field(t.phone.camera, choice), madeField);
+  const flip = iconButton(t.phone.flip, "flip", {
+    testid: "phone-flip",
+    click: () => look(facing === "user" ? "environment" : "user"),
+  });
+  const which = token
+    ? h("p", {}, t.phone.as, " ", h("strong.break", {}, name))
+    : h("div.stack", {}, field(t.phone.camera, choice), madeField);
   say("idle", t.phone.idle);
   if (!token) void fill();
   void look(facing);
   window.addEventListener("pagehide", () => stopCamera(stream));
-  return h("div.phone-grid", {}, h("div.phone-stage", {}, video, flip, stateBox), h("div.stack", {}, said, which, h("div.row", {}, start, stop), h("p.quiet", {}, t.phone.hint)));
+  return h(
+    "div.phone-grid",
+    {},
+    h("div.phone-stage", {}, video, flip, stateBox),
+    h("div.stack", {}, said, which, h("div.row", {}, start, stop), h("p.quiet", {}, t.phone.hint)),
+  );
 
   function say(state, words) {
     stateBox.dataset.state = state;
@@ -70,7 +127,9 @@ function sender({ name, token }) {
   async function fill() {
     try {
       const cameras = (await api.get("cameras")).filter((camera) => camera.kind === "whip");
-      const options = cameras.map((camera) => h("option", { value: camera.name, selected: camera.name === name }, camera.name));
+      const options = cameras.map((camera) =>
+        h("option", { value: camera.name, selected: camera.name === name }, camera.name),
+      );
       if (session.may("admin")) options.push(h("option", { value: NEW }, t.phone.newCamera));
       replace(choice, options);
       if (options.length === 0) said.say(t.phone.noCamera);
@@ -104,7 +163,10 @@ function sender({ name, token }) {
       video.classList.toggle("mirrored", facing === "user");
       said.say("");
       // Another program took the camera, or the phone slept: it is opened again.
-      track.addEventListener("ended", () => running && stream?.getVideoTracks()[0] === track && setTimeout(() => look(facing), 1000));
+      track.addEventListener(
+        "ended",
+        () => running && stream?.getVideoTracks()[0] === track && setTimeout(() => look(facing), 1000),
+      );
     } catch (error) {
       said.say(error.message);
     }

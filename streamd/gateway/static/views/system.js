@@ -34,7 +34,17 @@ function report(told) {
   const well = told.ready && problems.length === 0;
   const f = told.figures ?? {};
   return [
-    h("section.card.health", { "data-testid": "health" }, state(well ? "online" : "trouble", well ? t.system.well : told.ready ? t.system.partly : t.system.notReady), problems.length > 0 && h("ul.plain-list", {}, problems.map(([child, words]) => h("li", {}, h("b", {}, child), " ", sentence(words))))),
+    h(
+      "section.card.health",
+      { "data-testid": "health" },
+      state(well ? "online" : "trouble", well ? t.system.well : told.ready ? t.system.partly : t.system.notReady),
+      problems.length > 0 &&
+        h(
+          "ul.plain-list",
+          {},
+          problems.map(([child, words]) => h("li", {}, h("b", {}, child), " ", sentence(words))),
+        ),
+    ),
     h(
       "dl.figures",
       {},
@@ -47,23 +57,79 @@ function report(told) {
       big(t.system.free, bytes(f.disk_free_bytes)),
       big(t.system.state, bytes(f.state_bytes)),
     ),
-    h("section.card", {}, h("h2", {}, t.system.processes), h("div.table-box", { role: "region", "aria-label": t.system.processes, tabindex: 0 }, processes(told.processes ?? []))),
+    h(
+      "section.card",
+      {},
+      h("h2", {}, t.system.processes),
+      h(
+        "div.table-box",
+        { role: "region", "aria-label": t.system.processes, tabindex: 0 },
+        processes(told.processes ?? []),
+      ),
+    ),
     h(
       "section.card",
       {},
       h("h2", {}, t.system.versions),
-      h("dl.facts", {}, [["streamd", told.version], ...Object.entries(told.versions ?? {}), [t.system.accelerator, told.accelerator], told.config_file && [t.system.config, told.config_file], [t.system.galleryVersion, told.gallery?.version]].filter(Boolean).map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd.break", {}, v ?? t.none)))),
+      h(
+        "dl.facts",
+        {},
+        [
+          ["streamd", told.version],
+          ...Object.entries(told.versions ?? {}),
+          [t.system.accelerator, told.accelerator],
+          told.config_file && [t.system.config, told.config_file],
+          [t.system.galleryVersion, told.gallery?.version],
+        ]
+          .filter(Boolean)
+          .map(([k, v]) => h("div", {}, h("dt", {}, k), h("dd.break", {}, v ?? t.none))),
+      ),
     ),
   ];
 }
 
-const big = (name, value, hint) => h("div.figure", {}, h("dt", {}, name), h("dd", {}, h("span.figure-value", {}, value), hint && h("span.quiet", {}, hint)));
+const big = (name, value, hint) =>
+  h(
+    "div.figure",
+    {},
+    h("dt", {}, name),
+    h("dd", {}, h("span.figure-value", {}, value), hint && h("span.quiet", {}, hint)),
+  );
 
 function processes(list) {
   return h(
     "table.table.table-wide",
     { "data-testid": "processes" },
-    h("thead", {}, h("tr", {}, t.system.columns.map(([name, number]) => h("th", { scope: "col", class: number ? "number" : "" }, name)))),
-    h("tbody", {}, list.map((p) => h("tr", {}, h("th", { scope: "row" }, p.name), h("td", {}, state(WELL.has(p.state) ? "online" : "trouble", p.state), p.trouble && h("p.trouble", {}, sentence(p.trouble))), h("td.number", {}, typeof p.for_s === "number" ? span(p.for_s) : t.none), h("td.number", {}, p.restarts ?? t.none), h("td.number", {}, typeof p.cpu_s === "number" ? `${figure(p.cpu_s, 0)} s` : t.none), h("td.number", {}, bytes(p.memory_bytes)), h("td.number", {}, p.pid ?? t.none)))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        t.system.columns.map(([name, number]) => h("th", { scope: "col", class: number ? "number" : "" }, name)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      list.map((p) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, p.name),
+          h(
+            "td",
+            {},
+            state(WELL.has(p.state) ? "online" : "trouble", p.state),
+            p.trouble && h("p.trouble", {}, sentence(p.trouble)),
+          ),
+          h("td.number", {}, typeof p.for_s === "number" ? span(p.for_s) : t.none),
+          h("td.number", {}, p.restarts ?? t.none),
+          h("td.number", {}, typeof p.cpu_s === "number" ? `${figure(p.cpu_s, 0)} s` : t.none),
+          h("td.number", {}, bytes(p.memory_bytes)),
+          h("td.number", {}, p.pid ?? t.none),
+        ),
+      ),
+    ),
   );
 }

@@ -2,7 +2,6 @@
  * Strangers, most seen first: each gets a name, goes together with another, or is ignored.
  */
 import { api } from "../api.js";
-import { confirm } from "../dialog.js";
 import { h, replace } from "../dom.js";
 import { load } from "../loading.js";
 import { button, empty, head, portrait } from "../parts.js";
@@ -15,8 +14,16 @@ export async function show({ root, query, signal }) {
   const box = h("div");
   const mergeBar = h("div.merge-bar", { role: "status", hidden: true, "data-testid": "merge-bar" });
   let merging = null;
-  root.append(head(t.unknowns.title, { lead: t.unknowns.lead }), h("div.bar", {}, h("label.check", {}, all, h("span", {}, t.unknowns.showIgnored))), mergeBar, box);
-  all.addEventListener("change", () => { setQuery({ all: all.checked ? "1" : "" }); void read(); });
+  root.append(
+    head(t.unknowns.title, { lead: t.unknowns.lead }),
+    h("div.bar", {}, h("label.check", {}, all, h("span", {}, t.unknowns.showIgnored))),
+    mergeBar,
+    box,
+  );
+  all.addEventListener("change", () => {
+    setQuery({ all: all.checked ? "1" : "" });
+    void read();
+  });
   document.addEventListener("keydown", (event) => event.key === "Escape" && merging && stopMerge(), { signal });
   await read();
 
@@ -24,21 +31,45 @@ export async function show({ root, query, signal }) {
     return load(box, signal, () => api.get("unknowns", { all: all.checked }, { signal }), cards);
   }
 
-  function cards(unknowns) {
+  function cards(found) {
     stopMerge();
+    const unknowns = found.filter((unknown) => all.checked || unknown.state !== "ignored");
     if (unknowns.length === 0) return empty(t.unknowns.none, t.unknowns.noneText, null, "unknowns");
-    return h("ul.unknowns", { "data-testid": "unknowns" }, unknowns.map((unknown) => Object.assign(unknownCard(unknown, { changed: read, startMerge }), { unknown })));
+    return h(
+      "ul.unknowns",
+      { "data-testid": "unknowns" },
+      unknowns.map((unknown) => Object.assign(unknownCard(unknown, { changed: read, startMerge }), { unknown })),
+    );
   }
 
   /** The next card that is chosen is the same person. */
   function startMerge(unknown) {
     merging = unknown;
     mergeBar.hidden = false;
-    replace(mergeBar, portrait(unknown.crops[0] === undefined ? null : cropUrl(unknown.id, unknown.crops[0]), { state: "unknown", size: "small" }), h("span", {}, t.unknowns.chooseOther(unknown.id)), button(t.cancel, { click: stopMerge, testid: "merge-cancel" }));
+    replace(
+      mergeBar,
+      portrait(unknown.crops[0] === undefined ? null : cropUrl(unknown.id, unknown.crops[0]), {
+        state: "unknown",
+        size: "small",
+      }),
+      h("span", {}, t.unknowns.chooseOther(unknown.id)),
+      button(t.cancel, { click: stopMerge, testid: "merge-cancel" }),
+    );
     for (const card of box.querySelectorAll(".unknown")) {
       card.classList.toggle("unknown-merging", card.unknown === unknown);
       if (card.unknown === unknown) continue;
-      card.append(h("button.unknown-choose", { type: "button", "data-testid": "merge-into-this", "aria-label": t.unknowns.sameAs(card.unknown.id), on: { click: () => into(card.unknown) } }, h("span", {}, t.unknowns.same)));
+      card.append(
+        h(
+          "button.unknown-choose",
+          {
+            type: "button",
+            "data-testid": "merge-into-this",
+            "aria-label": t.unknowns.sameAs(card.unknown.id),
+            on: { click: () => into(card.unknown) },
+          },
+          h("span", {}, t.unknowns.same),
+        ),
+      );
     }
     box.querySelector(".unknown-choose")?.focus({ preventScroll: true });
   }
@@ -48,10 +79,9 @@ export async function show({ root, query, signal }) {
     box.querySelectorAll(".unknown-choose").forEach((element) => element.remove());
     box.querySelectorAll(".unknown-merging").forEach((card) => card.classList.remove("unknown-merging"));
   }
-  async function into(other) {
+  function into(other) {
     const from = merging;
-    const pair = h("div.pair", {}, [from, other].map((u) => portrait(u.crops[0] === undefined ? null : cropUrl(u.id, u.crops[0]), { state: "unknown", size: "big", alt: u.id })));
-    if (await confirm({ title: t.unknowns.mergeTitle, text: [pair, h("p", {}, t.unknowns.mergeText(from.id, other.id))], yes: t.unknowns.mergeYes })) await mergeUnknowns(from, other, read);
-    else stopMerge();
+    stopMerge();
+    return mergeUnknowns(from, other, read);
   }
 }
