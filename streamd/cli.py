@@ -27,6 +27,8 @@ VERBS: dict[str, str] = {
     "bench": "measure speed and accuracy",
     "doctor": "find out what is wrong with this installation",
     "keys": "make keys for cameras on other hosts",
+    "user": "who may use the page and the API",
+    "openapi": "print the HTTP API as an OpenAPI document",
 }
 ROLES: dict[str, str] = {
     "capture": "one camera's process (also by hand, on another host)",

@@ -18,7 +18,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from streamd.configtypes import CameraName, PositiveSeconds, Seconds, Section, Share, TcpEndpoint
+from streamd.configtypes import (
+    CameraName,
+    PositiveSeconds,
+    Seconds,
+    Section,
+    Share,
+    TcpEndpoint,
+    TokenHash,
+    UserName,
+)
 from streamd.placement import Placement, Runtime
 from streamd.sinkconfig import SinkConfig
 from streamd.zoneconfig import Polygon, ZoneConfig
@@ -27,7 +36,7 @@ LONGEST_SOCKETS_DIR = 80
 """Bytes. The path of a Unix socket has room for 107, name of the socket included."""
 TILE_OVERLAP = 0.25
 """Share of a tile that its neighbour sees too: a face on the border is whole in one of the two."""
-WHIP_URL = "whip:"
+WHIP_URL = "whip://"
 SECTIONS_PER_CAMERA = ("capture", "detection", "tracking", "recognition", "search")
 
 LabelKey = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
@@ -192,8 +201,10 @@ class CameraConfig(Section):
     """One camera."""
 
     url: Annotated[str, Field(min_length=1)] | None = None
-    """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, ``/dev/videoN``, or ``whip:`` for a
-    browser, a phone or another program that sends by WebRTC (WHIP)."""
+    """``rtsp:// rtsps:// http:// https://`` URL, a video file, an image folder, ``/dev/videoN``, or ``whip://`` for a
+    browser, a telephone or another program that sends its picture to ``/whip/<name>``."""
+    whip_token: TokenHash | None = None
+    """Of a camera with the url ``whip://``: the hash of the token that lets it send; the page makes one."""
     substream: Annotated[str, Field(min_length=1)] | None = None
     """A second, smaller RTSP stream of the same view, which is watched and searched for faces in place of ``url``: that
     is then the main stream, and decoded only around the faces that are cut out of it."""
@@ -386,16 +397,50 @@ class SnapshotsConfig(Section):
     """Of more pictures than this the oldest are deleted."""
 
 
+class UserConfig(Section):
+    """Somebody who may log in."""
+
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+    """A viewer looks; an operator also enrols, names and mends people; an admin also forgets them and changes
+    cameras."""
+    password: Annotated[str, Field(pattern=r"^scrypt:\d+:[A-Za-z0-9_-]+:[A-Za-z0-9_-]+$")]
+    """Its hash, as 'streamd user add' makes it."""
+
+
+class TokenConfig(Section):
+    """A program that may ask."""
+
+    role: Literal["viewer", "operator", "admin"] = "viewer"
+    """What it may do, as of users."""
+    token: TokenHash
+    """Its hash, as 'streamd user token' makes it."""
+
+
 class GatewayConfig(Section):
-    """The HTTP port."""
+    """The HTTP port: the page, the API, WebRTC, ``/metrics``, ``/healthz`` and ``/readyz``."""
 
     enabled: bool = True
     """Whether the gateway runs."""
-    listen: Annotated[str, Field(pattern=r"^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d{1,5}$")] = "127.0.0.1:8470"
-    """Address and port of ``/metrics``, ``/healthz`` and ``/readyz``; loopback only."""
-    max_viewers: Annotated[int, Field(ge=0, le=1000)] = 8
-    """How many may watch at once, over all cameras, by WebRTC or MJPEG. Each costs the network; the first of a camera
-    costs its encoding, too."""
+    listen: Annotated[str, Field(pattern=r"^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$")] = "127.0.0.1:8470"
+    """Address and port. On the loopback nobody needs to log in; ``0.0.0.0:8470``, or any other address that other hosts
+    reach, needs ``users`` or ``tokens``, and a way for passwords to travel safely."""
+    users: dict[UserName, UserConfig] = {}
+    """People who may log in, by name; 'streamd user add NAME' writes them here."""
+    tokens: dict[UserName, TokenConfig] = {}
+    """Programs that may ask, by name: ``Authorization: Bearer ...``; 'streamd user token NAME' writes them here."""
+    certificate: Path | None = None
+    """TLS: a PEM file with the certificate and its chain; read again when it changes."""
+    key: Path | None = None
+    """TLS: the certificate's private key."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks (``10.0.0.0/8``) of proxies that add TLS, whose ``X-Forwarded-For``, ``-Proto`` and
+    ``-Host`` are believed."""
+    plain: bool = False
+    """Whether passwords may travel unencrypted, in a network that nobody else listens to."""
+    public_metrics: bool = False
+    """Whether ``/metrics`` is told to whoever asks, where there are users; it holds cameras' names, and no person's."""
+    max_viewers: Annotated[int, Field(ge=0, le=100)] = 8
+    """How many may watch live at the same time, over all cameras."""
 
 
 class SupervisionConfig(Section):

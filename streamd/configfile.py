@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streamd.config import SECTIONS_PER_CAMERA, WHIP_URL, Config, redact
+from streamd.config import SECTIONS_PER_CAMERA, Config, redact
 from streamd.configrules import broken_rules
 from streamd.configtree import KeyPath, Place, Tree, parse
 from streamd.configwords import problem_words, section_names
@@ -28,6 +28,8 @@ _PATHS: tuple[KeyPath, ...] = (
     ("gallery", "folder"),
     ("frames", "server_key"),
     ("frames", "clients"),
+    ("gateway", "certificate"),
+    ("gateway", "key"),
 )
 """Keys whose relative values are relative to the file's folder."""
 _SECTIONS = section_names()
@@ -207,8 +209,8 @@ def _make_absolute(data: dict[str, Any], path: KeyPath, base: Path, report: _Rep
     for key in path[:-1]:
         parent = parent.get(key) if isinstance(parent, dict) else None
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
-    if not isinstance(value, str) or (path[-1] == "url" and ("://" in value or value.lower().startswith(WHIP_URL))):
-        return
+    if not isinstance(value, str) or (path[-1] == "url" and "://" in value):
+        return  # also WHIP
     if not value:
         report.add(path, "should not be empty; leave the key out for its default")
         report.spoil(path)

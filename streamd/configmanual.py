@@ -75,7 +75,7 @@ def _key(name: str, field: FieldInfo) -> Iterator[str]:
 
 def _cameras(field: FieldInfo) -> Iterator[str]:
     yield from _comment(f"{field.description} Each may have its own {', '.join(SECTIONS_PER_CAMERA)}.")
-    for name in ("url", "substream", "remote", "zones", "masks"):
+    for name in ("url", "substream", "whip_token", "remote", "zones", "masks"):
         yield from _comment(f"{name}: {CameraConfig.model_fields[name].description}")
     yield from _comment("Each of the zones has:")
     for name, zone in ZoneConfig.model_fields.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,19 @@ class _Port:
 
 def broken_rules(config: Config) -> Iterator[BrokenRule]:
     """Every rule that ``config`` breaks."""
-    for rule in (_exposure, _keys, _remote_cameras, _ports, _sockets_dir, _urls, _sinks, _orders, _engines):
+    for rule in (
+        _exposure,
+        _gateway,
+        _proxies,
+        _keys,
+        _remote_cameras,
+        _ports,
+        _sockets_dir,
+        _urls,
+        _sinks,
+        _orders,
+        _engines,
+    ):
         yield from rule(config)
 
 
@@ -59,6 +72,36 @@ def _exposure(config: Config) -> Iterator[BrokenRule]:
                 f"{address} would send events over the network unencrypted; use tcp://127.0.0.1 and forward "
                 "it through a tunnel",
             )
+
+
+def _gateway(config: Config) -> Iterator[BrokenRule]:
+    gateway = config.gateway
+    if (gateway.certificate is None) != (gateway.key is None):
+        paths = (("gateway", "certificate"), ("gateway", "key"))
+        yield BrokenRule(paths, "certificate and key belong together: give both, or neither")
+    if is_loopback(_host(gateway.listen)) or not gateway.enabled:
+        return
+    if not gateway.users and not gateway.tokens:
+        yield BrokenRule(
+            (("gateway", "listen"),),
+            f"{gateway.listen} can be reached from other hosts: make somebody who may log in first "
+            "('streamd user add NAME --role admin')",
+        )
+    elif gateway.certificate is None and not gateway.trusted_proxies and not gateway.plain:
+        yield BrokenRule(
+            (("gateway", "listen"),),
+            f"{gateway.listen} would have passwords travel unencrypted: give certificate and key, or "
+            "trusted_proxies, or say plain: true",
+        )
+
+
+def _proxies(config: Config) -> Iterator[BrokenRule]:
+    for address in config.gateway.trusted_proxies:
+        try:
+            ipaddress.ip_network(address)
+        except ValueError:
+            message = f"{address[:60]!r} is no address or network, like 10.0.0.2 or 10.0.0.0/8"
+            yield BrokenRule((("gateway", "trusted_proxies"),), message)
 
 
 def _keys(config: Config) -> Iterator[BrokenRule]:
@@ -143,7 +186,7 @@ def _urls(config: Config) -> Iterator[BrokenRule]:
                 yield BrokenRule((("cameras", name, key),), just)
                 continue
             scheme, found, rest = given.partition("://")
-            if found and (message := _url_trouble(scheme, rest)):
+            if found and given != WHIP_URL and (message := _url_trouble(scheme, rest)):
                 yield BrokenRule((("cameras", name, key),), message)
 
 

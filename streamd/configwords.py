@@ -15,7 +15,10 @@ from streamd.zoneconfig import ZoneConfig
 _PATTERNS = (
     ("^tcp://", "should be like tcp://127.0.0.1:5571"),
     ("^(auto|cpu", "should be auto, cpu, or cuda:0"),
-    ("^(127", "should be a loopback address and port, like 127.0.0.1:8470"),
+    ("^([A-Za-z0-9._-]+|", "should be an address and a port, like 127.0.0.1:8470"),
+    ("^scrypt:", "should be a hash, as 'streamd user add' makes it, never the password itself"),
+    ("^sha256:", "should be a hash, as 'streamd user token' makes it, never the token itself"),
+    ("^[A-Za-z0-9][A-Za-z0-9._@", "a name should be 1 to 63 letters, digits, '.', '_', '@' and '-'"),
     ("^[a-z0-9]", "a label's key should be 1 to 32 of a-z, 0-9, '-' and '_', the first a letter or digit"),
     (
         "^[A-Za-z0-9]",
@@ -67,7 +70,13 @@ def _rule(error: Mapping[str, Any]) -> str:
 
 
 def _contrast(path: tuple[Any, ...], value: Any, text: str) -> str:
-    if path[-1:] == ("url",) or path[-1:] == ("[key]",):  # may hold a password; stands in the path anyway
+    if path[-1:] in (
+        ("url",),
+        ("[key]",),
+        ("password",),
+        ("token",),
+        ("whip_token",),
+    ):  # may hold a password; stands in the path anyway
         return ""
     if value is None:
         return ", but is empty; leave the key out for its default"

@@ -1,7 +1,8 @@
 """The line between the supervisor and its children.
 
 A child says READY once, then HEARTBEAT from its work loop with its metrics as a second part; the supervisor says
-DRAIN, RELOAD and asks nothing that must be waited for. Anyone local may ask STATUS.
+DRAIN, RELOAD and asks nothing that must be waited for. The gateway may say RELOAD, too, after it has changed the
+configuration file. Anyone local may ask STATUS.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ class ControlLink:
             except ProtocolError as error:
                 logger.warning("control message dropped: %s", error)
         return found
+
+    def ask_reload(self) -> bool:
+        """Have the supervisor read the configuration anew; False where there is none."""
+        return self.socket is not None and try_send(self.socket, [encode(RELOAD)])
 
     def _send(self, *parts: bytes) -> None:
         if self.socket is not None:

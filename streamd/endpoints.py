@@ -24,7 +24,7 @@ def overlays_endpoint(sockets_dir: Path) -> str:
 
 
 def offers_endpoint(sockets_dir: Path, camera: str) -> str:
-    """Where the capture of a ``whip:`` camera takes the offers of browsers and phones."""
+    """Where the capture of a ``whip://`` camera takes the offers of browsers and phones."""
     return f"ipc://{sockets_dir}/whip-{camera}.sock"
 
 

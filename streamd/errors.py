@@ -12,6 +12,8 @@
           SourceEnded                      a file or folder played to its end
         PhotoRefused                       a photo cannot be enrolled; carries the reason label
         GalleryError                       the gallery's files cannot be used
+          NotInGallery                     no such person, face or stranger
+          GalleryConflict                  it does not go with what the gallery holds
           GalleryServerAway                the shared gallery's server does not answer: retry
         JournalError                       the journal cannot be written or read
         SinkError                          a destination of events
@@ -116,6 +118,14 @@ class PhotoRefused(UnavailableError):
 
 
 class GalleryError(UnavailableError):
+    pass
+
+
+class NotInGallery(GalleryError):
+    pass
+
+
+class GalleryConflict(GalleryError):
     pass
 
 

@@ -128,6 +128,8 @@ def _await_notice(path: Path, person_id: str, after: int) -> bool:
     """Wait until the daemon tells that the person is no more: what it decides from then on does not name them."""
     only = Filter(types=(EventType.PERSON_FORGOTTEN.value,), person=person_id)
     deadline_s = time.monotonic() + NOTICED_WITHIN_S
+    if not path.exists():  # a daemon that has not begun
+        return False
     with Journal(path, read_only=True) as journal:
         while not journal.since(after, 1, only=only):
             if time.monotonic() >= deadline_s:

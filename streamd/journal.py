@@ -193,6 +193,26 @@ class Journal:
         found: dict[str, Any] | None = json.loads(body) if body else None
         return found
 
+    def last_seen(self, *, after: int = 0) -> dict[str, tuple[str, str]]:
+        """When and on which camera each person was seen last, by their id, in events numbered above ``after``."""
+        sql = (
+            "SELECT person_id, at, camera, max(seq) FROM events"
+            " WHERE seq > ? AND person_id IS NOT NULL AND type LIKE 'face.%' GROUP BY person_id"
+        )
+        with in_words(self.path):
+            return {str(row[0]): (str(row[1]), str(row[2])) for row in self._db.execute(sql, (after,))}
+
+    def revisions(self, after: int, limit: int) -> dict[str, Stored]:
+        """The newest event that revises another, by that one's id, among those numbered above ``after``."""
+        sql = "SELECT seq, body FROM events WHERE seq > ? AND type = 'face.revised' ORDER BY seq LIMIT ?"
+        found: dict[str, Stored] = {}
+        with in_words(self.path):
+            for row in self._db.execute(sql, (after, limit)):
+                stored = Stored(*row)
+                if (revised := json.loads(stored.body).get("revises")) is not None:
+                    found[str(revised)] = stored
+        return found
+
     def prune(self, older_than_wall_s: float) -> int:
         """Delete up to ``PRUNE_ROWS`` events from the front that are older; how many went.
 

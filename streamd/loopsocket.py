@@ -18,12 +18,19 @@ class LoopSocket:
         self._loop = asyncio.get_running_loop()
         self._fd = cast(int, socket.getsockopt(zmq.FD))
         self._receive = receive
-        self._loop.add_reader(self._fd, receive)
-        self._loop.call_soon(receive)
+        self._closed = False
+        self._loop.add_reader(self._fd, self._look)
+        self._loop.call_soon(self._look)
 
     def touched(self) -> None:
         """To be called after a send: ZeroMQ may have swallowed the wake-up of a message that came meanwhile."""
-        self._loop.call_soon(self._receive)
+        self._loop.call_soon(self._look)
 
     def close(self) -> None:
+        """To be called before the socket is closed."""
+        self._closed = True
         self._loop.remove_reader(self._fd)
+
+    def _look(self) -> None:
+        if not self._closed:  # it may have been closed since this was put into the loop's queue
+            self._receive()

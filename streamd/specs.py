@@ -62,7 +62,9 @@ def specs(config: Config, *, workers: Mapping[str, int] | None = None, print_eve
         part = part.model_copy(update={"cameras": {name: CameraConfig(remote=True) for name in names}})
         found.append(Spec("courier", "courier", 0, part))
     if config.gateway.enabled:
-        part = _slice(config, shared | {"gateway"})
+        part = _slice(
+            config, shared | {"gateway", "events", "gallery", "snapshots", "recognition", "detection", "workers"}
+        )
         part = part.model_copy(update={"cameras": {n: _for_gateway(c) for n, c in config.cameras.items()}})
         found.append(Spec("gateway", "gateway", 0, part, frozenset({"cameras"})))
     for name, camera in config.cameras.items():

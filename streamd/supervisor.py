@@ -188,6 +188,8 @@ class Supervisor:
             child.was_ready = True
             child.lifecycle.on_ready(now_s)
             logger.info("%s is ready", child.spec.name)
+        elif header.kind == RELOAD and child.spec.role == "gateway":
+            self._reload_now()
         elif header.kind == HEARTBEAT:
             child.lifecycle.on_beat(now_s)
             trouble = header.fields.get("trouble")

@@ -16,7 +16,7 @@ from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change
 from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import ASSIGNED, StrangerRecords
-from streamd.gallery.undo import drop_old_undo
+from streamd.gallery.undo import UNDONE, drop_old_undo
 from streamd.journal import Filter, Journal, readable
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,11 @@ class Upkeep:
             if change.what in (ENROLLED, FORGOTTEN):
                 events.append(_person_event(change))
             elif change.what == ASSIGNED and change.name is not None:
-                events += self._revisions(change)
+                identity: PersonFields = {"id": change.person_id, "name": change.name}
+                events += self._revisions(change, change.detail, identity=identity)
+            elif change.what == UNDONE:
+                for stranger_id in self._unnamed(change):
+                    events += self._revisions(change, stranger_id, message="the name was taken back")
         self._write_told()
         return events
 
@@ -100,16 +104,29 @@ class Upkeep:
                 logger.error("a person whose time was over is forgotten, but not in the journal: %s", error)
             logger.info("a person is forgotten after %g days", kept_days)
 
-    def _revisions(self, change: Change) -> Iterator[Event]:
-        """A revision of every event that told of the stranger, who has a name now."""
-        only = Filter(types=(EventType.FACE_UNKNOWN.value,), person=change.detail)
+    def _unnamed(self, undone: Change) -> list[str]:
+        """Strangers whose name was taken back."""
+        query = "SELECT detail FROM changes WHERE batch = ? AND what = ?"
+        with self._store.database.read() as connection:
+            return [str(row[0]) for row in connection.execute(query, (int(undone.detail), ASSIGNED))]
+
+    def _revisions(
+        self,
+        change: Change,
+        stranger_id: str,
+        *,
+        identity: PersonFields | None = None,
+        message: str | None = None,
+    ) -> Iterator[Event]:
+        """A revision of every event that told of the stranger, who has a name now, or none any more."""
+        only = Filter(types=(EventType.FACE_UNKNOWN.value,), person=stranger_id)
         try:
             if not self._journal.exists():
                 return
             with Journal(self._journal, read_only=True) as journal:
                 past = list(readable(journal.last(MOST_REVISED, only=only)))
         except JournalError as error:
-            logger.error("past events of %s are not revised: %s", change.detail, error)
+            logger.error("past events of %s are not revised: %s", stranger_id, error)
             return
         for event in past:
             yield Event(
@@ -118,10 +135,11 @@ class Upkeep:
                 at=timestamp(time.time()),
                 id=new_id(),
                 track=event.track,
-                identity={"id": change.person_id, "name": change.name or ""},
+                identity=identity,
                 revises=event.id,
                 stranger=event.stranger,
                 gallery_version=change.version,
+                message=message,
             )
 
     def _read_told(self) -> int:

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from streamd.bench.scrape import Scrape
 from streamd.errors import UnavailableError
+from streamd.scrape import Scrape
 
 READY_TIMEOUT_S = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -15,9 +15,9 @@ from typing import Any
 
 from streamd.bench.daemon import running, write_config
 from streamd.bench.floor import Floor, FloorMeter, Shape
-from streamd.bench.scrape import Scrape
 from streamd.bench.streams import Scene, phases
 from streamd.configfile import load_config
+from streamd.scrape import Scrape
 
 
 @dataclass(frozen=True, slots=True)

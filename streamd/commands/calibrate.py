@@ -183,6 +183,8 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _lines(found: Calibration, body: dict[str, Any]) -> list[str]:
+    from streamd.gallery.calibration import advice
+
     lines = [f"{body['people']} people, {body['faces']} faces; threshold {found.threshold:.3f}"]
     if found.measured is None:
         lines.append("too few people for statistics of their own: the embedder's are used")
@@ -193,33 +195,9 @@ def _lines(found: Calibration, body: dict[str, Any]) -> list[str]:
     for row in body["roc"]:
         share = "-" if row["recognised"] is None else f"{row['recognised']:.1%}"
         lines.append(f"{row['far']:>12g}{row['threshold']:>11.3f}  {share}")
-    lines += _advice(found)
+    advised = advice(found)
+    rest = len(advised) - _MOST_LINES
+    lines += advised if rest <= 0 else [*advised[:_MOST_LINES], f"... and {rest} more (--json has all)"]
     lines.append(f"histograms: {body['plot']}")
     lines.append("thresholds are in use from now on" if body["saved"] else "nothing was changed")
     return lines
-
-
-def _advice(found: Calibration) -> list[str]:
-    """What is wrong, worst first, and what to do about it."""
-    lines = [_said(suspect) for suspect in found.suspects]
-    strict = sorted((p for p in found.people if p.threshold > found.threshold), key=lambda p: -p.threshold)
-    lines += [
-        f"alike     {p.name} and {p.nearest_name} ({p.nearest_similarity:.2f}): {p.name} needs {p.threshold:.2f}; "
-        "more photos of both help"
-        for p in strict
-    ]
-    single = [p.name for p in found.people if p.faces == 1]
-    if single:
-        some = ", ".join(single[:5]) + (" ..." if len(single) > 5 else "")
-        lines.append(f"one photo {len(single)} of {len(found.people)} people ({some}): two or three recognise better")
-    rest = len(lines) - _MOST_LINES
-    return lines if rest <= 0 else [*lines[:_MOST_LINES], f"... and {rest} more (--json has all)"]
-
-
-def _said(suspect: Suspect) -> str:
-    own = f"{suspect.own or 0:.2f}"
-    if suspect.reason == "looks_like_other":
-        seen = f"looks like {suspect.other_name} ({suspect.other:.2f}), not like the others of {suspect.name} ({own})"
-    else:
-        seen = f"is unlike the others of {suspect.name} ({own})"
-    return f"suspect   {suspect.source} {seen}: look at it, and remove it if it is somebody else or a poor photo"

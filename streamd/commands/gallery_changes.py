@@ -35,26 +35,16 @@ def log(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
 
 
 def undo(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
-    undone = store.undo(args.version)
-    moved = [_move_folder(config, before, after) for before, after in undone.renamed]
+    from streamd.peoplechanges import undo_change
+
+    undone, moves = undo_change(config, store, args.version)
     if args.json:
         print(json.dumps(asdict(undone) | {"gallery_version": store.version()}, ensure_ascii=False))
     else:
         print(f"version {undone.version} undone: {', '.join(undone.whats)}")
-        for line in filter(None, moved):
-            print(line)
+        for move in moves:
+            print(move.words)
     return ExitCode.OK
-
-
-def _move_folder(config: Config, before: str, after: str) -> str:
-    """The photos follow the name, or the next one there would bring the other name back."""
-    old, new = config.gallery_folder / before, config.gallery_folder / after
-    if not old.is_dir():
-        return ""
-    if new.exists():
-        return f"the folder {old} stays: {new} exists"
-    old.rename(new)
-    return f"their photos are now in {new}"
 
 
 def audit(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:

@@ -98,18 +98,13 @@ def _label(args: argparse.Namespace, store: GalleryStore, config: Config) -> tup
 
 
 def _rename(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
-    from streamd.gallery.names import person_name
+    from streamd.peoplechanges import rename_person
 
-    old, new = person_name(args.name), person_name(args.new)
-    before, after = config.gallery_folder / old, config.gallery_folder / new
-    if before.is_dir() and after.exists():
-        raise UsageError(f"the folder {after} exists already; move its photos away first")
-    store.rename(old, new)
-    lines = [f"{old} is now {new}"]
-    if before.is_dir():  # else the next photo there would bring the old name back
-        before.rename(after)
-        lines.append(f"their photos are now in {after}")
-    return {"renamed": old, "to": new}, lines
+    move = rename_person(config, store, args.name, args.new)
+    lines = [f"{args.name} is now {args.new}"]
+    if move is not None:
+        lines.append(move.words)
+    return {"renamed": args.name, "to": args.new}, lines
 
 
 def _note(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
@@ -120,17 +115,13 @@ def _note(args: argparse.Namespace, store: GalleryStore, config: Config) -> tupl
 
 
 def _merge(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
-    from streamd.commands.personfolder import move_photos, planned_moves
-    from streamd.gallery.names import person_name
+    from streamd.peoplechanges import merge_people
 
-    name, into = person_name(args.name), person_name(args.into)
-    moves = planned_moves(config.gallery_folder, name, into)
-    faces = store.merge(name, into, photos=[(move.before, move.after) for move in moves])
-    lines = [f"{name} is {into} now: {_faces(faces)} went over"]
-    if moves:
-        move_photos(config.gallery_folder, moves)
-        lines.append(f"their photos are now in {config.gallery_folder / into}")
-    return {"merged": name, "into": into, "faces": faces, "photos": len(moves)}, lines
+    merged = merge_people(config, store, args.name, args.into)
+    lines = [f"{merged.name} is {merged.into} now: {_faces(merged.faces)} went over"]
+    if merged.photos:
+        lines.append(f"their photos are now in {config.gallery_folder / merged.into}")
+    return {"merged": merged.name, "into": merged.into, "faces": merged.faces, "photos": merged.photos}, lines
 
 
 def _split(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:

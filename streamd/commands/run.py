@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from streamd.commands.arguments import add_config_argument
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from streamd.configfile import load_config
+    from streamd.configfile import FILE_VARIABLE, find_config, load_config
     from streamd.log import setup_logging
     from streamd.supervisor import supervise
 
@@ -29,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--demo brings its own configuration: leave out --config")
     path = _demo(args.demo_dir) if args.demo else args.config
     config = load_config(path)
+    if (file := path or find_config()) is not None:
+        os.environ[FILE_VARIABLE] = str(file.absolute())  # for the gateway, which can change it
     setup_logging(config.log, role="supervisor")
     return supervise(config, reload=lambda: load_config(path), print_events=args.print_events or args.demo)
 

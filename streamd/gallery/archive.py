@@ -35,6 +35,8 @@ _BLOCK_BYTES = 1024 * 1024
 _LEFT_BEHIND = (
     "DELETE FROM undo",
     "DELETE FROM stranger_faces",
+    "DELETE FROM stranger_undo",
+    "DELETE FROM stranger_face_undo",
     "DELETE FROM strangers",
     "DELETE FROM stranger_changes",
     "DELETE FROM photos",

@@ -140,6 +140,31 @@ def calibrate(
     )
 
 
+def advice(found: Calibration) -> list[str]:
+    """What is wrong, worst first, and what to do about it: ``suspect``, ``alike`` or ``one photo``, and a sentence."""
+    lines = [_said(suspect) for suspect in found.suspects]
+    strict = sorted((p for p in found.people if p.threshold > found.threshold), key=lambda p: -p.threshold)
+    lines += [
+        f"alike     {p.name} and {p.nearest_name} ({p.nearest_similarity:.2f}): {p.name} needs {p.threshold:.2f}; "
+        "more photos of both help"
+        for p in strict
+    ]
+    single = [p.name for p in found.people if p.faces == 1]
+    if single:
+        some = ", ".join(single[:5]) + (" ..." if len(single) > 5 else "")
+        lines.append(f"one photo {len(single)} of {len(found.people)} people ({some}): two or three recognise better")
+    return lines
+
+
+def _said(suspect: Suspect) -> str:
+    own = f"{suspect.own or 0:.2f}"
+    if suspect.reason == "looks_like_other":
+        seen = f"looks like {suspect.other_name} ({suspect.other:.2f}), not like the others of {suspect.name} ({own})"
+    else:
+        seen = f"is unlike the others of {suspect.name} ({own})"
+    return f"suspect   {suspect.source} {seen}: look at it, and remove it if it is somebody else or a poor photo"
+
+
 def _spread(impostor: Scores, weights: Scores) -> Spread | None:
     """Weighted moments; None where all similarities are the same."""
     mean = float(np.average(impostor, weights=weights))

@@ -20,7 +20,7 @@ BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process's transaction."""
 _CHECKED_BYTES = 32 * 1024 * 1024
 """Files up to this size are checked whole when opened (about 50 ms); larger ones are checked as they are read."""
-SEALED_TABLES = ("faces", "undo", "stranger_faces")
+SEALED_TABLES = ("faces", "undo", "stranger_faces", "stranger_face_undo")
 """Tables with the columns ``vector`` and ``chip``."""
 _BEGIN_BATCH = "UPDATE present SET batch = (SELECT coalesce(max(version), 0) + 1 FROM changes), actor = ?"
 

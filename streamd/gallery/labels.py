@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from streamd.domain import Scope
-from streamd.errors import GalleryError, UsageError
+from streamd.errors import GalleryConflict, NotInGallery, UsageError
 
 Label = tuple[str, str]
 """Key and value."""
@@ -105,11 +105,11 @@ def changed(before: Labels, add: Collection[Label], remove: Sequence[tuple[str, 
         gone = {label for label in after if label[0] == key and value in (None, label[1])}
         if not gone:
             has = ", ".join(label_texts(before)) or "no labels"
-            raise GalleryError(f"{who!r} has no label {key if value is None else f'{key}={value}'!r}; they have: {has}")
+            raise NotInGallery(f"{who!r} has no label {key if value is None else f'{key}={value}'!r}; they have: {has}")
         after -= gone
     after |= set(add)
     if len(after) > MAX_PER_PERSON:
-        raise GalleryError(f"{who!r} would have {len(after)} labels; at most {MAX_PER_PERSON} are allowed")
+        raise GalleryConflict(f"{who!r} would have {len(after)} labels; at most {MAX_PER_PERSON} are allowed")
     return frozenset(after)
 
 

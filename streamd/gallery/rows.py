@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from streamd.errors import GalleryError
+from streamd.gallery.strangerundo import drop_notes_of_person
 
 if TYPE_CHECKING:
     from streamd.domain import Vector
@@ -139,6 +140,7 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> int:
     gone = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
     connection.execute("DELETE FROM undo WHERE person_id = ?", (person_id,))
+    drop_notes_of_person(connection, person_id)
     connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (person_id,))
     log_change(connection, FORGOTTEN, person_id, "")
     return gone

@@ -12,6 +12,8 @@
   An update of a face is not noted: only where its photo lies is ever changed.
 * ``strangers`` are people without a name, with the views that they were recognised by. They are no part of the gallery
   that is searched for names, and seeing one again is no change of it.
+* ``stranger_undo`` and ``stranger_face_undo`` hold what a name that was given to a stranger, or a merge of two, took
+  away, under the number of that change.
 * ``shared`` has a row for each person and face of a gallery that several boxes share, also for those that are no more:
   the name ``uid`` that all boxes know it by, the ``stamp`` of its newest change (microseconds, rising), and whether the
   server has that. ``row_id`` is the person's or face's id here; of a person who turned out to be somebody else, that
@@ -192,5 +194,30 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"""CREATE TRIGGER faces_told_deleted AFTER DELETE ON faces WHEN (SELECT sends FROM present) = 1 BEGIN
             UPDATE shared SET row_id = '', stamp = {STAMP}, sent = 0
             WHERE kind = 'face' AND row_id = CAST(old.id AS TEXT); END""",
+    ),
+    (
+        """CREATE TABLE stranger_undo (
+            batch INTEGER NOT NULL,
+            stranger_id TEXT NOT NULL,
+            into_id TEXT NOT NULL,
+            state TEXT NOT NULL,
+            first_seen_wall_s REAL NOT NULL,
+            last_seen_wall_s REAL NOT NULL,
+            sightings INTEGER NOT NULL,
+            PRIMARY KEY (batch, stranger_id)
+        ) WITHOUT ROWID""",
+        """CREATE TABLE stranger_face_undo (
+            batch INTEGER NOT NULL,
+            stranger_id TEXT NOT NULL,
+            id INTEGER NOT NULL,
+            model_id TEXT NOT NULL,
+            vector BLOB NOT NULL,
+            chip BLOB NOT NULL,
+            quality REAL NOT NULL,
+            camera TEXT NOT NULL,
+            track TEXT NOT NULL,
+            seen_wall_s REAL NOT NULL
+        )""",
+        "CREATE INDEX stranger_face_undo_by_batch ON stranger_face_undo (batch)",
     ),
 )

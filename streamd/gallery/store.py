@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from streamd.errors import GalleryError, UsageError
+from streamd.errors import GalleryConflict, NotInGallery, UsageError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.delta import Delta, Mark, read_delta
@@ -112,7 +112,7 @@ class GalleryStore:
         with self.database.read() as connection:
             row = connection.execute("SELECT unseal(chip) FROM faces WHERE id = ?", (face_id,)).fetchone()
         if row is None:
-            raise GalleryError(f"gallery {self.path}: no face {face_id}")
+            raise NotInGallery(f"gallery {self.path}: no face {face_id}")
         return bytes(row[0])
 
     def owners_of_photo(self, sha256: str, model_id: str) -> list[tuple[str, str]]:
@@ -135,7 +135,7 @@ class GalleryStore:
         with self.database.write() as connection:
             person_id = rows.find_person_id(connection, person_name(old)) or _nobody(connection, old)
             if rows.find_person_id(connection, wanted):
-                raise GalleryError(f"there is a person {wanted!r} already; forget one of them first")
+                raise GalleryConflict(f"there is a person {wanted!r} already; forget one of them first")
             connection.execute("UPDATE people SET name = ? WHERE id = ?", (wanted, person_id))
             rows.log_change(connection, rows.RENAMED, person_id, "")
 
@@ -209,12 +209,12 @@ class GalleryStore:
         with self.database.write() as connection:
             person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
             if rows.find_person_id(connection, wanted):
-                raise GalleryError(f"there is a person {wanted!r} already; choose another name, or merge afterwards")
+                raise GalleryConflict(f"there is a person {wanted!r} already; choose another name, or merge afterwards")
             theirs = {int(r[0]) for r in connection.execute("SELECT id FROM faces WHERE person_id = ?", (person_id,))}
             if strange := sorted(set(face_ids) - theirs):
-                raise GalleryError(f"{name!r} has no face {strange[0]}; 'streamd person show' lists them")
+                raise NotInGallery(f"{name!r} has no face {strange[0]}; 'streamd person show' lists them")
             if not theirs - set(face_ids):
-                raise GalleryError(f"{name!r} would have no face left; 'streamd person rename' changes the name")
+                raise GalleryConflict(f"{name!r} would have no face left; 'streamd person rename' changes the name")
             new_id = rows.ensure_person(connection, wanted, "command")
             rows.move_faces(connection, sorted(set(face_ids)), new_id)
             rows.log_change(connection, rows.SPLIT, new_id, f"{len(set(face_ids))} faces of {person_id}")
@@ -247,6 +247,28 @@ class GalleryStore:
         with self.database.read() as connection:
             return [rows.Change(*row) for row in connection.execute(query, (after, limit))]
 
+    def last_changes(self, *, after: int = 0, before: int | None = None, limit: int = 100) -> list[rows.Change]:
+        """The newest changes numbered above ``after`` and below ``before``, newest first."""
+        query = (
+            "SELECT c.version, c.at_wall_s, c.what, c.person_id, p.name, c.detail, c.batch, c.actor FROM changes c"
+            " LEFT JOIN people p ON p.id = c.person_id WHERE c.version > ? AND c.version < ?"
+            " ORDER BY c.version DESC LIMIT ?"
+        )
+        with self.database.read() as connection:
+            found = connection.execute(query, (after, 2**62 if before is None else before, limit))
+            return [rows.Change(*row) for row in found]
+
+    def portraits(self, person_id: str | None = None) -> dict[str, int]:
+        """The best face of each person, or of one, by the person's id."""
+        query = (
+            "SELECT person_id, id, max(quality) FROM faces"
+            + (" WHERE person_id = ?" if person_id else "")
+            + " GROUP BY person_id"
+        )
+        with self.database.read() as connection:
+            found = connection.execute(query, (person_id,) if person_id else ())
+            return {str(row[0]): int(row[1]) for row in found}
+
     def faces_by_model(self) -> dict[str, int]:
         """How many faces each embedding model has."""
         with self.database.read() as connection:
@@ -277,4 +299,4 @@ def _nobody(connection: sqlite3.Connection, name: str) -> NoReturn:
     known = [str(row[0]) for row in connection.execute("SELECT name FROM people ORDER BY name")]
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-    raise GalleryError(f"there is no person {name!r} in the gallery{hint}")
+    raise NotInGallery(f"there is no person {name!r} in the gallery{hint}")

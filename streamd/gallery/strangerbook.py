@@ -156,7 +156,7 @@ class StrangerBook:
     def _write_merge(self, stranger_id: str, into: str) -> None:
         known = {stranger.id for stranger in self._records.all()}
         if {stranger_id, into} <= known:
-            self._records.merge(stranger_id, into)
+            self._records.merge(stranger_id, into, noted=False)
             logger.info("%s is %s", stranger_id, into)
 
     def _new_id(self) -> str:

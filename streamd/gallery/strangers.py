@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 import numpy as np
 
-from streamd.errors import GalleryError
+from streamd.errors import GalleryConflict, NotInGallery
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.names import person_name
+from streamd.gallery.strangerundo import drop_notes_of_stranger, note
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from streamd.domain import Vector
 
 ASSIGNED = "stranger.assigned"
+MERGED = "stranger.merged"
 MOST_VIEWS = 12
 """Views kept of one stranger; of more, the poorest go."""
 State = Literal["open", "ignored"]
@@ -125,6 +127,15 @@ class StrangerRecords:
                 for i, c, t, q, b in connection.execute(query, (stranger_id,))
             ]
 
+    def crops(self) -> dict[str, list[int]]:
+        """Ids of each stranger's views, best first."""
+        query = "SELECT stranger_id, id FROM stranger_faces ORDER BY quality DESC"
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for stranger_id, view in connection.execute(query):
+                found.setdefault(str(stranger_id), []).append(int(view))
+        return found
+
     def record(self, sighting: Sighting) -> None:
         """Add what was seen; a stranger of a new id begins with it."""
         with self._database.write() as connection:
@@ -166,12 +177,18 @@ class StrangerRecords:
                 )
                 _changed(connection, stranger_id)
 
-    def merge(self, stranger_id: str, into: str) -> None:
-        """Two ids are one person. Raises GalleryError where one of them does not exist."""
+    def merge(self, stranger_id: str, into: str, *, noted: bool = True) -> None:
+        """Two ids are one person. Raises GalleryError where one of them does not exist.
+
+        Args:
+            noted: whether it is a change that can be undone; what the daemon finds out by itself is none.
+        """
         with self._database.write() as connection:
             gone, kept = _row(connection, stranger_id), _row(connection, into)
             if gone[0] == kept[0]:
-                raise GalleryError(f"{stranger_id} and {into} are the same already")
+                raise GalleryConflict(f"{stranger_id} and {into} are the same already")
+            if noted:
+                note(connection, stranger_id, into=into)
             connection.execute("UPDATE stranger_faces SET stranger_id = ? WHERE stranger_id = ?", (into, stranger_id))
             connection.execute(
                 "UPDATE strangers SET sightings = sightings + ?, first_seen_wall_s = min(first_seen_wall_s, ?),"
@@ -181,6 +198,8 @@ class StrangerRecords:
             connection.execute("DELETE FROM strangers WHERE id = ?", (stranger_id,))
             _keep_best(connection, into)
             _changed(connection, stranger_id)
+            if noted:
+                rows.log_change(connection, MERGED, "", f"{stranger_id} into {into}")
 
     def set_state(self, stranger_id: str, state: State) -> None:
         """Raises GalleryError where there is none of this id."""
@@ -209,6 +228,7 @@ class StrangerRecords:
             ).rowcount
             rows.log_change(connection, rows.FACES_ADDED, person_id, f"unknown:{stranger_id}")
             rows.log_change(connection, ASSIGNED, person_id, stranger_id)
+            note(connection, stranger_id)
             _delete(connection, stranger_id)
             return views
 
@@ -217,6 +237,7 @@ class StrangerRecords:
         with self._database.write() as connection:
             _row(connection, stranger_id)
             _delete(connection, stranger_id)
+            drop_notes_of_stranger(connection, stranger_id)
 
     def drop_old(self, older_than_wall_s: float) -> int:
         """Delete strangers who were not seen since; those who are ignored stay. Returns how many went."""
@@ -227,6 +248,7 @@ class StrangerRecords:
             with self._database.write() as connection:
                 for stranger_id in old:
                     _delete(connection, stranger_id)
+                    drop_notes_of_stranger(connection, stranger_id)
         return len(old)
 
 
@@ -262,4 +284,4 @@ def _stranger(row: tuple[str, State, float, float, int, str, int]) -> Stranger:
 
 
 def _nobody(stranger_id: str) -> NoReturn:
-    raise GalleryError(f"there is no unknown {stranger_id!r}; 'streamd unknown list --all' shows them")
+    raise NotInGallery(f"there is no unknown {stranger_id!r}; 'streamd unknown list --all' shows them")

@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from streamd.errors import GalleryError
+from streamd.errors import GalleryConflict, NotInGallery
 from streamd.gallery import rows
+from streamd.gallery.strangerundo import drop_old_notes, noted, take_back
 
 UNDONE = "gallery.undone"
 
@@ -40,19 +41,20 @@ def undo(connection: sqlite3.Connection, version: int | None) -> Undone:
         "SELECT kind, done, row_id, person_id, before, vector, chip FROM undo WHERE batch = ? ORDER BY id DESC",
         (batch,),
     ).fetchall()
-    if not steps:
-        raise GalleryError(f"version {batch} cannot be undone: {_why_not(connection, batch)}")
+    if not steps and not noted(connection, batch):
+        raise GalleryConflict(f"version {batch} cannot be undone: {_why_not(connection, batch)}")
     names = _names(connection)
     for kind, done, row_id, person_id, before, vector, chip in steps:
         try:
             _UNDO[kind, done](connection, (row_id, person_id, json.loads(before), vector, chip))
         except (sqlite3.IntegrityError, _Touched) as error:
-            raise GalleryError(
+            raise GalleryConflict(
                 f"version {batch} cannot be undone: later changes rest on it; undo those first"
             ) from error
+    take_back(connection, batch)
     whats = connection.execute("SELECT DISTINCT what FROM changes WHERE batch = ? ORDER BY version", (batch,))
     undone = tuple(str(row[0]) for row in whats)
-    rows.log_change(connection, UNDONE, steps[0][3], str(batch))
+    rows.log_change(connection, UNDONE, steps[0][3] if steps else "", str(batch))
     after = _names(connection)
     renamed = tuple((name, after[who]) for who, name in names.items() if who in after and after[who] != name)
     return Undone(batch, undone, renamed)
@@ -61,7 +63,7 @@ def undo(connection: sqlite3.Connection, version: int | None) -> Undone:
 def drop_old_undo(connection: sqlite3.Connection, older_than_wall_s: float) -> int:
     """Make changes before this moment final: what was removed is kept no longer. Returns how many rows went."""
     query = "DELETE FROM undo WHERE batch IN (SELECT batch FROM changes WHERE at_wall_s < ?)"
-    return connection.execute(query, (older_than_wall_s,)).rowcount
+    return connection.execute(query, (older_than_wall_s,)).rowcount + drop_old_notes(connection, older_than_wall_s)
 
 
 class _Touched(Exception):
@@ -129,20 +131,20 @@ def _one(cursor: sqlite3.Cursor) -> None:
 
 def _newest(connection: sqlite3.Connection) -> int:
     query = (
-        "SELECT max(u.batch) FROM undo u WHERE"
+        "SELECT max(u.batch) FROM (SELECT batch FROM undo UNION SELECT batch FROM stranger_undo) u WHERE"
         " NOT EXISTS (SELECT 1 FROM changes c WHERE c.batch = u.batch AND c.what = ?)"
         " AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.what = ? AND c.detail = CAST(u.batch AS TEXT))"
     )
     batch = connection.execute(query, (UNDONE, UNDONE)).fetchone()[0]
     if batch is None:
-        raise GalleryError("there is nothing to undo")
+        raise GalleryConflict("there is nothing to undo")
     return int(batch)
 
 
 def _batch_of(connection: sqlite3.Connection, version: int) -> int:
     row = connection.execute("SELECT batch FROM changes WHERE version = ?", (version,)).fetchone()
     if row is None:
-        raise GalleryError(f"there is no version {version}; 'streamd gallery log' lists them")
+        raise NotInGallery(f"there is no version {version}; 'streamd gallery log' lists them")
     return int(row[0])
 
 

@@ -1,144 +1,243 @@
-"""The HTTP port: ``/metrics`` for Prometheus, ``/healthz`` and ``/readyz`` for whoever watches the daemon."""
+"""The gateway's process: one HTTP port for the page, the API, WebRTC and Prometheus."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Mapping
+import os
+import resource
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urlsplit
 
-import zmq
-import zmq.asyncio
 from aiohttp import web
 
 from streamd.child import ChildContext
-from streamd.control import STATUS, SystemStatus
+from streamd.config import Config, GatewayConfig
+from streamd.configediting import ConfigFile
+from streamd.configfile import FILE_VARIABLE
 from streamd.endpoints import control_endpoint
-from streamd.errors import ProtocolError, UnavailableError
-from streamd.exposition import render
+from streamd.errors import UnavailableError
+from streamd.gateway import pages, supervising
+from streamd.gateway.api import cameras, events, gallery, people, session, system, unknowns
+from streamd.gateway.api import live as watching
+from streamd.gateway.doorkeeper import Doorkeeper
+from streamd.gateway.eventfeed import EventFeed
+from streamd.gateway.gatekeeper import Gatekeeper
+from streamd.gateway.guard import add_headers, guard
 from streamd.gateway.live import Live
-from streamd.gateway.pictures import picture_routes
+from streamd.gateway.openapi import document
+from streamd.gateway.operations import Call, Operation, route
 from streamd.gateway.sending import Senders
-from streamd.gateway.whep import whep_routes
-from streamd.gateway.whip import whip_routes
-from streamd.lifecycle import State
-from streamd.wire import encode
+from streamd.gateway.services import Services
+from streamd.gateway.supervisorclient import SupervisorClient
+from streamd.gateway.uploads import tidy_uploads
+from streamd.metrics import Metrics
+from streamd.sockets import Sockets
 
 logger = logging.getLogger(__name__)
 
-ASK_TIMEOUT_S = 2.0
 TURN_S = 0.2
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BACKLOG = 256
+_RENEW_S = 60.0
+"""How often the certificate's files are looked at."""
 
 
-class SupervisorClient:
-    """Asks the supervisor for its status; one question at a time."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API is made of."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._context = zmq.asyncio.Context()
-        self._endpoint = endpoint
+    services: Services
+    feed: EventFeed
+    live: Live
+    senders: Senders
 
-    async def status(self) -> SystemStatus:
-        """Raises UnavailableError where no answer comes in time."""
-        socket = self._context.socket(zmq.DEALER)
-        socket.set(zmq.LINGER, 0)
-        try:
-            socket.connect(self._endpoint)
-            await socket.send(encode(STATUS))
-            parts = await asyncio.wait_for(socket.recv_multipart(), ASK_TIMEOUT_S)
-            return SystemStatus.from_parts(parts)
-        except (TimeoutError, ProtocolError) as error:
-            raise UnavailableError(f"supervisor: no answer: {error}") from error
-        finally:
-            socket.close()
-
-    def close(self) -> None:
-        self._context.destroy(linger=0)
+    def adopt(self, config: Config) -> None:
+        """The supervisor has taken over another configuration."""
+        self.services.adopt(config)
+        self.live.set_cameras(config.cameras)
+        self.senders.set_cameras(config.cameras)
 
 
-def make_app(client: SupervisorClient, live: Live | None = None, senders: Senders | None = None) -> web.Application:
-    app = web.Application(client_max_size=64 * 1024)
+def operations(parts: Parts) -> list[Operation]:
+    """The whole API."""
+    services = parts.services
+    found = [
+        *session.operations(services),
+        *system.operations(services),
+        *cameras.operations(services),
+        *watching.operations(services, parts.live, parts.senders),
+        *people.operations(services),
+        *unknowns.operations(services),
+        *gallery.operations(services),
+        *events.operations(services, parts.feed),
+    ]
 
-    async def metrics(request: web.Request) -> web.Response:
-        status = await _status(client)
-        return web.Response(body=render(status.snapshots), headers={"Content-Type": METRICS_TYPE})
+    async def described(call: Call) -> web.Response:
+        return web.json_response(document(found))
 
-    async def healthz(request: web.Request) -> web.Response:
-        """Alive: the supervisor answers."""
-        await _status(client)
-        return _json({"status": "ok"}, 200)
-
-    async def readyz(request: web.Request) -> web.Response:
-        """Ready: every process runs and none reports trouble."""
-        status = await _status(client)
-        problems = {
-            child.name: child.trouble or child.state
-            for child in status.children
-            if child.state != State.RUNNING.value or child.trouble
-        }
-        body = {"status": "ready" if not problems else "not ready", "problems": problems}
-        return _json(body, 200 if not problems else 503)
-
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    if live is not None:
-        app.add_routes([*picture_routes(live), *whep_routes(live)])
-    if senders is not None:
-        app.add_routes(whip_routes(senders))
-    return app
+    found.append(
+        Operation("GET", "/api/v1/openapi.json", "This document", described, gives="application/json", tags=("system",))
+    )
+    return found
 
 
-async def _status(client: SupervisorClient) -> SystemStatus:
+def described() -> dict[str, Any]:
+    """The API's document, without a daemon."""
+    with TemporaryDirectory() as nowhere:
+        return asyncio.run(_described(Path(nowhere)))
+
+
+async def _described(folder: Path) -> dict[str, Any]:
+    config = Config(state_dir=folder, runtime_dir=folder)
+    async with assembled(config, Sockets(), Metrics()) as parts:
+        return document(operations(parts))
+
+
+@asynccontextmanager
+async def assembled(
+    config: Config,
+    sockets: Sockets,
+    metrics: Metrics,
+    *,
+    file: ConfigFile | None = None,
+    ask_reload: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[Parts]:
+    """The API's parts, in a running loop; ``sockets`` are closed with them."""
+    services = Services(
+        config,
+        file=file,
+        supervisor=SupervisorClient(control_endpoint(config.sockets_dir)),
+        gatekeeper=Gatekeeper(config.gateway, config.state_dir / "sessions.json"),
+        ask_reload=ask_reload,
+    )
+    services.adopt(config)
+    live = Live(
+        sockets,
+        config.sockets_dir,
+        cameras=config.cameras,
+        max_viewers=config.gateway.max_viewers,
+        metrics=metrics,
+    )
+    senders = Senders(sockets, config.sockets_dir, cameras=config.cameras)
     try:
-        return await client.status()
-    except UnavailableError as error:
-        raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
+        yield Parts(services, EventFeed(config.events), live, senders)
+    finally:
+        await live.close()
+        senders.close()
+        await services.close()
+        sockets.close()
 
 
-def _json(body: Mapping[str, object], status: int) -> web.Response:
-    return web.Response(text=json.dumps(body) + "\n", status=status, content_type="application/json")
+def make_app(parts: Parts, doorkeeper: Doorkeeper | None = None) -> web.Application:
+    app = web.Application(middlewares=[guard(parts.services.gatekeeper, doorkeeper)])
+    app.on_response_prepare.append(add_headers)
+    app.add_routes(supervising.routes(parts.services))
+    app.add_routes(route(operation) for operation in operations(parts))
+    app.add_routes(pages.routes())
+    return app
 
 
 def serve(context: ChildContext) -> int:
     """Answer until told to drain."""
+    _raise_open_files()
     return asyncio.run(_serve(context))
 
 
 async def _serve(context: ChildContext) -> int:
     config = context.config
-    parts = urlsplit(f"//{config.gateway.listen}")
-    client = SupervisorClient(control_endpoint(config.sockets_dir))
-    live = Live(
-        context.sockets,
-        config.sockets_dir,
-        cameras=config.cameras,
-        max_viewers=config.gateway.max_viewers,
-        metrics=context.metrics,
-    )
-    senders = Senders(context.sockets, config.sockets_dir, cameras=config.cameras)
-    runner = web.AppRunner(make_app(client, live, senders), access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await _listen(runner, parts.hostname or "127.0.0.1", parts.port or 0)
+    tidy_uploads(config.state_dir)
+    given = os.environ.get(FILE_VARIABLE)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(
+            assembled(
+                config,
+                context.sockets,
+                context.metrics,
+                file=ConfigFile(Path(given)) if given else None,
+                ask_reload=context.link.ask_reload,
+            )
+        )
+        await stack.enter_async_context(parts.feed.running())
+        await _listen(parts, config.gateway, stack)
         context.link.ready()
-        logger.info("http://%s", config.gateway.listen)
+        logger.info("%s://%s", "https" if config.gateway.certificate else "http", config.gateway.listen)
         while not context.draining:
             context.turn()
             if context.reloaded is not None:
-                live.set_cameras(context.reloaded.cameras)
-                senders.set_cameras(context.reloaded.cameras)
+                parts.adopt(context.reloaded)
                 context.reloaded = None
             await asyncio.sleep(TURN_S)
-    finally:
-        await live.close()
-        senders.close()
-        await runner.cleanup()
-        client.close()
     return 0
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) -> None:
+    address = urlsplit(f"//{config.listen}")
+    doorkeeper = Doorkeeper(lambda: runner.server())  # type: ignore[misc]  # there from ``setup`` on
+    app = make_app(parts, doorkeeper)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    tls = _tls(config)
+    if tls is not None:
+        stack.callback(asyncio.create_task(_renew(tls, config)).cancel)
+    host, port = address.hostname or "127.0.0.1", address.port or 0
     try:
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        server = await asyncio.get_running_loop().create_server(
+            doorkeeper, host, port, ssl=tls, reuse_address=True, backlog=BACKLOG
+        )
     except OSError as error:
         raise UnavailableError(f"gateway.listen: {host}:{port}: {error.strerror or error}") from error
+    stack.callback(server.close)
+    await stack.enter_async_context(doorkeeper.on_duty())
+
+
+def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
+    """Raises UnavailableError: the certificate or its key cannot be used."""
+    if config.certificate is None or config.key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.certificate, config.key)
+    except (OSError, ssl.SSLError) as error:
+        raise UnavailableError(f"gateway.certificate: {config.certificate}, {config.key}: {error}") from error
+    return context
+
+
+async def _renew(context: ssl.SSLContext, config: GatewayConfig) -> None:
+    """Take over a renewed certificate: connections made from then on have it."""
+    before = _stamps(config)
+    while True:
+        await asyncio.sleep(_RENEW_S)
+        if (now := _stamps(config)) == before or None in now:
+            continue
+        try:
+            context.load_cert_chain(str(config.certificate), str(config.key))
+        except (OSError, ssl.SSLError) as error:
+            logger.error("gateway.certificate: %s: %s; the one before stays in use", config.certificate, error)
+        else:
+            logger.info("gateway.certificate: %s was renewed", config.certificate)
+        before = now
+
+
+def _stamps(config: GatewayConfig) -> list[int | None]:
+    def stamp(path: Path | None) -> int | None:
+        try:
+            return path.stat().st_mtime_ns if path else None
+        except OSError:
+            return None
+
+    return [stamp(config.certificate), stamp(config.key)]
+
+
+def _raise_open_files() -> None:
+    """As far as this user may: many pages may be open at once."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 65536, hard))

@@ -70,7 +70,7 @@ class Senders:
     async def _ask(self, camera: str, question: Question) -> Reply:
         known = self._cameras.get(camera)
         if known is None or not known.is_whip:
-            raise CameraUnknown(f"there is no camera {camera!r} that takes senders (url: 'whip:')")
+            raise CameraUnknown(f"there is no camera {camera!r} that takes senders (url: whip://)")
         line = self._lines.get(camera) or self._dial(camera)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._asked[question.number] = future

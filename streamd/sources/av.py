@@ -81,10 +81,7 @@ class AvSource:
 
     def open(self) -> SourceInfo:
         self.close()
-        self._doze = Doze(self._config.idle)
-        self._catching, self._delay = Catching(), LiveDelay()
-        self._gathering, self._keys_suffice = Gathering(), False
-        self._lightly, self._light = Lightly(), None
+        self._begin()
         if self._demuxer.is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
@@ -92,6 +89,13 @@ class AvSource:
         self._fps = info.fps or FALLBACK_FPS
         self._pacer = self._schedule(info.fps)
         return info
+
+    def _begin(self) -> None:
+        """Forget what was held back, and decoders that have come to an end."""
+        self._doze = Doze(self._config.idle)
+        self._catching, self._delay = Catching(), LiveDelay()
+        self._gathering, self._keys_suffice = Gathering(), False
+        self._lightly, self._light = Lightly(), None
 
     def read(self, timeout_s: float) -> AvFrame:
         frame = self._next_frame(timeout_s)
@@ -224,6 +228,7 @@ class AvSource:
             raise SourceEnded(f"{demuxer.where}: played to its end")
         self._pictures = 0
         demuxer.damage = 0
+        self._begin()
         demuxer.open()
 
 

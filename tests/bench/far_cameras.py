@@ -27,9 +27,9 @@ from e2e.fleet import PORT, RemoteCapture, WorkerBox, frames_section, make_keys
 from netspaces import Boxes, LongWire
 from rtsp_fixtures import RtspServer, placed
 
-from streamd.bench.scrape import Scrape
 from streamd.config import Config
 from streamd.demo.faces import pull_faces
+from streamd.scrape import Scrape
 
 SIZE = (1280, 720)
 CAMERAS = ["cam1", "cam2", "cam3", "cam4"]

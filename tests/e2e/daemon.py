@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import yaml
 
-from streamd.bench.scrape import Scrape
 from streamd.client import Subscription
 from streamd.config import Config
 from streamd.control import ChildStatus, SystemStatus, ask_status
@@ -25,6 +24,7 @@ from streamd.endpoints import control_endpoint
 from streamd.errors import UnavailableError
 from streamd.events import Event
 from streamd.journal import Journal
+from streamd.scrape import Scrape
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from typing import Any
 from e2e.daemon import Daemon, eventually
 from netspaces import Box
 
-from streamd.bench.scrape import Scrape
 from streamd.errors import UnavailableError
 from streamd.exposition import render
+from streamd.scrape import Scrape
 
 PORT = 5570
 

@@ -1,56 +1,13 @@
-"""The HTTP port against a supervisor's answers over a real socket."""
+"""What Prometheus and whoever watches the daemon ask, against a supervisor's answers over a real socket."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-import zmq
-import zmq.asyncio
-from aiohttp.test_utils import TestClient, TestServer
+from gatewayparts import UP, Box, Client, status
 
-from streamd.control import ChildStatus, SystemStatus
-from streamd.gateway.app import SupervisorClient, make_app
-from streamd.metrics import Metrics
+from streamd.control import ChildStatus
 
-Client = TestClient[Any, Any]
-
-
-def status(*children: ChildStatus) -> SystemStatus:
-    metrics = Metrics()
-    metrics.decoded_frames.labels(camera="door").inc(42)
-    return SystemStatus(children, {"capture@door": metrics.snapshot()})
-
-
-UP = ChildStatus("worker@0", "running", 1, 0, 5.0)
 DOWN = ChildStatus("capture@door", "backoff", None, 3, 0.2)
 ILL = ChildStatus("publisher", "running", 2, 0, 9.0, "journal: disk is full")
-
-
-def served(tmp_path: Path, answer: SystemStatus | None, check: Callable[[Client], Awaitable[None]]) -> None:
-    async def run() -> None:
-        endpoint = f"ipc://{tmp_path}/control.sock"
-        context = zmq.asyncio.Context()
-        router = context.socket(zmq.ROUTER)
-        router.bind(endpoint)
-        task = asyncio.create_task(_answer(router, answer)) if answer else None
-        asking = SupervisorClient(endpoint)
-        try:
-            async with TestClient(TestServer(make_app(asking))) as client:
-                await check(client)
-        finally:
-            if task:
-                task.cancel()
-            asking.close()
-            context.destroy(linger=0)
-
-    asyncio.run(run())
-
-
-async def _answer(router: "zmq.asyncio.Socket", answer: SystemStatus) -> None:
-    while True:
-        identity, _ = await router.recv_multipart()
-        await router.send_multipart([identity, *answer.to_parts()])
 
 
 def test_metrics_carry_the_process_that_counted_them(tmp_path: Path) -> None:
@@ -64,7 +21,7 @@ def test_metrics_carry_the_process_that_counted_them(tmp_path: Path) -> None:
         assert 'process="capture@door"' in line
         assert line.endswith(" 42.0")
 
-    served(tmp_path, status(UP), check)
+    Box(tmp_path).run(check)
 
 
 def test_ready_when_every_process_runs(tmp_path: Path) -> None:
@@ -73,7 +30,7 @@ def test_ready_when_every_process_runs(tmp_path: Path) -> None:
         assert answer.status == 200
         assert (await answer.json())["status"] == "ready"
 
-    served(tmp_path, status(UP), check)
+    Box(tmp_path).run(check)
 
 
 def test_not_ready_names_each_process_and_why(tmp_path: Path) -> None:
@@ -84,7 +41,9 @@ def test_not_ready_names_each_process_and_why(tmp_path: Path) -> None:
         assert problems == {"capture@door": "backoff", "publisher": "journal: disk is full"}
         assert (await client.get("/healthz")).status == 200
 
-    served(tmp_path, status(UP, DOWN, ILL), check)
+    box = Box(tmp_path)
+    box.answer = status(UP, DOWN, ILL)
+    box.run(check)
 
 
 def test_a_supervisor_that_does_not_answer_makes_everything_unavailable(tmp_path: Path) -> None:
@@ -92,11 +51,28 @@ def test_a_supervisor_that_does_not_answer_makes_everything_unavailable(tmp_path
         for path in ("/metrics", "/healthz", "/readyz"):
             assert (await client.get(path)).status == 503
 
-    served(tmp_path, None, check)
+    box = Box(tmp_path)
+    box.answer = None
+    box.run(check)
 
 
 def test_other_paths_are_not_found(tmp_path: Path) -> None:
     async def check(client: Client) -> None:
-        assert (await client.get("/../etc/passwd")).status == 404
+        answer = await client.get("/../etc/passwd")
+        assert answer.status == 404
+        assert (await answer.json())["code"] == "not_found"
 
-    served(tmp_path, status(UP), check)
+    Box(tmp_path).run(check)
+
+
+def test_every_answer_has_the_headers_that_keep_a_browser_safe(tmp_path: Path) -> None:
+    async def check(client: Client) -> None:
+        for path in ("/healthz", "/nothing", "/api/v1/people"):
+            headers = (await client.get(path)).headers
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert "unsafe" not in headers["Content-Security-Policy"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert headers["Cache-Control"] == "no-store"
+            assert headers["Server"] == "streamd"
+
+    Box(tmp_path).run(check)

@@ -16,7 +16,7 @@ from streamd.loopsocket import LoopSocket
 from streamd.sockets import Socket, Sockets, try_receive, try_send
 from streamd.whiplink import Question, Reply, answered, closed, refused
 
-CAMERAS = {"phone": CameraConfig(url="whip:"), "door": CameraConfig(url="rtsp://h/x")}
+CAMERAS = {"phone": CameraConfig(url="whip://"), "door": CameraConfig(url="rtsp://h/x")}
 Answer = Callable[[Question], list[bytes]]
 
 

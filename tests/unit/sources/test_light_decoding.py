@@ -58,3 +58,15 @@ def test_frames_after_waking_are_those_of_the_full_decoder(film: Path, whole: di
     assert max(rough) > 0.0, "the light decoder was used"
     assert max(rough) < 2.0, "and shows the same view"
     assert source.work.packets > len(exact) + len(rough), "packets were taken several at a time"
+
+
+def test_a_film_starts_again_while_nothing_moves(film: Path) -> None:
+    source = AvSource(str(film), config=CaptureConfig(), clock=FakeClock(100.0).as_clock())
+    source.open()
+    starts, before_s = 0, -1.0
+    while starts < 3:
+        frame = source.read(1.0)
+        source.resting = frame.media_s >= 1.5
+        starts += frame.media_s < before_s
+        before_s = frame.media_s
+    source.close()

@@ -15,7 +15,7 @@ from streamd.sources.mainwork import MainWork
 from streamd.sources.opening import camera_opener, capture_config, open_source
 from streamd.sources.webrtc import Slot, WhipSource
 
-CAMERA = CameraConfig(url="whip:", capture=CaptureConfig(open_timeout_s=0.05, read_timeout_s=0.05))
+CAMERA = CameraConfig(url="whip://", capture=CaptureConfig(open_timeout_s=0.05, read_timeout_s=0.05))
 
 
 def frame(width: int = 64, height: int = 48) -> AvFrame:
@@ -83,4 +83,4 @@ def test_it_is_opened_again_and_again_as_the_same(tmp_path: Path) -> None:
 
 def test_it_cannot_be_opened_as_an_address() -> None:
     with pytest.raises(SourceRejected, match="sent to by a browser or phone"):
-        open_source("whip:", CaptureConfig()).open()
+        open_source("whip://", CaptureConfig()).open()

@@ -1,7 +1,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from streamd.bench.scrape import Scrape
+from streamd.scrape import Scrape
 
 
 def test_figures_are_differences_between_two_scrapes() -> None:

@@ -1,0 +1,1 @@
+"""The API's operations, a module for each kind of thing."""

@@ -1,0 +1,62 @@
+"""New events for however many pages follow them: one subscription, and for each page a queue that is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from streamd.client import AsyncSubscription
+from streamd.config import EventsConfig
+from streamd.events import Event
+
+logger = logging.getLogger(__name__)
+
+KEPT = 500
+"""Events that a page which was away for a moment is given once more."""
+
+
+class EventFeed:
+    """Belongs to the loop. A page that is too slow for ``KEPT`` events begins again at the oldest that is kept."""
+
+    def __init__(self, config: EventsConfig) -> None:
+        self._config = config
+        self._recent: deque[Event] = deque(maxlen=KEPT)
+        self._news = asyncio.Event()
+        self.listeners = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._listen())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def follow(self, since: int | None) -> AsyncIterator[Event]:
+        """Events numbered above ``since``, as far as they are kept, and new ones for ever; None: new ones only."""
+        position = since if since is not None else (self._recent[-1].seq if self._recent else 0)
+        self.listeners += 1
+        try:
+            while True:
+                news = self._news
+                for event in [event for event in self._recent if event.seq > position]:
+                    position = event.seq
+                    yield event
+                await news.wait()
+        finally:
+            self.listeners -= 1
+
+    def publish(self, event: Event) -> None:
+        self._recent.append(event)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    async def _listen(self) -> None:
+        async with AsyncSubscription(publish=self._config.publish, replay=self._config.replay) as subscription:
+            async for event in subscription:
+                self.publish(event)

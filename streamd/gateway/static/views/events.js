@@ -1,0 +1,261 @@
+/**
+ * What happened, newest first, by day; new events come in by themselves.
+ */
+import { api } from "../api.js";
+import { h, replace } from "../dom.js";
+import { eventRow } from "../eventrow.js";
+import { MINOR, TYPES, asText } from "../eventwords.js";
+import { feed } from "../feed.js";
+import { day, dayKey } from "../format.js";
+import { load } from "../loading.js";
+import { button, empty, field, head } from "../parts.js";
+import { everybody } from "../people.js";
+import { setQuery } from "../router.js";
+import { t } from "../strings.js";
+import { attempt } from "../toast.js";
+
+const PAGE = 50;
+/** Rows that stay in the page; older ones go when new ones keep coming. */
+const MOST_ROWS = 2000;
+
+export async function show({ root, query, signal }) {
+  const filter = Object.fromEntries(
+    ["camera", "type", "person", "from", "until", "minor"].map((key) => [key, query.get(key) ?? ""]),
+  );
+  const timeline = h("div.timeline", { "data-testid": "timeline" });
+  const news = h("p.unseen", { role: "status", "aria-live": "polite", "data-testid": "event-news" });
+  const fresh = button("", {
+    kind: "main",
+    sign: "events",
+    testid: "show-new",
+    hidden: true,
+    click: () => {
+      window.scrollTo({ top: 0 });
+      fresh.hidden = true;
+    },
+  });
+  fresh.classList.add("fresh-button");
+  root.append(
+    head(t.events.title, { lead: t.events.lead }),
+    filters(filter, () => {
+      setQuery(filter);
+      void read();
+    }),
+    news,
+    fresh,
+    timeline,
+  );
+  feed.subscribe(arrived, signal, () => window.scrollY < 200 && void read());
+  window.addEventListener("scroll", () => window.scrollY < 100 && (fresh.hidden = true), { signal, passive: true });
+  let reading = null;
+  let waiting = 0;
+  await read();
+
+  function read() {
+    reading?.abort();
+    const mine = (reading = new AbortController());
+    signal.addEventListener("abort", () => mine.abort(), { once: true });
+    return load(
+      timeline,
+      mine.signal,
+      () => page(null, mine.signal),
+      (first) => pages(first, mine.signal),
+    );
+  }
+
+  function page(before, pageSignal) {
+    const { minor, from, until, ...rest } = filter;
+    return api.get(
+      "events",
+      { ...rest, from: asTime(from), until: asTime(until), before, limit: PAGE },
+      { signal: pageSignal },
+    );
+  }
+
+  /** Draws the first page, and reads further ones as their end comes into sight. */
+  function pages({ events, next }, pageSignal) {
+    const end = h("div.timeline-end");
+    replace(timeline, end);
+    append(events, end);
+    let following = next;
+    let busy = false;
+    const more = button(t.events.older, { click: further, testid: "older" });
+    const observer = new IntersectionObserver((entries) => entries.at(-1).isIntersecting && further(), {
+      rootMargin: "600px",
+    });
+    pageSignal.addEventListener("abort", () => observer.disconnect(), { once: true });
+    mark();
+    observer.observe(end);
+
+    async function further() {
+      if (busy || following === null) return;
+      busy = true;
+      await attempt(async () => {
+        const answer = await page(following, pageSignal);
+        append(answer.events, end);
+        following = answer.next;
+      });
+      busy = false;
+      mark();
+      // The end may still be in sight, where all that came was hidden.
+      observer.unobserve(end);
+      observer.observe(end);
+    }
+    function mark() {
+      const none = !timeline.querySelector(".event");
+      replace(
+        end,
+        following !== null
+          ? more
+          : none
+            ? empty(
+                filtered() ? t.events.noneMatch : t.events.none,
+                filtered() ? t.events.noneMatchText : t.events.noneText,
+                null,
+                "events",
+              )
+            : h("p.quiet.centre", {}, t.events.end),
+      );
+    }
+  }
+
+  function append(events, end) {
+    for (const event of events)
+      if (shown(event))
+        dayOf(event, () => timeline.insertBefore(section(event), end))
+          .querySelector("ol")
+          .append(eventRow(event));
+  }
+
+  function arrived(event) {
+    if (!matches(event)) return;
+    const end = timeline.querySelector(".timeline-end");
+    if (!end) return;
+    end.querySelector(".empty")?.remove();
+    dayOf(event, () => {
+      const made = section(event);
+      timeline.prepend(made);
+      return made;
+    })
+      .querySelector("ol")
+      .prepend(eventRow(event, { fresh: true }));
+    const rows = timeline.querySelectorAll(".event");
+    if (rows.length > MOST_ROWS) rows[rows.length - 1].remove();
+    if (!MINOR.has(event.type)) news.textContent = asText(event);
+    if (window.scrollY > 300) {
+      waiting = fresh.hidden ? 1 : waiting + 1;
+      fresh.hidden = false;
+      fresh.querySelector("span").textContent = t.events.fresh(waiting);
+    }
+  }
+
+  function dayOf(event, make) {
+    return timeline.querySelector(`[data-day="${dayKey(event.at)}"]`) ?? make();
+  }
+  function section(event) {
+    return h(
+      "section.day",
+      { data: { day: dayKey(event.at) } },
+      h("h2.day-name", {}, day(event.at)),
+      h("ol.event-list"),
+    );
+  }
+
+  /** Comings and goings are left out, unless they are asked for. */
+  function shown(event) {
+    return Boolean(filter.minor || filter.type) || !MINOR.has(event.type);
+  }
+  function matches(event) {
+    const { camera, type, person, from, until } = filter;
+    if (!shown(event) || (camera && event.camera !== camera) || (type && event.type !== type)) return false;
+    if (person && event.identity?.name !== person) return false;
+    return !(from && new Date(event.at) < new Date(from)) && !(until && new Date(event.at) > new Date(until));
+  }
+  function filtered() {
+    return ["camera", "type", "person", "from", "until"].some((key) => filter[key]);
+  }
+}
+
+/** A local date and time as the API takes it. */
+const asTime = (local) => (local ? new Date(local).toISOString() : null);
+
+/** The form of filters; changes `filter`, and says so. */
+function filters(filter, changed) {
+  const camera = h("select.input", { "data-testid": "filter-camera" }, h("option", { value: "" }, t.events.anyCamera));
+  const type = h(
+    "select.input",
+    { "data-testid": "filter-type" },
+    h("option", { value: "" }, t.events.anyType),
+    TYPES.map((name) => h("option", { value: name }, t.events.types[name])),
+  );
+  const names = h("datalist", { id: "filter-names" });
+  const person = h("input.input", {
+    type: "search",
+    list: "filter-names",
+    placeholder: t.events.anybody,
+    autocomplete: "off",
+    "data-testid": "filter-person",
+  });
+  const from = h("input.input", { type: "datetime-local", "data-testid": "filter-from" });
+  const until = h("input.input", { type: "datetime-local", "data-testid": "filter-until" });
+  const minor = h("input", { type: "checkbox", checked: Boolean(filter.minor), "data-testid": "filter-minor" });
+  const controls = { camera, type, person, from, until };
+  const form = h(
+    "form.filters",
+    {
+      role: "search",
+      "aria-label": t.events.filters,
+      "data-testid": "filters",
+      on: { submit: (event) => event.preventDefault() },
+    },
+    field(t.events.camera, camera),
+    field(t.events.type, type),
+    field(t.events.person, h("span", {}, person, names)),
+    field(t.events.from, from),
+    field(t.events.until, until),
+    h(
+      "div.filters-last",
+      {},
+      h("label.check", {}, minor, h("span", {}, t.events.minor)),
+      button(t.events.clear, { kind: "quiet", sign: "close", testid: "filter-clear", click: clear }),
+    ),
+  );
+  for (const [key, control] of Object.entries(controls))
+    control.addEventListener("change", () => {
+      filter[key] = control.value;
+      changed();
+    });
+  minor.addEventListener("change", () => {
+    filter.minor = minor.checked ? "1" : "";
+    changed();
+  });
+  type.value = filter.type;
+  person.value = filter.person;
+  from.value = filter.from;
+  until.value = filter.until;
+  if (filter.camera) camera.append(h("option", { value: filter.camera, selected: true }, filter.camera));
+  void api
+    .get("cameras")
+    .then((cameras) =>
+      camera.append(
+        ...cameras.filter((c) => c.name !== filter.camera).map((c) => h("option", { value: c.name }, c.name)),
+      ),
+    )
+    .catch(() => {});
+  void everybody()
+    .then((people) => names.append(...people.map((p) => h("option", { value: p.name }))))
+    .catch(() => {});
+  return h(
+    "details.filter-box",
+    { open: matchMedia("(min-width: 56rem)").matches || Object.values(filter).some(Boolean) },
+    h("summary", {}, t.events.filters),
+    form,
+  );
+
+  function clear() {
+    for (const [key, control] of Object.entries(controls)) filter[key] = control.value = "";
+    filter.minor = "";
+    minor.checked = false;
+    changed();
+  }
+}

@@ -1,0 +1,88 @@
+"""Changes of people that their photos in the watched folder go along with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamd.config import Config
+from streamd.errors import UsageError
+from streamd.gallery.names import person_name
+from streamd.gallery.personfolder import move_photos, planned_moves
+from streamd.gallery.store import GalleryStore
+from streamd.gallery.undo import Undone
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """``name`` is ``into`` now."""
+
+    name: str
+    into: str
+    faces: int
+    photos: int
+    """How many files of the watched folder went over."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderMove:
+    """A person's folder that followed the name, or could not."""
+
+    before: Path
+    after: Path
+    moved: bool
+
+    @property
+    def words(self) -> str:
+        if self.moved:
+            return f"their photos are now in {self.after}"
+        return f"the folder {self.before} stays: {self.after} exists"
+
+
+def rename_person(config: Config, store: GalleryStore, name: str, new: str) -> FolderMove | None:
+    """Give a person another name; what became of their folder, None where they have none.
+
+    Raises:
+        UsageError: a name cannot be one, or there is a folder of the new name.
+        GalleryError: there is no such person, or one of the new name.
+    """
+    old, wanted = person_name(name), person_name(new)
+    before, after = config.gallery_folder / old, config.gallery_folder / wanted
+    if before.is_dir() and after.exists():
+        raise UsageError(f"the folder {after} exists already; move its photos away first")
+    store.rename(old, wanted)
+    return _follow(before, after)
+
+
+def merge_people(config: Config, store: GalleryStore, name: str, into: str) -> Merged:
+    """Two names are one person.
+
+    Raises:
+        UsageError: both are the same.
+        GalleryError: one of them does not exist.
+        UnavailableError: photos cannot be moved; the gallery has merged them already.
+    """
+    gone, kept = person_name(name), person_name(into)
+    moves = planned_moves(config.gallery_folder, gone, kept)
+    faces = store.merge(gone, kept, photos=[(move.before, move.after) for move in moves])
+    if moves:
+        move_photos(config.gallery_folder, moves)
+    return Merged(gone, kept, faces, len(moves))
+
+
+def undo_change(config: Config, store: GalleryStore, version: int | None) -> tuple[Undone, list[FolderMove]]:
+    """Take back one change; None: the newest. Raises GalleryError."""
+    undone = store.undo(version)
+    folder = config.gallery_folder
+    moves = [_follow(folder / before, folder / after) for before, after in undone.renamed]
+    return undone, [move for move in moves if move is not None]
+
+
+def _follow(before: Path, after: Path) -> FolderMove | None:
+    """The photos follow the name, or the next one there would bring the other name back."""
+    if not before.is_dir():
+        return None
+    if after.exists():
+        return FolderMove(before, after, moved=False)
+    before.rename(after)
+    return FolderMove(before, after, moved=True)
