@@ -9,7 +9,7 @@ from urllib.parse import quote
 from playwright.sync_api import Page, sync_playwright
 
 VIEWS = {
-    "live": "/#/live",
+    "live": "/#/",
     "camera": "/#/live/office",
     "events": "/#/events",
     "people": "/#/people",
@@ -21,15 +21,19 @@ VIEWS = {
     "log": "/#/log",
     "phone": "/camera",
 }
+ARGUMENTS = (
+    "--no-sandbox",
+    "--allow-loopback-in-peer-connection",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+)
 SIZES = {"": (1280, 800), "-small": (360, 740)}
 
 
 def main(url: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--allow-loopback-in-peer-connection"]
-        )
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=[*ARGUMENTS])
         for theme in ("light", "dark"):
             for suffix, (width, height) in SIZES.items():
                 context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
@@ -44,7 +48,11 @@ def main(url: str, folder: Path) -> None:
 def take(page: Page, address: str, path: Path) -> None:
     page.goto("about:blank")
     page.goto(address)
-    page.wait_for_timeout(4500)  # of moving pictures none is the right moment
+    if "/live/" in address:
+        page.locator("[data-testid=in-view] img, [data-testid=face]").first.wait_for(timeout=30_000)
+        page.wait_for_timeout(500)
+    else:
+        page.wait_for_timeout(3000)
     page.screenshot(path=path)
     print(path)
 
