@@ -6,6 +6,7 @@ Host names that only multicast DNS knows (``.local``) are struck out of offers: 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Sequence
@@ -114,6 +115,12 @@ async def answer(peer: RTCPeerConnection, offer: RTCSessionDescription) -> str:
     except _BROKEN as error:
         raise OfferRefused(f"the offer cannot be answered: {type(error).__name__}: {error}") from error
     return str(peer.localDescription.sdp)
+
+
+async def hang_up(peer: RTCPeerConnection) -> None:
+    """Close a connection, also one whose offer was so broken that aiortc stumbles over what is left of it."""
+    with contextlib.suppress(*_BROKEN):
+        await peer.close()
 
 
 def chosen_codec(answered: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiortc import MediaStreamTrack, RTCRtpSender
 
 from streamd.gateway.audience import Codec, PacketQueue, VideoOutlet
-from streamd.peering import answer, checked_offer, chosen_codec, new_peer, prefer
+from streamd.peering import answer, checked_offer, chosen_codec, hang_up, new_peer, prefer
 
 if TYPE_CHECKING:
     from streamd.gateway.audience import Packet
@@ -75,7 +75,7 @@ class Viewer:
         if self._patience is not None:
             self._patience.cancel()
         self._track.stop()
-        await self._peer.close()
+        await hang_up(self._peer)
 
     def _lost(self) -> None:
         gone, self._gone = self._gone, None

@@ -26,7 +26,7 @@ from streamd.config import CaptureConfig
 from streamd.errors import LiveError, ProtocolError, SenderBusy, SourceAwaited, SourceLost, StreamdError
 from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.loopsocket import LoopSocket
-from streamd.peering import answer, checked_offer, chosen_codec, new_peer, prefer
+from streamd.peering import answer, checked_offer, chosen_codec, hang_up, new_peer, prefer
 from streamd.sockets import Socket, Sockets, try_receive, try_send
 from streamd.sources.avframe import AvFrame
 from streamd.sources.decoderqueue import DecoderQueue
@@ -272,7 +272,7 @@ class _Sender:
         self._end()
         if self._taking is not None:
             self._taking.cancel()
-        await self.peer.close()
+        await hang_up(self.peer)
 
     def _track(self, track: MediaStreamTrack) -> None:
         if track.kind == "video":

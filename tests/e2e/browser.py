@@ -10,16 +10,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pytest
 from conftest import unavailable
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 ARGUMENTS = ("--no-sandbox", "--allow-loopback-in-peer-connection", "--disable-dev-shm-usage")
 
 
 @contextmanager
-def chromium(*, camera: Path | None = None) -> Iterator[Browser]:
+def chromium(playwright: Playwright, *, camera: Path | None = None) -> Iterator[Browser]:
     """``camera``: an MJPEG file that the browser's camera shows."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
@@ -31,12 +30,11 @@ def chromium(*, camera: Path | None = None) -> Iterator[Browser]:
             "--use-fake-ui-for-media-stream",
             f"--use-file-for-fake-video-capture={camera}",
         ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    browser = playwright.chromium.launch(executable_path=found, args=arguments)
+    try:
+        yield browser
+    finally:
+        browser.close()
 
 
 class Visitor:
@@ -79,9 +77,3 @@ def picture_of(page: Page, selector: str) -> NDArray[np.uint8]:
     """What stands on the screen there, BGR."""
     data = page.locator(selector).first.screenshot()
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamd.errors import OfferRefused
-from streamd.peering import answer, checked_offer, new_peer, prefer
+from streamd.peering import answer, checked_offer, hang_up, new_peer, prefer
 
 
 async def _offer() -> str:
@@ -40,7 +40,7 @@ def met(text: str) -> None:
             with contextlib.suppress(OfferRefused):
                 await answer(peer, checked_offer(text, direction="recvonly"))
         finally:
-            await peer.close()
+            await hang_up(peer)
 
     asyncio.run(run())
 

@@ -8,7 +8,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 
 from streamd.errors import CodecRefused, OfferRefused
-from streamd.peering import LARGEST_OFFER, answer, checked_offer, chosen_codec, new_peer, prefer
+from streamd.peering import LARGEST_OFFER, answer, checked_offer, chosen_codec, hang_up, new_peer, prefer
 
 
 async def _offer(kind: str, direction: str) -> str:
@@ -33,7 +33,7 @@ def answer_to(sdp: str, *codecs: str, direction: str = "recvonly") -> str:
             prefer(peer, codecs or ["H264", "VP8"])
             return await answer(peer, checked_offer(sdp, direction=direction))
         finally:
-            await peer.close()
+            await hang_up(peer)
 
     return asyncio.run(run())
 

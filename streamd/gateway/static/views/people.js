@@ -43,8 +43,9 @@ export async function show({ root, query, signal }) {
   function add() {
     void addPerson().closed.then((name) => {
       peopleChanged();
+      if (signal.aborted) return; // The view was left with the dialog open.
       if (name) location.hash = to("people", name);
-      else if (!signal.aborted) refresh();
+      else refresh();
     });
   }
 
