@@ -184,6 +184,7 @@ def test_mjpeg_goes_on_and_a_client_who_vanishes_is_forgotten(daemon: Daemon) ->
         assert decoded(body.split(b"\r\n\r\n", 1)[1]).shape == (180, 320, 3)
         eventually(lambda: viewers(daemon) == 1)
     eventually(lambda: viewers(daemon) == 0)
+    assert "Error handling request" not in daemon.logged()
 
 
 def test_more_viewers_than_allowed_are_sent_away(daemon: Daemon) -> None:
