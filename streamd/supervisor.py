@@ -20,6 +20,7 @@ from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, SystemStatu
 from streamd.endpoints import control_endpoint
 from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
+from streamd.log import setup_logging
 from streamd.metrics import Metrics
 from streamd.notify import notify, watchdog_interval_s
 from streamd.sockets import Socket, Sockets, try_send
@@ -128,6 +129,8 @@ class Supervisor:
             for line in str(error).splitlines():
                 logger.error("configuration kept as it was: %s", line)
         else:
+            if config.log != self._config.log:
+                setup_logging(config.log, role="supervisor")
             self._apply(config)
             logger.info("configuration reloaded: %d cameras", len(config.cameras))
         notify("READY=1")
@@ -254,7 +257,10 @@ class Supervisor:
 
     def _move(self, move: Move, now_s: float) -> None:
         logger.info(
-            "camera %s goes from worker %d, which has too much to do, to worker %d", move.camera, move.start, move.end
+            "goes from worker %d, which has too much to do, to worker %d",
+            move.start,
+            move.end,
+            extra={"camera": move.camera},
         )
         self._metrics.cameras_moved.labels(camera=move.camera).inc()
         self._worker_of[move.camera] = move.end
