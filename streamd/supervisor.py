@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import zmq
 
+import streamd
 from streamd.balancing import Balancer, Move
 from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
@@ -62,6 +63,7 @@ class Supervisor:
         self._balancer = Balancer()
         self._weighed_at_s = float("-inf")
         self._metrics = Metrics()
+        self._metrics.build.labels(version=streamd.__version__).set(1)
         self._stopping = False
         self._announced = False
         self._exit_code = ExitCode.OK

@@ -23,7 +23,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -43,6 +42,7 @@ from watcher import Watcher
 
 from streamd.config import Config
 from streamd.demo.faces import pull_faces
+from streamd.errors import StreamdError
 
 Picture = NDArray[np.uint8]
 SIZE = (640, 360)
@@ -175,11 +175,8 @@ class Surroundings:
         while not self._over.is_set():
             try:
                 kind(chance)
-            except (OSError, ValueError, AssertionError) as error:
+            except (OSError, ValueError, AssertionError, StreamdError, subprocess.SubprocessError) as error:
                 self._counts[f"failed: {kind.__name__.strip('_')}: {str(error)[:80]}"] += 1
-                self._over.wait(2)
-            except Exception:
-                traceback.print_exc()
                 self._over.wait(2)
 
     def _did(self, what: str) -> None:
@@ -365,7 +362,7 @@ class Samples:
     def take(self, at_s: float) -> None:
         assert self._daemon.process is not None
         pids = {"supervisor": self._daemon.process.pid}
-        with suppress(Exception):
+        with suppress(StreamdError):
             pids |= {c.name: c.pid for c in self._daemon.status().children if c.pid is not None}
         made = [sample for name, pid in pids.items() if (sample := _process(at_s, name, pid))]
         with self._path.open("a") as file:
