@@ -7,6 +7,7 @@ the latest snapshot of each (``streamd.exposition``). Labels are bounded: a pers
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import time
@@ -209,7 +210,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         for attribute, spec in TABLE.items():
-            setattr(self, attribute, spec.build(self.registry))
+            metric = spec.build(self.registry)
+            if spec.kind == "gauge" and not spec.labels:
+                metric.set(math.nan)  # type: ignore[attr-defined]  # a Gauge
+            setattr(self, attribute, metric)
         self._cpu_s = 0.0
         self.process_max_files.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
@@ -246,7 +250,9 @@ class Metrics:
         metric = getattr(self, attribute)
         children = metric._metrics.items() if spec.labels else [((), metric)]
         if spec.kind != "histogram":
-            return [("", labels, child._value.get()) for labels, child in list(children)]
+            rows = [("", labels, child._value.get()) for labels, child in list(children)]
+            # A gauge that this process has never set is another's: it says nothing, rather than 0.
+            return [row for row in rows if not math.isnan(row[2])]
         edges = [floatToGoString(edge) for edge in metric._upper_bounds]  # type: ignore[no-untyped-call]
         rows = []
         for labels, child in list(children):
@@ -265,7 +271,7 @@ class Metrics:
             self.process_open_files.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208  # a third of the time
             self.process_threads.set(len(os.listdir("/proc/self/task")))  # noqa: PTH208
         except (OSError, ValueError, IndexError):
-            return  # not Linux, or /proc is hidden from us: they stay 0
+            return  # not Linux, or /proc is hidden from us: they are not told
 
 
 def _specs(owner: type) -> Iterator[tuple[str, MetricSpec]]:

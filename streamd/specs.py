@@ -20,7 +20,7 @@ class Spec:
     index: int
     config: Config
     live: frozenset[str] = frozenset()
-    """Top-level sections that the running child takes over by RELOAD, without a restart; all of them take over ``log``."""
+    """Top-level sections that the running child takes over by RELOAD, without a restart; all take over ``log``."""
 
     def same_process(self, other: Spec) -> bool:
         """Whether a child of ``other`` can go on as this one, perhaps after a RELOAD."""
