@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import sys
+import tarfile
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +22,7 @@ from e2e.conftest import OBAMA
 from e2e.daemon import Daemon, eventually, free_ports
 from numpy.typing import NDArray
 from promqueries import RULES, every_query
+from rtsp_fixtures import RtspServer
 
 import streamd
 
@@ -173,3 +178,49 @@ def test_the_log_level_changes_while_everybody_runs_on(daemon: Daemon) -> None:
     eventually(lambda: "configuration reloaded" in daemon.logged().splitlines()[-1], what="text again")
     assert {child.name: child.pid for child in daemon.status().children} == before
     assert "hunter2" not in daemon.logged()
+
+
+def doctor(daemon: Daemon, *args: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "streamd", "doctor", "-c", str(daemon.config), *args]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_bundle_of_a_running_daemon_names_nobody(daemon: Daemon, tmp_path: Path) -> None:
+    bundle = tmp_path / "report.tar.gz"
+    code, printed = doctor(daemon, "--no-cameras", "--bundle", str(bundle), "--log", str(daemon.log))
+    assert code == 0, printed
+    with tarfile.open(bundle) as archive:
+        files = {Path(m.name).name: file.read().decode() for m in archive if (file := archive.extractfile(m))}
+    whole = "\n".join(files.values())
+    assert "gallery folder: ***.jpg enrolled" in files["log.txt"]
+    assert not re.search("barack|obama|hunter2", whole, re.IGNORECASE)
+    assert {child["name"] for child in json.loads(files["status.json"])} >= {"worker@0", "capture@door"}
+    assert 'streamd_source_up{process="capture@away",camera="away"} 0.0' in files["metrics.txt"]
+
+
+def test_the_doctor_says_what_a_camera_gives_and_whether_its_password_is_right(
+    rtsp: RtspServer, tmp_path: Path, models_dir: Path, obama: NDArray[Any]
+) -> None:
+    rtsp.show("private", obama)
+    cameras = {
+        "right": {"url": rtsp.url("private", user="user:secret")},
+        "wrong": {"url": rtsp.url("private", user="user:hunter2")},
+        "missing": {"url": rtsp.url("private")},
+        "off": {"url": "rtsp://127.0.0.1:9/x"},
+    }
+    daemon = Daemon(tmp_path / "d", models=models_dir, cameras=cameras)
+    daemon.state.mkdir(mode=0o700)
+    code, printed = doctor(daemon, "--json")
+    assert code == 69
+    found = {finding["topic"]: finding for finding in json.loads(printed)["findings"]}
+    assert re.match(
+        r"h264 640x360, 15 fps \(1\d\.\d measured\), first picture after \d+ ms, password accepted",
+        found["camera right"]["message"],
+    )
+    assert found["camera right"]["level"] == "ok"
+    assert "the password is wrong" in found["camera wrong"]["advice"]
+    assert "the password is missing" in found["camera missing"]["advice"]
+    assert "power, network" in found["camera off"]["advice"]
+    assert re.search(r"runs on \S+ \(.* ms", found["accelerator sface"]["message"])
+    assert "hunter2" not in printed
