@@ -15,12 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamd
 from streamd.commands.finding import Finding
 from streamd.config import Config
 from streamd.errors import GalleryError, StreamdError, UnavailableError, UsageError
 from streamd.scrubbing import Scrubber, secrets_in
+
+if TYPE_CHECKING:
+    from streamd.control import SystemStatus
 
 LOG_BYTES = 2_000_000
 """Of the log, its end."""
@@ -154,19 +158,24 @@ def _in_gallery(config: Config) -> Iterator[str]:
 
 
 def _status(config: Config) -> str:
-    from streamd.control import ask_status
-    from streamd.endpoints import control_endpoint
-
-    status = ask_status(control_endpoint(config.sockets_dir), timeout_s=_ASK_S)
-    return _json([asdict(child) for child in status.children])
+    return _json([asdict(child) for child in _asked(config).children])
 
 
 def _metrics(config: Config) -> str:
-    from streamd.control import ask_status
-    from streamd.endpoints import control_endpoint
     from streamd.exposition import render
 
-    return render(ask_status(control_endpoint(config.sockets_dir), timeout_s=_ASK_S).snapshots).decode()
+    return render(_asked(config).snapshots).decode()
+
+
+def _asked(config: Config) -> SystemStatus:
+    """Raises UnavailableError: no daemon runs."""
+    from streamd.commands.host_checks import daemon_answers
+    from streamd.control import ask_status
+    from streamd.endpoints import control_endpoint
+
+    if not daemon_answers(config):
+        raise UnavailableError("no daemon runs with this configuration")
+    return ask_status(control_endpoint(config.sockets_dir), timeout_s=_ASK_S)
 
 
 def _log(file: Path | None) -> str:

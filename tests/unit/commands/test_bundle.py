@@ -85,7 +85,7 @@ def test_a_bundle_has_what_a_report_needs_and_no_secret_and_no_name(box: Path) -
     assert "enrolled, quality 0.91" in bundle["log.txt"]
     assert {"numpy", "pyzmq"} <= json.loads(bundle["versions.json"])["libraries"].keys()
     assert any(finding["topic"] == "disk" for finding in json.loads(bundle["findings.json"]))
-    assert "no daemon answers" in bundle["README.txt"]
+    assert "no daemon runs" in bundle["README.txt"]
 
 
 def test_where_names_cannot_be_known_there_is_no_log(box: Path) -> None:
