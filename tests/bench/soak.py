@@ -7,9 +7,11 @@ away; people are enrolled, renamed, labelled and forgotten, changes are taken ba
 subscribers, pages (events as they come, stills, MJPEG) and WebRTC viewers come and go. Every ten seconds: memory, open
 files and threads of every process, and the state directory's size.
 
-Writes OUT.csv (a line for each process and moment), OUT.png and OUT.json. The verdict on a process that lived for at
-least half of the time: the slope of its memory after the first five minutes (Theil and Sen's, with the 95 % interval),
-and again of the last half; `flat` is less than 1 MB an hour, `noise` is when the interval reaches below that.
+Writes OUT.csv (a line for each process and moment, and for each part of the state directory), OUT.png and OUT.json.
+The verdict on a process that lived for at least half of the time is on its anonymous memory, for PSS moves with whoever
+else on the machine shares its libraries: the slope after the first five minutes (Theil and Sen's, with the 95 %
+interval), and again of the last half. Less than 1 MB an hour, or an interval that reaches below that, is `flat` over
+the whole time, and `levels off` in the last half; anything else `grows`. `--again` judges and draws anew from OUT.csv.
 """
 
 from __future__ import annotations
@@ -51,19 +53,22 @@ EVERY_S = 10.0
 SETTLED_S = 300.0
 """What comes before is start-up: models, arenas, caches."""
 FLAT_MB_PER_HOUR = 1.0
+STATE = "state/"
+"""Before the name of a part of the state directory, among the processes."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--out", type=Path, default=Path("build/soak"), metavar="PREFIX")
+    parser.add_argument("--again", action="store_true", help="from an earlier run's OUT.csv")
     parser.add_argument("--watch", nargs=3, metavar=("URL", "CAMERA", "SECONDS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.watch:
         watch(args.watch[0], args.watch[1], float(args.watch[2]))
         return
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    summary = soak(args.minutes * 60, args.out)
+    summary = again(args.out) if args.again else soak(args.minutes * 60, args.out)
     print(json.dumps(summary, indent=2))
 
 
@@ -101,6 +106,16 @@ def soak(seconds: float, out: Path) -> dict[str, Any]:
         out.with_suffix(".log").write_text(logged[-2_000_000:])
     out.with_suffix(".json").write_text(json.dumps(summary, indent=2) + "\n")
     log.draw(out.with_suffix(".png"))
+    return summary
+
+
+def again(out: Path) -> dict[str, Any]:
+    log = Samples.read(out.with_suffix(".csv"))
+    log.draw(out.with_suffix(".png"))
+    path = out.with_suffix(".json")
+    before = json.loads(path.read_text()) if path.exists() else {}
+    summary: dict[str, Any] = before | log.summary(log.seconds)
+    path.write_text(json.dumps(summary, indent=2) + "\n")
     return summary
 
 
@@ -351,26 +366,43 @@ class Sample:
 class Samples:
     """Every sample so far, in a file as well."""
 
-    def __init__(self, daemon: Daemon, path: Path) -> None:
+    def __init__(self, daemon: Daemon | None, path: Path) -> None:
         self._daemon = daemon
         self._path = path
         self._all: list[Sample] = []
-        self._state: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        if daemon is None:
+            return
         with path.open("w") as file:
             csv.writer(file).writerow([field.name for field in fields(Sample)])
 
+    @classmethod
+    def read(cls, path: Path) -> Samples:
+        """Those of an earlier run."""
+        made = cls(None, path)
+        with path.open() as file:
+            for row in csv.DictReader(file):
+                at_s, *memory = (float(row[k]) for k in ("at_s", "rss_mb", "pss_mb", "anonymous_mb"))
+                counts = (int(row[key]) for key in ("open_files", "threads"))
+                made._all.append(Sample(at_s, row["process"], int(row["pid"]), *memory, *counts))
+        return made
+
+    @property
+    def seconds(self) -> float:
+        return self._all[-1].at_s
+
     def take(self, at_s: float) -> None:
+        assert self._daemon is not None
         assert self._daemon.process is not None
         pids = {"supervisor": self._daemon.process.pid}
         with suppress(StreamdError):
             pids |= {c.name: c.pid for c in self._daemon.status().children if c.pid is not None}
         made = [sample for name, pid in pids.items() if (sample := _process(at_s, name, pid))]
+        state = _state_mb(self._daemon.state)
+        made += [Sample(round(at_s, 1), STATE + part, 0, size_mb, 0, 0, 0, 0) for part, size_mb in state.items()]
         with self._path.open("a") as file:
             for sample in made:
                 csv.writer(file).writerow([getattr(sample, field.name) for field in fields(Sample)])
         self._all += made
-        for part, size_mb in _state_mb(self._daemon.state).items():
-            self._state[part].append((at_s, size_mb))
 
     def summary(self, seconds: float) -> dict[str, Any]:
         lived = {
@@ -378,9 +410,10 @@ class Samples:
             for (name, pid), rows in self._by_process().items()
             if rows[-1].at_s - rows[0].at_s >= seconds / 2
         }
-        state = {part: {"first_mb": rows[0][1], "last_mb": rows[-1][1]} for part, rows in sorted(self._state.items())}
-        others = Counter(name for (name, _), rows in self._by_process().items())
-        return {"minutes": seconds / 60, "processes": lived, "processes_seen": dict(others), "state_directory": state}
+        others = Counter(name for name, _ in self._by_process())
+        found = {"minutes": round(seconds / 60, 1), "processes": lived, "processes_seen": dict(others)}
+        state = {part: {"first_mb": rows[0].rss_mb, "last_mb": rows[-1].rss_mb} for part, rows in self._state().items()}
+        return found | ({"state_directory": state} if state else {})
 
     def draw(self, path: Path) -> None:
         import matplotlib
@@ -389,15 +422,15 @@ class Samples:
         from matplotlib import pyplot
 
         figure, axes = pyplot.subplots(2, 2, figsize=(12, 7), dpi=90, layout="constrained", sharex=True)
-        shown = [("pss_mb", "memory (PSS), MB"), ("open_files", "open files"), ("threads", "threads")]
+        shown = [("anonymous_mb", "anonymous memory, MB"), ("open_files", "open files"), ("threads", "threads")]
         for (key, title), axis in zip(shown, axes.flat, strict=False):
             for (name, _), rows in self._by_process().items():
                 if len(rows) > 5:
                     axis.plot([r.at_s / 60 for r in rows], [getattr(r, key) for r in rows], label=name, linewidth=1)
             axis.set_title(title)
             axis.set_ylim(bottom=0)
-        for part, rows in self._state.items():
-            axes.flat[3].plot([at_s / 60 for at_s, _ in rows], [mb for _, mb in rows], label=part, linewidth=1)
+        for part, rows in self._state().items():
+            axes.flat[3].plot([r.at_s / 60 for r in rows], [r.rss_mb for r in rows], label=part, linewidth=1)
         axes.flat[3].set_title("state directory, MB")
         for axis in axes.flat:
             axis.grid(alpha=0.3)
@@ -410,7 +443,16 @@ class Samples:
     def _by_process(self) -> dict[tuple[str, int], list[Sample]]:
         found: dict[tuple[str, int], list[Sample]] = defaultdict(list)
         for sample in self._all:
-            found[sample.process, sample.pid].append(sample)
+            if not sample.process.startswith(STATE):
+                found[sample.process, sample.pid].append(sample)
+        return found
+
+    def _state(self) -> dict[str, list[Sample]]:
+        """By part of the state directory; ``rss_mb`` is its size."""
+        found: dict[str, list[Sample]] = defaultdict(list)
+        for sample in self._all:
+            if sample.process.startswith(STATE):
+                found[sample.process.removeprefix(STATE)].append(sample)
         return found
 
 
@@ -421,12 +463,12 @@ def verdict(rows: Sequence[Sample], settled_s: float) -> dict[str, Any]:
     found: dict[str, Any] = {"first": _figures(later[0]), "last": _figures(later[-1])}
     for key in ("rss_mb", "pss_mb", "anonymous_mb", "open_files", "threads"):
         slope, low, high = _theil_sen(later, key)
-        last, *_ = _theil_sen(half, key)
-        found[f"{key}_per_hour"] = {"slope": slope, "from": low, "to": high, "last_half": last}
-    memory = found["pss_mb_per_hour"]
-    least = memory["from"]
-    flat = memory["slope"] < FLAT_MB_PER_HOUR
-    found["memory"] = "flat" if flat else "noise" if least < FLAT_MB_PER_HOUR else "grows"
+        last, least, _ = _theil_sen(half, key)
+        found[f"{key}_per_hour"] = {"slope": slope, "from": low, "to": high, "last_half": last, "last_half_from": least}
+    memory = found["anonymous_mb_per_hour"]
+    flat = min(memory["slope"], memory["from"]) < FLAT_MB_PER_HOUR
+    levels_off = min(memory["last_half"], memory["last_half_from"]) < FLAT_MB_PER_HOUR
+    found["memory"] = "flat" if flat else "levels off" if levels_off else "grows"
     found["files"] = "flat" if found["open_files_per_hour"]["from"] <= 0.5 else "grow"
     return found
 
