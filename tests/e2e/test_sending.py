@@ -31,7 +31,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, faces_dir: Path, models_dir
     gallery.mkdir(parents=True)
     (gallery / "obama.jpg").write_bytes((faces_dir / "obama.jpg").read_bytes())
     cameras = {
-        "phone": {"url": "whip:", "capture": {"read_timeout_s": 1.5, "open_timeout_s": 2}},
+        "phone": {"url": "whip://", "capture": {"read_timeout_s": 1.5, "open_timeout_s": 2}},
         "door": {"url": "x.mp4"},
     }
     with Daemon(folder / "d", models=models_dir, cameras=cameras, gallery=gallery.parent) as made:
