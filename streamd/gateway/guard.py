@@ -14,6 +14,9 @@ from streamd.gateway.operations import STATUS_CODES, WHO, Refused, problem_respo
 
 logger = logging.getLogger(__name__)
 
+_MEDIA = ("/whep/", "/whip/")
+"""Programs come here, and whoever looks after one that is refused looks into the log."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CSP = "; ".join(
     (
@@ -64,7 +67,7 @@ async def _answered(request: web.Request, handler: Handler, gatekeeper: Gatekeep
     except Refused as refused:
         if refused.status >= 500:
             logger.warning("%s %s: %s", request.method, request.path, refused)
-        elif refused.status in (403, 413):
+        elif refused.status in (403, 413) or request.path.startswith(_MEDIA):
             logger.info("%s %s from %s: %s", request.method, request.path, gatekeeper.address(request), refused)
         return problem_response(refused)
     except web.HTTPException as error:

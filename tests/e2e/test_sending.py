@@ -31,7 +31,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory, faces_dir: Path, models_dir
     gallery.mkdir(parents=True)
     (gallery / "obama.jpg").write_bytes((faces_dir / "obama.jpg").read_bytes())
     cameras = {
-        "phone": {"url": "whip:", "capture": {"read_timeout_s": 1.5, "open_timeout_s": 2}},
+        "phone": {"url": "whip://", "capture": {"read_timeout_s": 1.5, "open_timeout_s": 2}},
         "door": {"url": "x.mp4"},
     }
     with Daemon(folder / "d", models=models_dir, cameras=cameras, gallery=gallery.parent) as made:
@@ -76,7 +76,7 @@ def test_who_is_before_the_phone_is_recognised(daemon: Daemon, wide: Picture, co
             assert phone.answer[0] == 201
             assert phone.location.startswith("/whip/phone/")
             assert named(await told(daemon, "face.identified", before)) == OBAMA
-            assert await phone.hang_up() == 200
+            assert await phone.hang_up() == 204
             assert await offline(daemon, before) == "no browser or phone is sending"
 
     asyncio.run(send())
@@ -165,7 +165,7 @@ def test_what_cannot_be_taken_is_refused_in_words_and_logged(
             return str(phone.peer.localDescription.sdp)
 
     sdp = change(asyncio.run(offered()))  # type: ignore[operator]
-    code, body, _ = post_sdp(f"{daemon.http}/whip/{camera}", sdp)
+    code, body, _ = post_sdp(daemon.http, f"/whip/{camera}", sdp)
     assert code == status, body
     assert words in json.loads(body)["error"]
     assert words in daemon.logged()

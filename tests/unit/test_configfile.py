@@ -427,14 +427,14 @@ def test_a_sink_that_lacks_something_does_not_hide_what_is_wrong_with_the_others
 
 
 def test_a_camera_that_browsers_send_to_has_no_more_of_an_address() -> None:
-    assert load("cameras: {phone: {url: 'whip:'}}").cameras["phone"].is_whip
+    assert load("cameras: {phone: {url: 'whip://'}}").cameras["phone"].is_whip
     assert not load("cameras: {door: {url: whippet.mp4}}").cameras["door"].is_whip
-    for wrong in ("whip:phone", "whip://h/phone", "WHIP:"):
-        assert "should be just 'whip:'" in only(f"cameras: {{phone: {{url: '{wrong}'}}}}").message
+    for wrong in ("whip://phone", "whip://h/phone", "WHIP://"):
+        assert "should be just 'whip://'" in only(f"cameras: {{phone: {{url: '{wrong}'}}}}").message
 
 
 def test_the_longest_socket_of_a_camera_that_browsers_send_to_counts() -> None:
     name = "a" * 50
-    camera = f"cameras: {{{name}: {{url: 'whip:'}}}}"
+    camera = f"cameras: {{{name}: {{url: 'whip://'}}}}"
     assert "runtime_dir" in only(f"runtime_dir: /{'x' * 60}\n{camera}").path
     load(f"runtime_dir: /{'x' * 30}\n{camera}")

@@ -100,7 +100,7 @@ def test_a_worker_may_take_long_to_build_its_engines() -> None:
 def test_the_gateway_knows_which_cameras_there_are_and_no_address() -> None:
     cameras = {
         "door": CameraConfig(url="rtsp://ana:secret@h/x"),
-        "phone": CameraConfig(url="whip:"),
+        "phone": CameraConfig(url="whip://"),
         "far": CameraConfig(remote=True),
     }
     gateway = by_name(config().model_copy(update={"cameras": cameras}))["gateway"]

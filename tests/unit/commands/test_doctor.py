@@ -254,7 +254,7 @@ def test_present_models_are_timed_on_the_provider_in_use(models_dir: Path) -> No
 
 
 def test_a_camera_that_browsers_send_to_is_not_tried() -> None:
-    config = Config.model_validate({"cameras": {"phone": {"url": "whip:"}}})
+    config = Config.model_validate({"cameras": {"phone": {"url": "whip://"}}})
 
     def opener(url: str, capture: CaptureConfig) -> Source:
         raise AssertionError("tried")
