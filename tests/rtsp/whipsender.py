@@ -25,7 +25,9 @@ def main() -> None:
     size = int(width) * int(height) * 3 // 2
     raw = f"video/x-raw,format=I420,width={width},height={height},framerate={FPS}/1"
     encoded = "video/x-h264,profile=constrained-baseline,stream-format=byte-stream"
-    rtp = "application/x-rtp,media=video,encoding-name=H264,payload=96"
+    # Said beforehand: on a slow machine the offer is made before the encoder has told its profile.
+    form = "packetization-mode=(string)1,profile-level-id=(string)42e01f"
+    rtp = f"application/x-rtp,media=video,encoding-name=H264,payload=96,{form}"
     pipeline = Gst.parse_launch(
         f"appsrc name=source is-live=true do-timestamp=true format=time caps={raw} ! "
         f"x264enc tune=zerolatency speed-preset=ultrafast key-int-max={FPS} ! {encoded} ! "
