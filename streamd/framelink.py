@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -260,10 +260,14 @@ class WorkerEnd:
         coded = self._coded if socket is self._remote else {}
         return try_send(socket, [camera.encode(), encode(kind, **fields, **coded)])
 
-    def receive(self) -> list[Message]:
-        """All that has arrived. Frames refer to the received buffers and are read-only."""
+    def receive(self, woken: Collection[object] | None = None) -> list[Message]:
+        """All that has arrived. Frames refer to the received buffers and are read-only.
+
+        Args:
+            woken: What a poller found readable, if it was asked.
+        """
         found: list[Message] = []
-        for socket in self.sockets:
+        for socket in self.sockets if woken is None else [s for s in self.sockets if s in woken]:
             while (parts := try_receive_frames(socket)) is not None:
                 try:
                     found.append(self._read(socket, parts))

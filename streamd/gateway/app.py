@@ -23,7 +23,7 @@ from streamd.wire import encode
 logger = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 2.0
-TURN_S = 0.2
+TURN_S = 0.5
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
