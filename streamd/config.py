@@ -121,13 +121,13 @@ class DetectionConfig(Section):
     """Faces with a shorter side under this many full-resolution pixels are followed but never decide."""
     undecided_interval_s: Seconds = 0.1
     """Pause between looks at a camera with a face that has no verdict yet."""
-    tracked_interval_s: Seconds = 0.25
+    tracked_interval_s: Seconds = 0.33
     """Pause between looks at a camera on which every face has its verdict."""
     motion_interval_s: Seconds = 0.2
     """Pause between looks at a camera on which something moves but no face is followed."""
-    still_interval_s: Seconds = 1.0
+    still_interval_s: Seconds = 2.0
     """Pause between looks at a camera on which nothing moves and no face is followed."""
-    whole_interval_s: Seconds = 0.3
+    whole_interval_s: Seconds = 0.5
     """While faces are followed the whole view is searched this often, and only their surroundings in between; 0
     searches it always."""
     motion_share: Share = 0.004

@@ -109,7 +109,8 @@ class Metrics:
     stage = _histogram("stage_seconds", "Time that a stage takes for a batch or a frame.", "stage")
     searches = _counter(
         "searches_total",
-        "Searches for faces: of the whole view, of a reduced one under load, or around those who are followed.",
+        "Searches for faces: of the whole view, of a reduced one under load or while only large faces are followed "
+        "(glance), or around those who are followed.",
         "outcome",
     )
     batch_size = _histogram("batch_size", "Frames or faces in a batch.", "stage", buckets=BATCHES)

@@ -83,7 +83,7 @@ def test_a_newcomer_is_found_when_the_whole_view_is_searched_again() -> None:
     camera = Watched()
     camera.look((100, 100))
     assert len(camera.look((100, 100), (500, 200)).faces) == 1
-    for _ in range(2):
+    for _ in range(4):
         look = camera.look((100, 100), (500, 200))
     assert len(look.faces) == 2
 
