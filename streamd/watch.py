@@ -19,7 +19,7 @@ from streamd.zones import Zones
 if TYPE_CHECKING:
     from streamd.domain import Vector
 
-LOST_S = 0.4
+LOST_S = 0.6
 """A track found again after this long may be somebody else who came to the same place."""
 OTHER_VIEWS = 2
 """A face is somebody else's than its track's if so many views in a row are more likely another person's."""
