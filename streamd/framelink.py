@@ -16,6 +16,7 @@ capture of a camera that another worker of its box looks at.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -351,7 +352,7 @@ def _array(part: zmq.Frame, shape: tuple[int, ...], coding: str) -> NDArray[np.u
         return unpacked(flat, shape)
     if coding != PLAIN:
         raise ProtocolError(f"picture coded as {coding!r}")
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
     if flat.size != expected:
         raise ProtocolError(f"picture of {flat.size} bytes where {shape} needs {expected}")
     return flat.reshape(shape)
