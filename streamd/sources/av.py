@@ -17,7 +17,7 @@ from streamd.errors import SourceEnded, SourceLost, SourceRejected
 from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.sources.avframe import AvFrame, media_s, owned
 from streamd.sources.costs import Cost
-from streamd.sources.demuxing import Demuxer, EndOfPackets, stamp_s
+from streamd.sources.demuxing import Demuxer, EndOfPackets
 from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
 from streamd.sources.gathering import Gathering
@@ -166,7 +166,7 @@ class AvSource:
 
     def _behind_s(self, packet: Packet) -> float:
         """How late this packet is to be decoded."""
-        media_s = stamp_s(packet)
+        media_s = self._demuxer.stamp_s(packet)
         if self._config.pace == "fast" or media_s is None:
             return 0.0
         now_s = self._clock.now_s()
