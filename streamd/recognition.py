@@ -27,8 +27,8 @@ looked at."""
 UNSURE_S = 0.4
 """Pause between views of a face whose verdict is not sure."""
 SURE_RECHECKS = 2
-"""Times ``recheck_s`` after which a face with a sure verdict is embedded again; tracks that may have changed hands do not
-wait for it (``watch.doubts``)."""
+"""Times ``recheck_s`` after which a face with a sure verdict is embedded again; tracks that may have changed hands
+do not wait for it (``watch.doubts``)."""
 LEAST_NOVELTY = 0.3
 """What a view counts that is the same as another, beside one that is like none (1.3): variety matters, and a poor view
 is never kept for it alone."""
