@@ -159,7 +159,7 @@ class Scheduler:
     def looked(self, camera: str, attention: Attention, at_s: float) -> None:
         """A frame captured at ``at_s`` was worked on."""
         entry = self._cameras[camera]
-        entry.deserted = attention is Attention.NOTHING is not entry.attention
+        entry.deserted = attention is Attention.NOTHING and entry.attention is not Attention.NOTHING
         entry.attention = attention
         entry.looked_at_s = at_s
 
