@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import cast
@@ -164,7 +165,10 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         for attribute, spec in TABLE.items():
-            setattr(self, attribute, spec.build(self.registry))
+            metric = spec.build(self.registry)
+            # The library sorts and locks for each call; there are a dozen of them a look, always with the same labels.
+            metric.labels = cache(metric.labels)  # type: ignore[method-assign]  # its bounded labels bound the cache
+            setattr(self, attribute, metric)
         self._cpu_s = 0.0
 
     def ran(self, model: str, shape: tuple[int, ...], *, seconds: float, cpu_s: float) -> None:
@@ -190,6 +194,7 @@ class Metrics:
                     values = labels[: len(spec.labels)]
                     if values[spec.labels.index("camera")] == camera:
                         metric.remove(*values)
+                metric.labels.cache_clear()
 
     def _rows(self, attribute: str, spec: MetricSpec) -> list[tuple[str, tuple[str, ...], float]]:
         """Samples as (suffix, label values, value).
