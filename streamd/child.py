@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import FrameType
 
@@ -70,9 +70,13 @@ class ChildContext:
         self.reload_answers: list[str | None] = []
         """What came of each reload that this child asked for: None, or why it was refused; take them out."""
 
-    def turn(self) -> None:
-        """To be called once in each pass of the work loop: hears commands, gives a sign of life."""
-        for command in self.link.commands():
+    def turn(self, woken: Collection[object] | None = None) -> None:
+        """To be called once in each pass of the work loop: hears commands, gives a sign of life.
+
+        Args:
+            woken: What a poller found readable, if it was asked (``register``): commands are looked for there alone.
+        """
+        for command in self.link.commands() if woken is None or self.link.socket in woken else ():
             if command.kind == DRAIN:
                 self.draining = True
             elif command.kind == RELOAD:

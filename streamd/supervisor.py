@@ -60,6 +60,8 @@ class Supervisor:
         """By camera."""
         self._balancer = Balancer()
         self._weighed_at_s = float("-inf")
+        self._due_s = -math.inf
+        """When there is something to do beside hearing heartbeats."""
         self._metrics = Metrics()
         self._stopping = False
         self._announced = False
@@ -78,13 +80,16 @@ class Supervisor:
         poller.register(self._control, zmq.POLLIN)
         poller.register(self._wake_read, zmq.POLLIN)
         while not self._done():
-            poller.poll(math.ceil(self._wait_s() * 1000))
+            poller.poll(math.ceil(max(0.0, self._due_s - time.monotonic()) * 1000))
             self._heed_signals()
             self._hear(time.monotonic())
+            if time.monotonic() < self._due_s:
+                continue  # a heartbeat, which can wait
             self._reap(time.monotonic())
             self._act(time.monotonic())
             self._balance(time.monotonic())
             self._report(time.monotonic())
+            self._due_s = time.monotonic() + self._wait_s()
         return self._exit_code
 
     # -- what is wanted ------------------------------------------------------------------------------------------
@@ -161,6 +166,7 @@ class Supervisor:
     def _heed_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
+            self._due_s = -math.inf  # SIGCHLD among them
         while self._signals:
             if self._signals.pop(0) == signal.SIGHUP:
                 self._reload_now()
@@ -190,6 +196,7 @@ class Supervisor:
             return
         if header.kind == READY:
             child.was_ready = True
+            self._due_s = -math.inf
             child.lifecycle.on_ready(now_s)
             logger.info("%s is ready", child.spec.name)
         elif header.kind == RELOAD and child.spec.role == "gateway":

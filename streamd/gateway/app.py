@@ -42,7 +42,7 @@ from streamd.sockets import Sockets
 
 logger = logging.getLogger(__name__)
 
-TURN_S = 0.2
+TURN_S = 0.5
 BACKLOG = 256
 _RENEW_S = 60.0
 """How often the certificate's files are looked at."""
