@@ -429,7 +429,7 @@ def test_a_sink_that_lacks_something_does_not_hide_what_is_wrong_with_the_others
 def test_a_camera_that_browsers_send_to_has_no_more_of_an_address() -> None:
     assert load("cameras: {phone: {url: 'whip://'}}").cameras["phone"].is_whip
     assert not load("cameras: {door: {url: whippet.mp4}}").cameras["door"].is_whip
-    for wrong in ("whip://phone", "whip://h/phone", "WHIP://"):
+    for wrong in ("whip:phone", "whip://h/phone", "WHIP:"):
         assert "should be just 'whip://'" in only(f"cameras: {{phone: {{url: '{wrong}'}}}}").message
 
 
