@@ -181,7 +181,7 @@ def _urls(config: Config) -> Iterator[BrokenRule]:
     for name, camera in config.cameras.items():
         for key in ("url", "substream"):
             given = getattr(camera, key) or ""
-            if given.lower().startswith("whip://") and given != WHIP_URL:
+            if given.lower().startswith("whip:") and given != WHIP_URL:
                 just = f"should be just '{WHIP_URL}': senders say which camera they are when they connect"
                 yield BrokenRule((("cameras", name, key),), just)
                 continue
