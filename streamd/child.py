@@ -18,7 +18,7 @@ import zmq
 from pydantic import ValidationError
 
 from streamd.config import Config
-from streamd.control import DRAIN, RELOAD, ControlLink
+from streamd.control import DRAIN, RELOAD, RELOADED, ControlLink
 from streamd.errors import ProtocolError, StreamdError
 from streamd.log import setup_logging
 from streamd.metrics import Metrics
@@ -67,6 +67,8 @@ class ChildContext:
         self.draining = False
         self.reloaded: Config | None = None
         """A new configuration that waits to be taken over (the worker's cameras); take it and set None."""
+        self.reload_answers: list[str | None] = []
+        """What came of each reload that this child asked for: None, or why it was refused; take them out."""
 
     def turn(self) -> None:
         """To be called once in each pass of the work loop: hears commands, gives a sign of life."""
@@ -75,6 +77,9 @@ class ChildContext:
                 self.draining = True
             elif command.kind == RELOAD:
                 self.reloaded = Config.model_validate(command.fields.get("config"))
+            elif command.kind == RELOADED:
+                error = command.fields.get("error")
+                self.reload_answers.append(error if isinstance(error, str) else None)
         now_s = time.monotonic()
         if self.link.due(now_s):
             self.link.beat(now_s, self.metrics.snapshot)

@@ -2,7 +2,7 @@
 
 A child says READY once, then HEARTBEAT from its work loop with its metrics as a second part; the supervisor says
 DRAIN, RELOAD and asks nothing that must be waited for. The gateway may say RELOAD, too, after it has changed the
-configuration file. Anyone local may ask STATUS.
+configuration file, and is told by RELOADED what came of it. Anyone local may ask STATUS.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 METRICS_EVERY_S = 0.95
 """A little less than every second heartbeat of the default pace."""
-READY, HEARTBEAT, DRAIN, RELOAD, STATUS = "READY", "HEARTBEAT", "DRAIN", "RELOAD", "STATUS"
+READY, HEARTBEAT, DRAIN, STATUS = "READY", "HEARTBEAT", "DRAIN", "STATUS"
+RELOAD, RELOADED = "RELOAD", "RELOADED"
 
 
 class ControlLink:

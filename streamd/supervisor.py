@@ -16,7 +16,7 @@ import zmq
 from streamd.balancing import Balancer, Move
 from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
-from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, SystemStatus
+from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, RELOADED, STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
 from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
@@ -117,9 +117,11 @@ class Supervisor:
             child.lifecycle.begin(now_s)
         self._config = config
 
-    def _reload_now(self) -> None:
+    def _reload_now(self) -> str | None:
+        """Why the configuration stays as it was; None where it was taken over."""
         if self._reload is None or self._stopping:
-            return
+            return "streamd is stopping" if self._stopping else "the daemon has no configuration file"
+        refused = None
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._reload()
@@ -127,10 +129,12 @@ class Supervisor:
         except StreamdError as error:
             for line in str(error).splitlines():
                 logger.error("configuration kept as it was: %s", line)
+            refused = str(error)
         else:
             self._apply(config)
             logger.info("configuration reloaded: %d cameras", len(config.cameras))
         notify("READY=1")
+        return refused
 
     def _refuse_moves(self, config: Config) -> None:
         if (config.state_dir, config.sockets_dir) != (self._config.state_dir, self._config.sockets_dir):
@@ -189,7 +193,7 @@ class Supervisor:
             child.lifecycle.on_ready(now_s)
             logger.info("%s is ready", child.spec.name)
         elif header.kind == RELOAD and child.spec.role == "gateway":
-            self._reload_now()
+            self._send(child, encode(RELOADED, error=self._reload_now()))
         elif header.kind == HEARTBEAT:
             child.lifecycle.on_beat(now_s)
             trouble = header.fields.get("trouble")

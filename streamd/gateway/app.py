@@ -172,6 +172,8 @@ async def _serve(context: ChildContext) -> int:
             if context.reloaded is not None:
                 parts.adopt(context.reloaded)
                 context.reloaded = None
+            while context.reload_answers:
+                parts.services.reload_answered(context.reload_answers.pop(0))
             await asyncio.sleep(TURN_S)
     return 0
 

@@ -79,7 +79,7 @@ def test_who_is_before_the_phone_is_recognised(daemon: Daemon, wide: Picture, co
             assert phone.answer[0] == 201
             assert phone.location.startswith("/whip/phone/")
             assert named(await told(daemon, "face.identified", before)) == OBAMA
-            assert await phone.hang_up() == 204
+            assert await phone.hang_up() == 200
             assert await offline(daemon, before) == "no browser or phone is sending"
 
     asyncio.run(send())

@@ -194,7 +194,7 @@ def test_more_viewers_than_allowed_are_sent_away(daemon: Daemon) -> None:
             status, body, _ = await asyncio.to_thread(post_sdp, daemon.http, "/whep/door", offer)
             assert status == 503
             assert "gateway.max_viewers" in body
-            assert await asyncio.to_thread(hang_up, daemon.http, watchers[0].location) == 204
+            assert await asyncio.to_thread(hang_up, daemon.http, watchers[0].location) == 200
             await asyncio.to_thread(eventually, lambda: viewers(daemon) == 3)
 
     asyncio.run(watch())
