@@ -145,7 +145,7 @@ class Pipeline:
 
     def wants_picture(self, camera: str) -> bool:
         """Whether a face that is found on this camera would probably be cut out."""
-        return self._watches[camera].attention is Attention.UNDECIDED
+        return self._watches[camera].undecided
 
     def needs_picture(self, look: Look) -> bool:
         """Whether somebody may have to be cut out of this frame, which came without its picture."""

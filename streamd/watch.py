@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
 from streamd.domain import Box, Frame, Scope, Track
-from streamd.reassociation import continued, crossing, exchanged
+from streamd.reassociation import are_near, continued, crossing, exchanged
 from streamd.recognition import Evidence, Policy
 from streamd.scheduling import Attention
 from streamd.scores import ScoreModel
@@ -56,9 +56,20 @@ class CameraWatch:
 
     @property
     def attention(self) -> Attention:
-        if any(not a.decided for a in self.appearances.values()):
+        """How often it deserves to be looked at."""
+        if self.undecided or self.close_together:
             return Attention.UNDECIDED
         return Attention.TRACKED if self.appearances else Attention.NOTHING
+
+    @property
+    def close_together(self) -> bool:
+        """Whether two people may soon be mistaken for each other."""
+        return are_near([a.track.box for a in self.appearances.values()])
+
+    @property
+    def undecided(self) -> bool:
+        """Whether somebody is followed without a verdict."""
+        return any(not a.decided for a in self.appearances.values())
 
     @property
     def awaits(self) -> bool:
