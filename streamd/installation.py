@@ -132,7 +132,7 @@ def refuse_hidden(program: str) -> None:
 def refuse_without_rights(paths: list[Path], advice: str) -> None:
     """Raises UnavailableError, before anything is changed, where some file could not be written."""
     for path in paths:
-        place = next(p for p in path.parents if p.exists())
+        place = next(p for p in path.parents if os.access(p, os.F_OK))
         if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
             raise UnavailableError(f"{place}: may not be written by this user; {advice}")
 
