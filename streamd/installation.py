@@ -31,6 +31,11 @@ cameras: {}
 #  door:
 #    url: rtsp://viewer:${cred:door}@192.0.2.10/stream1
 """
+_OF_THE_SYSTEM = """\
+# Where the service keeps its data and its sockets, so that commands find them, too: runuser -u streamd -- streamd ...
+state_dir: /var/lib/streamd
+runtime_dir: /run/streamd
+"""
 
 
 class Done(Enum):
@@ -157,7 +162,8 @@ def place_config(places: Places, *, dry_run: bool = False) -> Outcome:
     if path.exists() or path.is_symlink():
         return Outcome(path, Done.KEPT)
     if not dry_run:
-        _write(path, _FIRST_CONFIG, mode=0o640, folder_mode=0o750)
+        text = _FIRST_CONFIG if places.user else _FIRST_CONFIG + _OF_THE_SYSTEM
+        _write(path, text, mode=0o640, folder_mode=0o750)
     return Outcome(path, Done.WRITTEN)
 
 

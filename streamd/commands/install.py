@@ -108,7 +108,7 @@ def _next(places: Places, program: str, commands: Sequence[tuple[str, bool]]) ->
     else:
         if left:
             left.append("chgrp -R streamd /etc/streamd")
-        pull = f"runuser -u streamd -- env STATE_DIRECTORY=/var/lib/streamd {program} models pull"
+        pull = f"runuser -u streamd -- {program} models pull --config /etc/streamd/streamd.yaml"
         start = "systemctl enable --now streamd"
     edit = f"name your cameras in {places.config_file}, then: {program} check --config {places.config_file}"
     return [*left, edit, pull, f"{start}    (after an upgrade: {start.partition(' enable')[0]} restart streamd)"]
