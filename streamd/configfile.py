@@ -41,7 +41,14 @@ def find_config() -> Path | None:
     """``$STREAMD_CONFIG``, else the first standard file there is, else None."""
     if given := os.environ.get(FILE_VARIABLE):
         return Path(given)
-    return next((path for path in STANDARD_FILES if path.is_file()), None)
+    return next((path for path in STANDARD_FILES if _may_be_there(path)), None)
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:  # in a folder that this user may not enter: reading it says so in words
+        return True
 
 
 def load_config(path: Path | None) -> Config:

@@ -3,6 +3,7 @@
 # Nothing outside is changed. Ends when /run/box/driver has ended, or by the caller's time-out.
 #   BOX=FOLDER SOURCE=CHECKOUT SITE=PACKAGES unshare --pid --mount --cgroup --net --uts --ipc --fork --kill-child bash systemd_box.sh
 set -e
+: "${BOX:?}" "${SOURCE:?}" "${SITE:?}"
 mount --make-rprivate /
 mkdir -p "$BOX/overlay"
 mount -t tmpfs tmpfs "$BOX/overlay"
@@ -25,6 +26,8 @@ mount --bind "$BOX/box" run/box
 mkdir -p opt/streamd/source opt/streamd/site opt/streamd/bin
 mount --bind "$SOURCE" opt/streamd/source
 mount --bind "$SITE" opt/streamd/site
+# Credentials are mounted by a helper, and seen by services only where mounts are shared; in containers systemd leaves that.
+mount --make-rshared .
 printf '[Unit]\nDefaultDependencies=no\n' > run/systemd/system/mini.target
 printf '[Unit]\nDefaultDependencies=no\n' > run/systemd/system/network-online.target
 (

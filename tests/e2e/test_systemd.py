@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,12 @@ export PYTHONPATH=/opt/streamd/source:/opt/streamd/site PYTHONDONTWRITEBYTECODE=
 exec {python} -m streamd "$@"
 """
 CONFIG = """
-cameras: {door: {url: /var/lib/streamd/visits}}
+cameras:
+  door: {url: /var/lib/streamd/visits}
+  gate: {remote: true}
+frames: {listen: "tcp://127.0.0.1:5580", server_key: worker.key_secret, clients: clients}
+state_dir: /var/lib/streamd
+runtime_dir: /run/streamd
 gallery: {folder: /var/lib/streamd/gallery}
 capture: {image_fps: 5}
 """
@@ -33,23 +39,36 @@ capture: {image_fps: 5}
 DROP_IN = """[Service]
 WatchdogSec=3
 RestartSec=100ms
+StandardError=append:/run/box/service.log
 """
 DRIVER = """#!/bin/bash
 # Each answer is a line 'name<TAB>value'.
 say() { printf '%s\\t%s\\n' "$1" "$2"; }
 shown() { systemctl show streamd -P "$1"; }
-until_true() { for i in $(seq 300); do if eval "$1"; then return 0; fi; sleep 0.1; done; say timeout "$1"; return 1; }
+until_true() { for i in $(seq 150); do if eval "$1"; then return 0; fi; sleep 0.1; done; say timeout "$1"; return 1; }
 streamd() { /opt/streamd/bin/streamd "$@"; }
-as_service() { runuser -u streamd -- env STATE_DIRECTORY=/var/lib/streamd RUNTIME_DIRECTORY=/run/streamd \\
-  /opt/streamd/bin/streamd "$@"; }
+as_service() { runuser -u streamd -- /opt/streamd/bin/streamd "$@"; }
+identified() { as_service events --type face.identified --camera "$1" --last 1 2>/dev/null | grep -c Obama; }
 
 cp /run/box/program /opt/streamd/bin/streamd
 streamd install --program /opt/streamd/bin/streamd --json > /run/box/install.json || say install failed
 say again "$(streamd install --program /opt/streamd/bin/streamd --json | grep -c '"ran": true')"
 say config "$(stat -c '%U:%G %a' /etc/streamd/streamd.yaml)"
 cat /run/box/config > /etc/streamd/streamd.yaml
-mkdir -p /etc/systemd/system/streamd.service.d
-cp /run/box/drop-in /etc/systemd/system/streamd.service.d/test.conf
+cd /etc/streamd
+mkdir -p clients captures/gate
+streamd keys new worker --dir . > /dev/null
+streamd keys new gate --dir captures/gate > /dev/null
+cp worker.key captures/gate
+mv captures/gate/gate.key clients
+printf 'STREAMD_URL=/opt/visits\\nCONNECT=tcp://127.0.0.1:5580\\n' > captures/gate/env
+chmod 700 captures/gate
+chown -R streamd: worker.key_secret clients
+cp -r /run/box/visits /opt/visits
+for unit in streamd.service streamd-capture@.service; do
+  mkdir -p "/etc/systemd/system/$unit.d"
+  cp /run/box/drop-in "/etc/systemd/system/$unit.d/test.conf"
+done
 systemctl daemon-reload
 cp -r /run/box/models /run/box/visits /run/box/gallery /var/lib/streamd/
 chown -R streamd: /var/lib/streamd
@@ -57,8 +76,13 @@ chown -R streamd: /var/lib/streamd
 systemctl start streamd; say started $?
 say active "$(shown ActiveState) $(shown StatusText)"
 say slice "$(shown Slice)"
-until_true '[ -n "$(as_service events --type face.identified --last 1 2>/dev/null)" ]'
-say identified "$(as_service events --type face.identified --last 1 2>&1 | grep -c Obama)"
+systemctl start streamd-capture@gate; say capture_started $?
+for camera in door gate; do
+  until_true "identified $camera > /dev/null"
+  say "identified_$camera" "$(identified "$camera")"
+done
+capture=$(systemctl show streamd-capture@gate -P MainPID)
+say capture_user "$(ps -o user:32= -p "$capture")"
 pid=$(shown MainPID)
 say user "$(ps -o user= -p "$pid")"
 say no_new_privileges "$(grep NoNewPrivs /proc/$pid/status | cut -f2)"
@@ -89,6 +113,7 @@ say wrong_config_end "$(shown Result) $(shown ExecMainStatus) $(shown NRestarts)
 
 systemctl enable -q streamd
 streamd uninstall --json > /run/box/uninstall.json || say uninstall failed
+say capture_known "$(systemctl is-active streamd-capture@gate)"
 say known "$(systemctl cat streamd 2>/dev/null | wc -l)"
 say kept "$(ls /etc/streamd/streamd.yaml /var/lib/streamd/gallery.sqlite | wc -l)"
 say links "$(ls /etc/systemd/system/multi-user.target.wants 2>/dev/null | grep -c streamd)"
@@ -129,13 +154,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Path
 def run_box(folder: Path) -> dict[str, str]:
     command = ["unshare", "--pid", "--mount", "--cgroup", "--net", "--uts", "--ipc", "--fork", "--kill-child"]
     environment = {**os.environ, "BOX": str(folder), "SOURCE": str(ROOT), "SITE": sysconfig.get_paths()["purelib"]}
-    with (folder / "log").open("wb") as log:
+    # After a time-out, what was told until then says more.
+    with (folder / "log").open("wb") as log, suppress(subprocess.TimeoutExpired):
         subprocess.run([*command, "bash", str(BOX)], env=environment, stdout=log, stderr=log, timeout=100)
     out = folder / "out"
     if not out.exists():
         unavailable(f"systemd does not start here: {(folder / 'log').read_text(errors='replace')[-1000:]}")
     lines = out.read_text().splitlines()
-    print("\n".join(lines), (folder / "log").read_text(errors="replace")[-6000:], sep="\n")
+    told = (path.read_text(errors="replace")[-6000:] for path in (folder / "log", folder / "box" / "service.log"))
+    print("\n".join(lines), *told, sep="\n")
     return dict(line.split("\t", 1) for line in lines if "\t" in line)
 
 
@@ -149,10 +176,13 @@ def test_the_daemon_runs_under_systemd_with_the_whole_sandbox(prepared: Path, vi
     assert told["again"] == "0"
     assert told["config"] == "root:streamd 640"
     # READY=1 ends the start, and says how it fares.
-    assert (told["started"], told["active"]) == ("0", "active watching 1 cameras")
+    assert (told["started"], told["active"]) == ("0", "active watching 2 cameras")
     assert told["slice"] == "streamd.slice"
     # A face was found, embedded, searched and written down, in there.
-    assert told["identified"] == "1"
+    assert told["identified_door"] == "1"
+    # So it was through a camera's own unit, which is another user.
+    assert (told["capture_started"], told["identified_gate"]) == ("0", "1")
+    assert told["capture_user"] == "streamd-capture"
     assert int(told["children"]) >= 4
     assert told["user"] == "streamd"
     assert (told["no_new_privileges"], told["seccomp"]) == ("1", "2")
@@ -165,5 +195,6 @@ def test_the_daemon_runs_under_systemd_with_the_whole_sandbox(prepared: Path, vi
     # A wrong file is not tried again.
     assert (told["wrong_config"], told["wrong_config_end"]) == ("1", "exit-code 78 0")
     assert (told["known"], told["kept"], told["links"]) == ("0", "2", "0")
+    assert told["capture_known"] == "inactive"
     assert "install" not in told
     assert "uninstall" not in told
