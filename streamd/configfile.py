@@ -227,8 +227,8 @@ def _make_absolute(data: dict[str, Any], path: KeyPath, base: Path, report: _Rep
     for key in path[:-1]:
         parent = parent.get(key) if isinstance(parent, dict) else None
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
-    if not isinstance(value, str) or (path[-1] == "url" and "://" in value):
-        return  # also WHIP
+    if not isinstance(value, str) or (path[-1] == "url" and ("://" in value or value.lower().startswith("whip:"))):
+        return
     if not value:
         report.add(path, "should not be empty; leave the key out for its default")
         report.spoil(path)

@@ -18,9 +18,11 @@ STATES: tuple[State, ...] = get_args(State)
 
 HOLD_S = 0.7
 """A box is shown this long after its look where no later look came."""
+AHEAD_S = 0.15
+"""Until the next look is known a box goes on for so long as it was going."""
 KEPT = 32
 """Looks remembered: some seconds."""
-LEAST_DELAY_S, MOST_DELAY_S = 0.06, 0.3
+LEAST_DELAY_S, MOST_DELAY_S = 0.06, 0.2
 """Pictures are shown this much after they were taken, so that the boxes of the next look are there."""
 SLEW = 0.1
 """The delay changes by this many seconds a second: less than anybody sees."""
@@ -133,9 +135,11 @@ class Timeline:
         if index == 0:
             return ()
         before = self._looks[index - 1]
-        if index == len(self._looks):
-            return before.faces if at_s - before.at_s <= HOLD_S else ()
-        return tuple(_between(before, self._looks[index], at_s))
+        if index < len(self._looks):
+            return tuple(_between(before, self._looks[index], at_s))
+        if at_s - before.at_s > HOLD_S:
+            return ()
+        return tuple(_beyond(self._looks[index - 2], before, at_s)) if index > 1 else before.faces
 
 
 def _between(before: Overlay, after: Overlay, at_s: float) -> Iterator[FaceMark]:
@@ -146,6 +150,17 @@ def _between(before: Overlay, after: Overlay, at_s: float) -> Iterator[FaceMark]
             yield replace(face, box=_mixed(face.box, goal.box, share))
         elif share < 0.5 and at_s - before.at_s <= HOLD_S:
             yield face
+
+
+def _beyond(prior: Overlay, last: Overlay, at_s: float) -> Iterator[FaceMark]:
+    """After the last look: a little further on the way that each face was on."""
+    apart_s = last.at_s - prior.at_s
+    ahead_s = min(at_s - last.at_s, AHEAD_S)
+    near = prior.size == last.size and apart_s <= HOLD_S
+    earlier = {face.track: face for face in prior.faces} if near else {}
+    for face in last.faces:
+        origin = earlier.get(face.track)
+        yield replace(face, box=_mixed(origin.box, face.box, 1 + ahead_s / apart_s)) if origin else face
 
 
 def _mixed(one: Box, other: Box, share: float) -> Box:

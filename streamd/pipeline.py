@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from streamd.domain import Image
 
 
-IDLE_AFTER_S = 0.5
+IDLE_AFTER_S = 0.8
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from streamd.zones import Zones
 if TYPE_CHECKING:
     from streamd.domain import Vector
 
-LOST_S = 0.4
+LOST_S = 0.6
 """A track found again after this long may be somebody else who came to the same place."""
 OTHER_VIEWS = 2
 """A face is somebody else's than its track's if so many views in a row are more likely another person's."""
@@ -68,6 +68,10 @@ class CameraWatch:
     def doubts(self, track: int) -> bool:
         """Whether a new view of this face is needed to say whose it is."""
         return track in self._doubted and track not in self._crossing
+
+    def wants_view(self, at_s: float) -> bool:
+        """Whether a good view of somebody who is followed would be embedded now."""
+        return any(a.evidence.wants(1.0, at_s) or self.doubts(track) for track, a in self.appearances.items())
 
     def start_over(self) -> list[Appearance]:
         """Nobody is followed or awaited any more; returns those who were."""

@@ -62,10 +62,9 @@ async def _answered(request: web.Request, handler: Handler, gatekeeper: Gatekeep
             request[WHO] = who
         return await handler(request)
     except Refused as refused:
-        if refused.status >= 500:
-            logger.warning("%s %s: %s", request.method, request.path, refused)
-        elif refused.status in (403, 413):
-            logger.info("%s %s from %s: %s", request.method, request.path, gatekeeper.address(request), refused)
+        level = logging.WARNING if refused.status >= 500 else logging.INFO
+        if refused.status >= 500 or (request.method != "GET" and refused.status != 401):
+            logger.log(level, "%s %s from %s: %s", request.method, request.path, gatekeeper.address(request), refused)
         return problem_response(refused)
     except web.HTTPException as error:
         if error.status < 400:

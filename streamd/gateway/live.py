@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -313,7 +314,8 @@ class Live:
 
 def _give_way() -> None:
     """Recognition comes before watching where there is not enough of the CPU for both."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    with contextlib.suppress(OSError):  # not allowed everywhere
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _width(wanted: int) -> int:

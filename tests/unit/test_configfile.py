@@ -424,3 +424,17 @@ def test_zones_and_masks_belong_to_a_camera() -> None:
 def test_a_sink_that_lacks_something_does_not_hide_what_is_wrong_with_the_others() -> None:
     found = problems("sinks:\n  a: {kind: file}\n  b: {kind: mqtt, url: 'ftp://h'}\n")
     assert [p.path for p in found] == ["sinks.a.path", "sinks.b.url"]
+
+
+def test_a_camera_that_browsers_send_to_has_no_more_of_an_address() -> None:
+    assert load("cameras: {phone: {url: 'whip://'}}").cameras["phone"].is_whip
+    assert not load("cameras: {door: {url: whippet.mp4}}").cameras["door"].is_whip
+    for wrong in ("whip:phone", "whip://h/phone", "WHIP:"):
+        assert "should be just 'whip://'" in only(f"cameras: {{phone: {{url: '{wrong}'}}}}").message
+
+
+def test_the_longest_socket_of_a_camera_that_browsers_send_to_counts() -> None:
+    name = "a" * 50
+    camera = f"cameras: {{{name}: {{url: 'whip://'}}}}"
+    assert "runtime_dir" in only(f"runtime_dir: /{'x' * 60}\n{camera}").path
+    load(f"runtime_dir: /{'x' * 30}\n{camera}")

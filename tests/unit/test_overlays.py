@@ -2,7 +2,7 @@ import pytest
 
 from streamd.domain import Box
 from streamd.errors import ProtocolError
-from streamd.overlays import HOLD_S, LEAST_DELAY_S, MOST_DELAY_S, FaceMark, Overlay, ShowDelay, Timeline, topic
+from streamd.overlays import AHEAD_S, HOLD_S, LEAST_DELAY_S, MOST_DELAY_S, FaceMark, Overlay, ShowDelay, Timeline, topic
 
 
 def mark(x: float, *, track: str = "door-1", name: str | None = "Ana") -> FaceMark:
@@ -43,6 +43,15 @@ def test_without_a_later_look_the_last_is_held_for_a_while() -> None:
     assert [face.box.x1 for face in shown.at(1.0 + HOLD_S - 0.01)] == [100]
     assert shown.at(1.0 + HOLD_S + 0.01) == ()
     assert shown.at(0.9) == ()
+
+
+def test_until_the_next_look_a_box_goes_on_a_little_as_it_was_going() -> None:
+    shown = timeline(look(1.0, mark(100)), look(1.2, mark(140), mark(300, track="door-2")))
+    moving, new = shown.at(1.3)
+    assert moving.box.x1 == pytest.approx(160)
+    assert new.box.x1 == 300
+    moving, _ = shown.at(1.2 + HOLD_S - 0.01)
+    assert moving.box.x1 == pytest.approx(140 + 200 * AHEAD_S)
 
 
 def test_looks_of_a_camera_that_was_restarted_replace_those_before() -> None:
@@ -86,8 +95,8 @@ def settled(delay: ShowDelay, now_s: float) -> float:
 def test_the_delay_grows_to_what_looks_need() -> None:
     delay = ShowDelay()
     delay.looked(look(1.0, mark(1)), 1.05)
-    delay.looked(look(1.15, mark(1)), 1.2)
-    assert settled(delay, 1.2) == pytest.approx(0.2)
+    delay.looked(look(1.1, mark(1)), 1.15)
+    assert settled(delay, 1.2) == pytest.approx(0.15)
 
 
 def test_the_delay_stays_within_its_bounds() -> None:

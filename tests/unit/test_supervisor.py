@@ -97,6 +97,24 @@ def test_a_worker_may_take_long_to_build_its_engines() -> None:
     assert policy(patient, "capture").start_timeout_s == policy(Config(), "worker").start_timeout_s == 60.0
 
 
+def test_the_gateway_knows_which_cameras_there_are_and_no_address() -> None:
+    cameras = {
+        "door": CameraConfig(url="rtsp://ana:secret@h/x"),
+        "phone": CameraConfig(url="whip://"),
+        "far": CameraConfig(remote=True),
+    }
+    gateway = by_name(config().model_copy(update={"cameras": cameras}))["gateway"]
+    known = gateway.config.cameras
+    assert {name: (camera.remote, camera.is_whip) for name, camera in known.items()} == {
+        "door": (False, False),
+        "phone": (False, True),
+        "far": (True, False),
+    }
+    assert "secret" not in gateway.config.model_dump_json()
+    fewer = by_name(config().model_copy(update={"cameras": {"phone": cameras["phone"]}}))["gateway"]
+    assert gateway.same_process(fewer)
+
+
 @pytest.mark.parametrize("name", ["worker@0", "publisher", "gateway"])
 def test_passwords_go_to_the_capture_that_needs_them_alone(name: str) -> None:
     assert "secret" not in by_name(config())[name].config.model_dump_json()

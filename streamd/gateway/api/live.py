@@ -106,19 +106,21 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
         viewing, answered = await live.watch(call.path["name"], await _offer(call.request))
         return _created(call.request, viewing, answered)
 
-    async def unwatch(call: Call) -> None:
+    async def unwatch(call: Call) -> bytes:
         if not await live.stop_watching(call.path["name"], call.path["id"]):
             raise Refused(404, "not_found", "nobody watches by this name any more")
+        return b""
 
     async def send(call: Call) -> web.Response:
         _check_sender(call)
         sender, answered = await senders.send(call.path["name"], await _offer(call.request))
         return _created(call.request, sender, answered)
 
-    async def stop_sending(call: Call) -> None:
+    async def stop_sending(call: Call) -> bytes:
         _check_sender(call)
         if not await senders.stop_sending(call.path["name"], call.path["id"]):
             raise Refused(404, "not_found", "nobody sends by this name any more")
+        return b""
 
     return [
         Operation(
@@ -162,7 +164,7 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
             refusals=(400, 406),
             tags=_TAGS,
         ),
-        Operation("DELETE", "/whep/{name}/{id}", "Watch no longer", unwatch, status=204, tags=_TAGS),
+        Operation("DELETE", "/whep/{name}/{id}", "Watch no longer", unwatch, gives="text/plain", tags=_TAGS),
         Operation(
             "POST",
             "/whip/{name}",
@@ -181,7 +183,7 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
             "Be no camera any more",
             stop_sending,
             least=None,
-            status=204,
+            gives="text/plain",
             refusals=(401,),
             tags=_TAGS,
         ),
@@ -199,7 +201,7 @@ def _check_sender(call: Call) -> None:
 
 async def _offer(request: web.Request) -> str:
     if request.content_type != SDP:
-        raise Refused(415, "unsupported", f"the body should be {SDP}")
+        raise Refused(415, "unsupported", f"the body should be {SDP}, not {request.content_type}")
     try:
         return (await read_body(request, MAX_SDP_BYTES)).decode()
     except UnicodeDecodeError as error:

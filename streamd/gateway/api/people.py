@@ -114,7 +114,8 @@ class ReceiptAnswer(Answer):
     faces: int
     events: int
     """Events in the journal that do not tell of them any more."""
-    caches: list[str]
+    caches: int
+    """Files derived from the gallery that were deleted."""
     photos: list[str]
     """In the watched folder, still there."""
     photos_deleted: list[str]

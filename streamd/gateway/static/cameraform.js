@@ -55,7 +55,7 @@ export function cameraDialog({ camera, done }) {
   const byAddress = h(
     "div.stack",
     {},
-    field(t.cameras.url, address, camera ? t.cameras.urlKept : t.cameras.urlHint),
+    field(t.cameras.url, address, camera?.url?.includes("***") ? t.cameras.urlKept : t.cameras.urlHint),
     h("details", {}, h("summary", {}, t.cameras.more), field(t.cameras.substream, substream, t.cameras.substreamHint)),
     h("div.row", {}, tryIt),
     result,
@@ -131,8 +131,10 @@ export function cameraDialog({ camera, done }) {
     }
   }
 
+  const before = JSON.stringify(origin());
   async function store() {
     said.say("");
+    if (camera && JSON.stringify(origin()) === before) return dialog.close();
     try {
       const made = await busy(save, () =>
         camera

@@ -36,6 +36,7 @@ export function personDetails(person) {
     maxlength: 4000,
     "data-testid": "consent",
   });
+  let kept = { labels: asLabels(labels.value), notes: notes.value, consent: consent.value };
   const said = notice();
   const save = button(t.save, { type: "submit", kind: "main", testid: "save-details", disabled: true });
   const form = h(
@@ -52,9 +53,11 @@ export function personDetails(person) {
     const read = asLabels(labels.value);
     if (!read) return said.say(t.person.labelsWrong);
     try {
-      await busy(save, () =>
-        api.patch(at`people/${person.name}`, { labels: read, notes: notes.value, consent: consent.value }),
-      );
+      // What stays the same is no change: each would be one of its own in the log.
+      const now = { labels: read, notes: notes.value, consent: consent.value };
+      const changed = Object.entries(now).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(kept[key]));
+      if (changed.length) await busy(save, () => api.patch(at`people/${person.name}`, Object.fromEntries(changed)));
+      kept = now;
       said.say("");
       peopleChanged();
       save.disabled = true;

@@ -251,3 +251,14 @@ def test_present_models_are_timed_on_the_provider_in_use(models_dir: Path) -> No
     assert [f.topic for f in findings] == ["model yunet", "model sface"]
     assert all(f.level == Level.OK for f in findings)
     assert all(re.search(r", [0-9.]+ ms .* on (cpu|cuda|openvino|openvino-bf16)$", f.message) for f in findings)
+
+
+def test_a_camera_that_browsers_send_to_is_not_tried() -> None:
+    config = Config.model_validate({"cameras": {"phone": {"url": "whip://"}}})
+
+    def opener(url: str, capture: CaptureConfig) -> Source:
+        raise AssertionError("tried")
+
+    finding = only(camera_checks.camera_findings(config, opener))
+    assert finding.level == Level.OK
+    assert finding.message == "waits for a browser or phone; not tried"

@@ -30,7 +30,10 @@ export async function show({ root, query, signal }) {
   root.append(
     head(t.cameras.title, {
       lead: t.cameras.lead,
-      actions: [h("a.button", { href: "/camera", "data-testid": "to-phone" }, t.cameras.thisDevice), addButton],
+      actions: [
+        h("a.button", { href: "/camera", "data-testid": "to-phone" }, t.cameras.thisDevice),
+        session.may("admin") && addButton,
+      ],
     }),
     systemTabs("cameras"),
     box,
