@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -75,7 +76,11 @@ def _state(config: Config) -> tuple[list[str], list[str]]:
     from streamd.commands.finding import Level
     from streamd.commands.state_checks import state
 
-    found = list(state(config)) if config.state_dir.is_dir() else []
+    if not config.state_dir.is_dir():
+        return [], []
+    if not os.access(config.state_dir, os.R_OK | os.X_OK):
+        return [], [f"{config.state_dir} is another user's: gallery and models were not looked at"]
+    found = list(state(config))
     told = {level: [f"{f.topic}: {f.message}" for f in found if f.level is level] for level in Level}
     return told[Level.FAIL], told[Level.WARN]
 

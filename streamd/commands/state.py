@@ -35,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
     from streamd.configfile import load_config
 
     config = load_config(args.config)
+    if config.state_dir.exists() and not os.access(config.state_dir, os.R_OK | os.W_OK | os.X_OK):
+        raise UnavailableError(
+            f"{config.state_dir} is another user's: call this as the service's (runuser -u streamd --)"
+        )
     return _show(args, config) if args.verb == "show" else _restore(args, config)
 
 

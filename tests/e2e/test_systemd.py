@@ -111,7 +111,7 @@ echo 'nonsense: 1' > /etc/streamd/streamd.yaml
 systemctl start streamd; say wrong_config $?
 say wrong_config_end "$(shown Result) $(shown ExecMainStatus) $(shown NRestarts)"
 
-systemctl enable -q streamd
+systemctl enable -q streamd streamd-capture@gate
 streamd uninstall --json > /run/box/uninstall.json || say uninstall failed
 say capture_known "$(systemctl is-active streamd-capture@gate)"
 say known "$(systemctl cat streamd 2>/dev/null | wc -l)"
