@@ -24,7 +24,7 @@ from streamd.metrics import Metrics
 from streamd.notify import notify, watchdog_interval_s
 from streamd.sockets import Socket, Sockets, try_send
 from streamd.specs import assignment, specs
-from streamd.statedir import lock_state, prepare_directories
+from streamd.statedir import admit_state, lock_state, prepare_directories
 from streamd.wire import decode, encode
 from streamd.workload import work_of
 
@@ -228,7 +228,8 @@ class Supervisor:
                 child.lifecycle.begin(now_s)
             return
         self._metrics.restarts.labels(child=child.spec.name).inc()
-        logger.warning("%s ended: %s", child.spec.name, cause(code))
+        level = logging.INFO if self._stopping and code == ExitCode.OK else logging.WARNING
+        logger.log(level, "%s ended: %s", child.spec.name, cause(code))
         # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once;
         # what breaks later is tried again.
         if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not child.was_ready):
@@ -349,6 +350,7 @@ def supervise(config: Config, *, reload: Callable[[], Config] | None = None, pri
     prepare_directories(config)
     lock = lock_state(config.state_dir)
     try:
+        admit_state(config.state_dir)
         with Sockets() as sockets:
             return Supervisor(config, sockets, reload=reload, print_events=print_events).run()
     finally:
