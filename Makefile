@@ -6,7 +6,7 @@ VENV   ?= .venv
 ACCEL  ?= $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo gpu || echo cpu)
 BIN    := $(VENV)/bin
 
-.PHONY: run install models test check unit e2e clean
+.PHONY: run install models test check unit e2e clean dist lock sbom release-tools
 
 run: install
 	$(BIN)/streamd run --demo
@@ -32,13 +32,31 @@ check: install
 
 test: check models
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/golden
-	$(BIN)/pytest -q tests/e2e
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e
 
 unit: install
 	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/golden
 
 e2e: models
-	$(BIN)/pytest -q tests/e2e
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e
+
+# For a release: docs/releasing.md.
+dist: install
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+
+release-tools: install
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --editable '.[release]'
+
+lock: release-tools
+	for accel in cpu gpu; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --custom-compile-command 'make lock' --extra $$accel --extra mqtt --extra nats \
+	  pyproject.toml --output-file config/lock/$$accel.txt $(LOCK_OPTIONS) || exit 1; done
+
+sbom: release-tools
+	mkdir -p dist
+	for accel in cpu gpu; do $(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --output-file dist/streamd-$$accel.cdx.json config/lock/$$accel.txt || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -6,10 +6,11 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import cv2
 import zmq
 
 from streamd.child import ChildContext
@@ -28,7 +29,7 @@ from streamd.workerfinder import WorkerFinder
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.25
+POLL_S = 0.5
 CALM_S = 1.5
 """How long nothing must have moved before the decoder may rest."""
 
@@ -76,14 +77,15 @@ class Capture:
         self._reader.start()
         self._context.link.ready()
         while not self._context.draining:
-            poller.poll(int(POLL_S * 1000))
-            self._reader.acknowledge()
-            self._step(time.monotonic())
+            woken = dict(poller.poll(int(POLL_S * 1000)))
+            if self._reader.wake_fd in woken:
+                self._reader.acknowledge()
+            self._step(time.monotonic(), woken)
         self._link.bye(reason="stopped", message="capture stopped")
         self._reader.close(timeout_s=2.0)
         return 0
 
-    def _step(self, now_s: float) -> None:
+    def _step(self, now_s: float, woken: Collection[object]) -> None:
         self._reader.wake_above = WAKE_ALWAYS  # first, so that no frame comes unnoticed meanwhile
         state = self._reader.state
         if not state.online and (state != self._told or now_s - self._told_at_s >= 1.0):
@@ -92,7 +94,8 @@ class Capture:
             self._told_at_s = now_s
             self._wanted = self._sent = None
         self._told = state
-        self._hear(self._link.asked())
+        if self._link.socket in woken:
+            self._hear(self._link.asked())
         seen = self._watched or (self._showing is not None and self._showing.smooth(now_s))
         self._reader.resting = not seen and now_s - self._reader.stirred_at_s >= CALM_S
         newest = self._reader.newest
@@ -108,7 +111,7 @@ class Capture:
             if self._config.substream is not None:
                 self._metrics.update_main(self._main_work)
         if not self._reader.hung(now_s):
-            self._context.turn()
+            self._context.turn(woken)
         awaited = self._wanted is not None or (self._showing is not None and self._showing.awaits_frame)
         if not awaited and (told := self._link.announced) is not None:
             self._reader.wake_above = told
@@ -218,6 +221,7 @@ class _CameraMetrics:
 
 def serve(context: ChildContext, *, endpoint: str, curve: CurveClient | None = None) -> int:
     """Run the one camera of ``context.config`` until told to drain."""
+    cv2.setNumThreads(1)
     (camera,) = context.config.cameras
     config = context.config.cameras[camera]
     beside = f", sub-stream {redacted_url(config.substream)}" if config.substream else ""

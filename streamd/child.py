@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import FrameType
 
@@ -18,7 +18,7 @@ import zmq
 from pydantic import ValidationError
 
 from streamd.config import Config
-from streamd.control import DRAIN, RELOAD, ControlLink
+from streamd.control import DRAIN, RELOAD, RELOADED, ControlLink
 from streamd.errors import ProtocolError, StreamdError
 from streamd.log import setup_logging
 from streamd.metrics import Metrics
@@ -67,14 +67,23 @@ class ChildContext:
         self.draining = False
         self.reloaded: Config | None = None
         """A new configuration that waits to be taken over (the worker's cameras); take it and set None."""
+        self.reload_answers: list[str | None] = []
+        """What came of each reload that this child asked for: None, or why it was refused; take them out."""
 
-    def turn(self) -> None:
-        """To be called once in each pass of the work loop: hears commands, gives a sign of life."""
-        for command in self.link.commands():
+    def turn(self, woken: Collection[object] | None = None) -> None:
+        """To be called once in each pass of the work loop: hears commands, gives a sign of life.
+
+        Args:
+            woken: What a poller found readable, if it was asked (``register``): commands are looked for there alone.
+        """
+        for command in self.link.commands() if woken is None or self.link.socket in woken else ():
             if command.kind == DRAIN:
                 self.draining = True
             elif command.kind == RELOAD:
                 self._reload(Config.model_validate(command.fields.get("config")))
+            elif command.kind == RELOADED:
+                error = command.fields.get("error")
+                self.reload_answers.append(error if isinstance(error, str) else None)
         now_s = time.monotonic()
         if self.link.due(now_s):
             self.link.beat(now_s, self.metrics.snapshot)

@@ -131,13 +131,13 @@ class DetectionConfig(Section):
     """Faces with a shorter side under this many full-resolution pixels are followed but never decide."""
     undecided_interval_s: Seconds = 0.1
     """Pause between looks at a camera with a face that has no verdict yet."""
-    tracked_interval_s: Seconds = 0.25
+    tracked_interval_s: Seconds = 0.4
     """Pause between looks at a camera on which every face has its verdict."""
     motion_interval_s: Seconds = 0.2
     """Pause between looks at a camera on which something moves but no face is followed."""
-    still_interval_s: Seconds = 1.0
+    still_interval_s: Seconds = 2.0
     """Pause between looks at a camera on which nothing moves and no face is followed."""
-    whole_interval_s: Seconds = 0.3
+    whole_interval_s: Seconds = 0.5
     """While faces are followed the whole view is searched this often, and only their surroundings in between; 0
     searches it always."""
     motion_share: Share = 0.004
@@ -192,7 +192,8 @@ class RecognitionConfig(Section):
     max_views: Annotated[int, Field(ge=1, le=50)] = 10
     """Views kept per track; better ones replace the worst."""
     recheck_s: PositiveSeconds = 2.0
-    """A decided face is embedded again after this long, so that a wrong name is taken back."""
+    """A decided face is embedded again after this long, so that a wrong name is taken back; after twice as long where
+    more views would hardly change the verdict."""
     min_quality: Share = 0.35
     """Views of a lower quality (0..1) do not count."""
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from streamd.config import SECTIONS_PER_CAMERA, Config, redact
 from streamd.configrules import broken_rules
 from streamd.configtree import KeyPath, Place, Tree, parse
+from streamd.configversions import NewerVersion, migrate
 from streamd.configwords import problem_words, section_names
 from streamd.errors import ConfigError, ConfigProblem
 from streamd.sinkconfig import SINK_KINDS
@@ -40,7 +41,14 @@ def find_config() -> Path | None:
     """``$STREAMD_CONFIG``, else the first standard file there is, else None."""
     if given := os.environ.get(FILE_VARIABLE):
         return Path(given)
-    return next((path for path in STANDARD_FILES if path.is_file()), None)
+    return next((path for path in STANDARD_FILES if _may_be_there(path)), None)
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:  # in a folder that this user may not enter: reading it says so in words
+        return True
 
 
 def load_config(path: Path | None) -> Config:
@@ -65,6 +73,7 @@ def load_text(text: str, *, file: str, base: Path) -> Config:
     report = _Report(tree)
     for path in tree.spoilt:
         _remove(tree.value, path)
+    _migrate(tree)
     data = _merged(_sections_filled(tree.value))
     for path in _path_keys(data):
         _make_absolute(data, path, base, report)
@@ -76,6 +85,15 @@ def load_text(text: str, *, file: str, base: Path) -> Config:
     if report.problems or config is None:
         raise ConfigError(report.sorted())
     return config
+
+
+def _migrate(tree: Tree) -> None:
+    """What else is wrong with a file for another program says nothing."""
+    try:
+        migrate(tree.value)
+    except NewerVersion as error:
+        place = tree.places[("version",)]
+        raise ConfigError([ConfigProblem(tree.file, place.line, place.column, "version", str(error))]) from error
 
 
 def _read(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 A child says READY once, then HEARTBEAT from its work loop with its metrics as a second part; the supervisor says
 DRAIN, RELOAD and asks nothing that must be waited for. The gateway may say RELOAD, too, after it has changed the
-configuration file. Anyone local may ask STATUS.
+configuration file, and is told by RELOADED what came of it. Anyone local may ask STATUS.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from streamd.wire import Header, decode, encode
 
 logger = logging.getLogger(__name__)
 
-METRICS_EVERY_S = 0.95
+METRICS_EVERY_S = 1.95
 """A little less than every second heartbeat of the default pace."""
-READY, HEARTBEAT, DRAIN, RELOAD, STATUS = "READY", "HEARTBEAT", "DRAIN", "RELOAD", "STATUS"
+READY, HEARTBEAT, DRAIN, STATUS = "READY", "HEARTBEAT", "DRAIN", "STATUS"
+RELOAD, RELOADED = "RELOAD", "RELOADED"
 
 
 class ControlLink:
@@ -57,8 +58,8 @@ class ControlLink:
         return now_s - self._last_beat_s >= self._heartbeat_s
 
     def beat(self, now_s: float, snapshot: Callable[[], bytes]) -> None:
-        """Say that the work loop turns. Call it where ``due``. The metrics go along once a second: they cost more than
-        the sign of life."""
+        """Say that the work loop turns. Call it where ``due``. The metrics go along every two seconds: they cost more
+        than the sign of life."""
         self._last_beat_s = now_s
         header = encode(HEARTBEAT, trouble=self.trouble)
         if now_s - self._told_at_s < METRICS_EVERY_S:

@@ -25,7 +25,7 @@ from streamd.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
 
-PAUSE_S = 0.3
+PAUSE_S = 0.5
 """Between looks at the store and the folder."""
 RECALL_EVERY_S = 60.0
 LONGEST_PAUSE_S = 5.0

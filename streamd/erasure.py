@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from streamd.backups import drop_backups
 from streamd.errors import ProtocolError
 from streamd.events import Event, EventType, SnapshotFields
 from streamd.journalfile import connected, in_words
@@ -52,11 +53,15 @@ def erase_person(
 
     ``pictures`` is the folder of snapshots, from which those that show them are deleted.
 
-    The publisher may run meanwhile. Raises JournalError where the file cannot be written.
+    Copies from before upgrades are deleted. The publisher may run meanwhile.
+
+    Raises:
+        JournalError: the file cannot be written.
     """
     if not journal.exists():
         return 0
     with in_words(journal), closing(connected(journal, False)) as db:
+        drop_backups(journal.parent)  # afterwards: opening it may have made one
         db.execute("PRAGMA secure_delete = ON")
         db.execute("BEGIN IMMEDIATE")
         try:

@@ -13,7 +13,7 @@ from streamd.config import DetectionConfig
 from streamd.domain import Box, Detection, Frame
 from streamd.interfaces import Detector
 from streamd.metrics import Metrics
-from streamd.regions import seen_whole, windows_around
+from streamd.regions import GLANCE_SCALE, is_glance_enough, seen_whole, windows_around
 from streamd.vision.tiling import merged, tiles_of
 from streamd.vision.window import Window
 from streamd.watch import CameraWatch
@@ -93,30 +93,36 @@ class FaceFinder:
 
     def _search(self, frame: Frame) -> _Search:
         watch = self._watches[frame.id.camera]
+        search = self._partial(watch, frame)
+        if search is not None:
+            self._metrics.searches.labels(outcome="around" if search.around else "glance").inc()
+            return search
         config = watch.config.detection
-        around = self._around(watch, frame)
-        if around is not None:
-            self._metrics.searches.labels(outcome="around").inc()
-            return _Search(frame, config, around, around=True)
         watch.searched_at_s = frame.captured_at_s
         self._metrics.searches.labels(outcome="whole" if self.scale == 1 else "reduced").inc()
         whole = tiles_of(frame.image, *config.grid) if self.scale == 1 else [_reduced(frame, self.scale)]
         return _Search(frame, config, whole)
 
-    def _around(self, watch: CameraWatch, frame: Frame) -> list[Window] | None:
-        """The surroundings of those who are followed; None where the whole view is due, or no more work."""
+    def _partial(self, watch: CameraWatch, frame: Frame) -> _Search | None:
+        """What shows those who are followed: their surroundings or, if all of them are large and are only followed, a
+        reduced view; None where the whole view is due, or no more work."""
         config, at_s = watch.config.detection, frame.captured_at_s
         detector = self._detectors[config.model]
         fresh = 0 <= at_s - watch.searched_at_s < config.whole_interval_s
         if self._always_whole or frame.cut or not fresh or not getattr(detector, "free_size", False):
             return None
-        (width, height), image = frame.size, frame.image
-        sx, sy = image.shape[1] / width, image.shape[0] / height
-        faces = [box.scaled(sx, sy) for box in watch.tracker.expected(at_s)]
-        places = windows_around([box for box in faces if _inside(box, image)], (image.shape[1], image.shape[0]))
+        image = frame.image
+        scale, size = image.shape[1] / frame.size[0], (image.shape[1], image.shape[0])
+        faces = [box.scaled(scale, scale) for box in watch.tracker.expected(at_s)]
+        places = windows_around([box for box in faces if _inside(box, image)], size)
+        if not watch.wants_view(at_s) and is_glance_enough(
+            [a.track.box.scaled(scale, scale) for a in watch.appearances.values()], places, size
+        ):
+            return _Search(frame, config, [_reduced(frame, GLANCE_SCALE)])
         if places is None:
             return None
-        return [Window(np.ascontiguousarray(image[y1:y2, x1:x2]), 1.0, x1, y1) for x1, y1, x2, y2 in places]
+        cut = [Window(np.ascontiguousarray(image[y1:y2, x1:x2]), 1.0, x1, y1) for x1, y1, x2, y2 in places]
+        return _Search(frame, config, cut, around=True)
 
 
 def _inside(box: Box, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bool:

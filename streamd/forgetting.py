@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from streamd.backups import backups
 from streamd.config import Config
 from streamd.control import ask_status
 from streamd.endpoints import control_endpoint
@@ -41,6 +42,8 @@ class Receipt:
     """Whether no trace is left in the files; False while another process kept reading."""
     noticed: bool
     """Whether a running daemon has taken note, or none runs."""
+    backups: int = 0
+    """Copies of gallery and journal from before upgrades, which are gone as a whole."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,6 +55,8 @@ class Receipt:
             f"  {self.faces} embeddings and {self.faces} crops deleted, with what could be undone",
             f"  {self.events} events in the journal erased",
         ]
+        if self.backups:
+            lines.append(f"  {self.backups} copies from before an upgrade deleted, which held everybody")
         if self.photos_deleted:
             lines.append(f"  {len(self.photos_deleted)} photos in the folder deleted")
         if self.photos:
@@ -79,6 +84,7 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     seq = _last_seq(config.journal_file)
     sources = (face.source for face in store.faces_of(person.id))
     strangers = {source.removeprefix("unknown:") for source in sources if source.startswith("unknown:")}
+    copies = len(backups(config.state_dir))
     forgotten = store.forget(name)
     caches = drop_saved(config.gallery_file)
     events = erase_person(
@@ -106,6 +112,7 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
         photos_deleted=deleted,
         erased=forgotten.erased,
         noticed=noticed,
+        backups=copies,
     )
 
 

@@ -16,8 +16,9 @@ capture of a camera that another worker of its box looks at.
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -260,10 +261,14 @@ class WorkerEnd:
         coded = self._coded if socket is self._remote else {}
         return try_send(socket, [camera.encode(), encode(kind, **fields, **coded)])
 
-    def receive(self) -> list[Message]:
-        """All that has arrived. Frames refer to the received buffers and are read-only."""
+    def receive(self, woken: Collection[object] | None = None) -> list[Message]:
+        """All that has arrived. Frames refer to the received buffers and are read-only.
+
+        Args:
+            woken: What a poller found readable, if it was asked.
+        """
         found: list[Message] = []
-        for socket in self.sockets:
+        for socket in self.sockets if woken is None else [s for s in self.sockets if s in woken]:
             while (parts := try_receive_frames(socket)) is not None:
                 try:
                     found.append(self._read(socket, parts))
@@ -347,7 +352,7 @@ def _array(part: zmq.Frame, shape: tuple[int, ...], coding: str) -> NDArray[np.u
         return unpacked(flat, shape)
     if coding != PLAIN:
         raise ProtocolError(f"picture coded as {coding!r}")
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
     if flat.size != expected:
         raise ProtocolError(f"picture of {flat.size} bytes where {shape} needs {expected}")
     return flat.reshape(shape)

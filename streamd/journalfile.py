@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from streamd.backups import back_up
 from streamd.errors import JournalError
 
 FORMAT = 2
@@ -65,8 +66,8 @@ def connected(path: Path, read_only: bool) -> sqlite3.Connection:
         elif read_only:
             raise JournalError(f"no journal at {path} yet: the file is empty")
         if not read_only:
-            _prepare(db)
-    except (sqlite3.Error, JournalError):
+            _prepare(db, path)
+    except (sqlite3.Error, JournalError, OSError):
         db.close()
         raise
     return db
@@ -76,13 +77,14 @@ def _is_empty(db: sqlite3.Connection) -> bool:
     return not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute(f"PRAGMA journal_size_limit={WAL_LIMIT_BYTES}")
     if _is_empty(db):
         db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
     elif db.execute("PRAGMA user_version").fetchone()[0] == 1:
+        back_up(path, 1)
         db.executescript(f"BEGIN IMMEDIATE;{_ACCOUNTS}PRAGMA user_version=2;COMMIT;")
 
 
@@ -92,7 +94,10 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     if found != APPLICATION_ID:
         raise JournalError(f"{path} is not a journal of streamd: move it away, and a new one is started")
     if version > FORMAT:
-        raise JournalError(f"journal {path} has format {version}, this program knows {FORMAT}: upgrade streamd")
+        raise JournalError(
+            f"journal {path} has format {version}, this program knows {FORMAT}: upgrade streamd, "
+            "or go back with 'streamd state restore'"
+        )
     # In one statement: another process may commit between two.
     counts = "SELECT (SELECT value FROM meta WHERE name = 'last_seq'), (SELECT max(seq) FROM events)"
     last, held = db.execute(counts).fetchone()

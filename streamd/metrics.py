@@ -13,6 +13,7 @@ import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 from typing import cast
@@ -23,6 +24,7 @@ from prometheus_client.utils import floatToGoString
 
 PREFIX = "streamd_"
 SNAPSHOT_VERSION = 1
+_STATM = Path("/proc/self/statm")
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 IDENTITY_SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
@@ -129,7 +131,8 @@ class Metrics:
     stage = _histogram("stage_seconds", "Time that a stage takes for a batch or a frame.", "stage")
     searches = _counter(
         "searches_total",
-        "Searches for faces: of the whole view, of a reduced one under load, or around those who are followed.",
+        "Searches for faces: of the whole view, of a reduced one under load or while only large faces are followed "
+        "(glance), or around those who are followed.",
         "outcome",
     )
     batch_size = _histogram("batch_size", "Frames or faces in a batch.", "stage", buckets=BATCHES)
@@ -213,6 +216,8 @@ class Metrics:
             metric = spec.build(self.registry)
             if spec.kind == "gauge" and not spec.labels:
                 metric.set(math.nan)  # type: ignore[attr-defined]  # a Gauge
+            # The library sorts and locks for each call; there are a dozen of them a look, always with the same labels.
+            metric.labels = cache(metric.labels)  # type: ignore[method-assign]  # its bounded labels bound the cache
             setattr(self, attribute, metric)
         self._cpu_s = 0.0
         self.process_max_files.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
@@ -240,6 +245,7 @@ class Metrics:
                     values = labels[: len(spec.labels)]
                     if values[spec.labels.index("camera")] == camera:
                         metric.remove(*values)
+                metric.labels.cache_clear()
 
     def _rows(self, attribute: str, spec: MetricSpec) -> list[tuple[str, tuple[str, ...], float]]:
         """Samples as (suffix, label values, value).
@@ -266,9 +272,9 @@ class Metrics:
         self.process_cpu.inc(cpu_s - self._cpu_s)
         self._cpu_s = cpu_s
         try:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            pages = int(_STATM.read_bytes().split()[1])
             self.process_resident.set(pages * os.sysconf("SC_PAGE_SIZE"))
-            self.process_open_files.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208  # a third of the time
+            self.process_open_files.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208  # a path for each costs more
             self.process_threads.set(len(os.listdir("/proc/self/task")))  # noqa: PTH208
         except (OSError, ValueError, IndexError):
             return  # not Linux, or /proc is hidden from us: they are not told

@@ -23,6 +23,9 @@ LARGEST_OFFER = 64 * 1024
 """Bytes. Browsers' offers have up to 10 kB."""
 _LOOPBACK = "127.0.0.1"
 _HIDDEN = re.compile(r"^a=candidate:\S+ \d+ \S+ \d+ \S+\.local .*\r?\n?", re.MULTILINE)
+_EITHER = re.compile(r"^a=setup:actpass\b", re.MULTILINE)
+"""Who may begin the DTLS handshake or not is to begin it: aiortc as the client knows no cipher for the RSA certificates
+that GStreamer has, as the server it takes them."""
 _BROKEN = (
     ValueError,
     KeyError,
@@ -94,7 +97,7 @@ def checked_offer(text: str, *, direction: str) -> RTCSessionDescription:
     ice = media[0].ice
     if ice is None or not ice.usernameFragment or not ice.password or media[0].dtls is None:
         raise OfferRefused("the offer lacks ICE credentials or a DTLS fingerprint")
-    return RTCSessionDescription(_HIDDEN.sub("", text), "offer")
+    return RTCSessionDescription(_HIDDEN.sub("", _EITHER.sub("a=setup:active", text)), "offer")
 
 
 async def answer(peer: RTCPeerConnection, offer: RTCSessionDescription) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from streamd.domain import Image
 
 
-IDLE_AFTER_S = 0.5
+IDLE_AFTER_S = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Pipeline:
 
     def wants_picture(self, camera: str) -> bool:
         """Whether a face that is found on this camera would probably be cut out."""
-        return self._watches[camera].attention is Attention.UNDECIDED
+        return self._watches[camera].undecided
 
     def needs_picture(self, look: Look) -> bool:
         """Whether somebody may have to be cut out of this frame, which came without its picture."""

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 512
 """Events in one commit."""
-POLL_S = 0.2
+POLL_S = 0.5
 HEARTBEAT_S = 1.0
 RETRY_S = 1.0
 PRUNE_EVERY_S = 600.0

@@ -7,6 +7,7 @@ face is compared with what is known of those whom it may be.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -19,6 +20,8 @@ from streamd.scores import ScoreModel
 if TYPE_CHECKING:
     from streamd.domain import Vector
 
+NEAR_FACES = 3.0
+"""Who walks past somebody who comes the other way covers so much between two looks at people who are known."""
 CROSSING_IOU = 0.1
 """Overlap of two faces from which the boxes alone do not tell them apart."""
 SAME_FAR = 1e-3
@@ -39,6 +42,15 @@ def crossing(boxes: Mapping[int, Box]) -> set[int]:
             if boxes[one].iou(boxes[other]) >= CROSSING_IOU:
                 found |= {one, other}
     return found
+
+
+def are_near(boxes: Sequence[Box]) -> bool:
+    """Whether any two of the faces may meet before long: their centres lie within ``NEAR_FACES`` of the larger one."""
+    return any(
+        abs(one.centre[0] - other.centre[0]) < NEAR_FACES * max(one.width, other.width)
+        and abs(one.centre[1] - other.centre[1]) < NEAR_FACES * max(one.height, other.height)
+        for one, other in combinations(boxes, 2)
+    )
 
 
 def continued(views: Mapping[int, Vector], memories: Mapping[Key, Vector], scores: ScoreModel) -> dict[int, Key]:

@@ -26,6 +26,9 @@ SURE = 0.06
 looked at."""
 UNSURE_S = 0.4
 """Pause between views of a face whose verdict is not sure."""
+SURE_RECHECKS = 2
+"""Times ``recheck_s`` after which a face with a sure verdict is embedded again; tracks that may have changed hands
+do not wait for it (``watch.doubts``)."""
 LEAST_NOVELTY = 0.3
 """What a view counts that is the same as another, beside one that is like none (1.3): variety matters, and a poor view
 is never kept for it alone."""
@@ -90,13 +93,17 @@ class Evidence:
         if quality < self.policy.min_quality:
             return False
         if self.decision.verdict is not Verdict.PENDING:
-            goes_on = not self.sure and len(self.views) < self.policy.max_views
-            return at_s - self.embedded_at_s >= (
-                min(UNSURE_S, self.policy.recheck_s) if goes_on else self.policy.recheck_s
-            )
+            return at_s - self.embedded_at_s >= self._pause_s()
         if len(self.views) + self._wasted < self.policy.max_views or at_s - self.embedded_at_s >= self.policy.recheck_s:
             return True
         return bool(self.views) and quality > BETTER * min(view.quality for view in self.views)
+
+    def _pause_s(self) -> float:
+        """Until a face with a verdict is embedded again."""
+        recheck_s = self.policy.recheck_s
+        if self.sure:
+            return SURE_RECHECKS * recheck_s
+        return min(UNSURE_S, recheck_s) if len(self.views) < self.policy.max_views else recheck_s
 
     def waste(self, at_s: float) -> None:
         """A look was embedded, and its vector says nothing; too many of them are not repeated at once."""

@@ -17,6 +17,10 @@ MARGIN = 0.8
 WORTH_IT = 0.5
 """Windows that cover a larger share of the view than this are not worth their trouble."""
 BORDER_PX = 2.0
+GLANCE_SCALE = 0.5
+"""Large faces are followed in a view of this scale: a quarter of the pixels."""
+LARGE_PX = 60.0
+"""The shorter side of such a face in the image; half of it is above what detectors find (24 pixels)."""
 
 Window = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels of the image."""
@@ -33,6 +37,14 @@ def windows_around(faces: Sequence[Box], size: tuple[int, int]) -> list[Window] 
             windows.append(_window(face, side_px, size))
     area = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in windows)
     return windows if windows and area <= WORTH_IT * size[0] * size[1] else None
+
+
+def is_glance_enough(faces: Sequence[Box], windows: Sequence[Window] | None, size: tuple[int, int]) -> bool:
+    """Whether the view of ``size`` in ``GLANCE_SCALE`` shows all of these faces well enough to follow them, at less
+    cost than ``windows``."""
+    area = sum((x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in windows) if windows else size[0] * size[1]
+    large = all(min(face.width, face.height) >= LARGE_PX for face in faces)
+    return bool(faces) and large and GLANCE_SCALE**2 * size[0] * size[1] < area
 
 
 def seen_whole(detection: Detection, window: Window, size: tuple[int, int]) -> bool:

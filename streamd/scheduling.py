@@ -69,14 +69,20 @@ class _Camera:
     answer_s: float = 0.0
     """How long the worker waits for a frame, on average, beyond what it works meanwhile."""
     lost_grants: int = field(default=0)
+    deserted: bool = False
+    """Whether the last look was the first one that found nobody: one more soon makes sure, and tells the capture."""
 
     def interval_s(self, stretch: float) -> float:
         if self.attention is Attention.UNDECIDED:
             return self.intervals.undecided_s
         if self.attention is Attention.TRACKED:
             return self.intervals.tracked_s
-        moving = self.motion >= self.intervals.motion_share
-        return stretch * (self.intervals.motion_s if moving else self.intervals.still_s)
+        lively = self.moving or self.deserted
+        return stretch * (self.intervals.motion_s if lively else self.intervals.still_s)
+
+    @property
+    def moving(self) -> bool:
+        return self.motion >= self.intervals.motion_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,10 @@ class Scheduler:
 
     def ready(self, camera: str, motion: float, at_s: float) -> None:
         """The camera has something newer than its last frame."""
-        entry = self._cameras[camera]
-        entry.ready_at_s = at_s if entry.ready_at_s is None else entry.ready_at_s
+        entry, before = self._cameras[camera], self._cameras[camera].moving
         entry.motion = motion
+        if entry.ready_at_s is None or (entry.moving and not before):
+            entry.ready_at_s = at_s  # it has not waited for what had not happened yet
 
     def gone(self, camera: str) -> None:
         """The camera has nothing any more."""
@@ -152,6 +159,7 @@ class Scheduler:
     def looked(self, camera: str, attention: Attention, at_s: float) -> None:
         """A frame captured at ``at_s`` was worked on."""
         entry = self._cameras[camera]
+        entry.deserted = attention is Attention.NOTHING and entry.attention is not Attention.NOTHING
         entry.attention = attention
         entry.looked_at_s = at_s
 

@@ -89,7 +89,7 @@ class Sockets:
         """
         if curve is None and not is_private(endpoint):
             raise UsageError(f"{endpoint}: an address that other hosts can reach needs CURVE keys")
-        socket = self._make(kind, hwm, heartbeats=heartbeats)
+        socket = self._make(kind, hwm, heartbeats=heartbeats and not endpoint.startswith("ipc:"))
         socket.set(zmq.MAXMSGSIZE, max_message_bytes)
         if kind == zmq.ROUTER:
             socket.set(zmq.ROUTER_MANDATORY, 1)
@@ -123,7 +123,7 @@ class Sockets:
         """
         if curve is None and not is_private(endpoint):
             raise UsageError(f"{endpoint}: an address on another host needs CURVE keys (streamd keys new)")
-        socket = self._make(kind, hwm, heartbeats=heartbeats)
+        socket = self._make(kind, hwm, heartbeats=heartbeats and not endpoint.startswith("ipc:"))
         if identity is not None:
             socket.set(zmq.IDENTITY, identity)
         if not queue_unconnected:

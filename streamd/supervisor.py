@@ -17,7 +17,7 @@ import streamd
 from streamd.balancing import Balancer, Move
 from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
-from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, STATUS, SystemStatus
+from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, RELOADED, STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
 from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
@@ -26,7 +26,7 @@ from streamd.metrics import Metrics
 from streamd.notify import notify, watchdog_interval_s
 from streamd.sockets import Socket, Sockets, try_send
 from streamd.specs import assignment, specs
-from streamd.statedir import lock_state, prepare_directories
+from streamd.statedir import admit_state, lock_state, prepare_directories
 from streamd.wire import decode, encode
 from streamd.workload import work_of
 
@@ -62,6 +62,8 @@ class Supervisor:
         """By camera."""
         self._balancer = Balancer()
         self._weighed_at_s = float("-inf")
+        self._due_s = -math.inf
+        """When there is something to do beside hearing heartbeats."""
         self._metrics = Metrics()
         self._metrics.build.labels(version=streamd.__version__).set(1)
         self._stopping = False
@@ -81,13 +83,16 @@ class Supervisor:
         poller.register(self._control, zmq.POLLIN)
         poller.register(self._wake_read, zmq.POLLIN)
         while not self._done():
-            poller.poll(math.ceil(self._wait_s() * 1000))
+            poller.poll(math.ceil(max(0.0, self._due_s - time.monotonic()) * 1000))
             self._heed_signals()
             self._hear(time.monotonic())
+            if time.monotonic() < self._due_s:
+                continue  # a heartbeat, which can wait
             self._reap(time.monotonic())
             self._act(time.monotonic())
             self._balance(time.monotonic())
             self._report(time.monotonic())
+            self._due_s = time.monotonic() + self._wait_s()
         return self._exit_code
 
     # -- what is wanted ------------------------------------------------------------------------------------------
@@ -120,9 +125,11 @@ class Supervisor:
             child.lifecycle.begin(now_s)
         self._config = config
 
-    def _reload_now(self) -> None:
+    def _reload_now(self) -> str | None:
+        """Why the configuration stays as it was; None where it was taken over."""
         if self._reload is None or self._stopping:
-            return
+            return "streamd is stopping" if self._stopping else "the daemon has no configuration file"
+        refused = None
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._reload()
@@ -130,12 +137,14 @@ class Supervisor:
         except StreamdError as error:
             for line in str(error).splitlines():
                 logger.error("configuration kept as it was: %s", line)
+            refused = str(error)
         else:
             if config.log != self._config.log:
                 setup_logging(config.log, role="supervisor")
             self._apply(config)
             logger.info("configuration reloaded: %d cameras", len(config.cameras))
         notify("READY=1")
+        return refused
 
     def _refuse_moves(self, config: Config) -> None:
         if (config.state_dir, config.sockets_dir) != (self._config.state_dir, self._config.sockets_dir):
@@ -162,6 +171,7 @@ class Supervisor:
     def _heed_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
+            self._due_s = -math.inf  # SIGCHLD among them
         while self._signals:
             if self._signals.pop(0) == signal.SIGHUP:
                 self._reload_now()
@@ -191,10 +201,11 @@ class Supervisor:
             return
         if header.kind == READY:
             child.was_ready = True
+            self._due_s = -math.inf
             child.lifecycle.on_ready(now_s)
             logger.info("%s is ready", child.spec.name)
         elif header.kind == RELOAD and child.spec.role == "gateway":
-            self._reload_now()
+            self._send(child, encode(RELOADED, error=self._reload_now()))
         elif header.kind == HEARTBEAT:
             child.lifecycle.on_beat(now_s)
             trouble = header.fields.get("trouble")
@@ -222,7 +233,8 @@ class Supervisor:
                 child.lifecycle.begin(now_s)
             return
         self._metrics.restarts.labels(child=child.spec.name).inc()
-        logger.warning("%s ended: %s", child.spec.name, cause(code))
+        level = logging.INFO if self._stopping and code == ExitCode.OK else logging.WARNING
+        logger.log(level, "%s ended: %s", child.spec.name, cause(code))
         # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once;
         # what breaks later is tried again.
         if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not child.was_ready):
@@ -346,6 +358,7 @@ def supervise(config: Config, *, reload: Callable[[], Config] | None = None, pri
     prepare_directories(config)
     lock = lock_state(config.state_dir)
     try:
+        admit_state(config.state_dir)
         with Sockets() as sockets:
             return Supervisor(config, sockets, reload=reload, print_events=print_events).run()
     finally:

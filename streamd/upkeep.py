@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from streamd.album import tidy
+from streamd.backups import thin_out
 from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import JournalError
@@ -70,12 +71,19 @@ class Upkeep:
         if now_wall_s - self._cleaned_at_s < CLEAN_EVERY_S:
             return
         self._cleaned_at_s = now_wall_s
+        self._thin_out_backups(now_wall_s)
         self._forget_expired(now_wall_s)
         gone = self._strangers.drop_old(now_wall_s - self._config.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
             final = drop_old_undo(connection, now_wall_s - self._config.undo_days * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
+
+    def _thin_out_backups(self, now_wall_s: float) -> None:
+        try:
+            thin_out(self._store.path.parent, now_wall_s=now_wall_s)
+        except OSError as error:
+            logger.error("old copies from before an upgrade stay: %s", error)
 
     def _tidy_pictures(self, now_wall_s: float) -> None:
         if now_wall_s - self._tidied_at_s < TIDY_EVERY_S:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Collection
 from typing import NamedTuple
 
 import zmq
@@ -99,9 +100,14 @@ class VerdictSender:
                 logger.error("publisher away for too long: %d events dropped so far", self.dropped)
         self._transmit()
 
-    def pump(self, now_s: float) -> None:
-        """Hear the publisher, transmit what is due. ``now_s`` is monotonic."""
-        heard = self._hear()
+    def pump(self, now_s: float, woken: Collection[object] | None = None) -> None:
+        """Hear the publisher, transmit what is due.
+
+        Args:
+            now_s: Monotonic.
+            woken: What a poller found readable, if it was asked.
+        """
+        heard = self._hear() if woken is None or self.socket in woken else False
         if heard or not self._flight:
             self._heard_at_s = now_s
         elif now_s - self._heard_at_s >= HELLO_AFTER_S:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
 from streamd.domain import Box, Frame, Scope, Track
-from streamd.reassociation import continued, crossing, exchanged
+from streamd.reassociation import are_near, continued, crossing, exchanged
 from streamd.recognition import Evidence, Policy
 from streamd.scheduling import Attention
 from streamd.scores import ScoreModel
@@ -19,7 +19,7 @@ from streamd.zones import Zones
 if TYPE_CHECKING:
     from streamd.domain import Vector
 
-LOST_S = 0.4
+LOST_S = 0.6
 """A track found again after this long may be somebody else who came to the same place."""
 OTHER_VIEWS = 2
 """A face is somebody else's than its track's if so many views in a row are more likely another person's."""
@@ -56,9 +56,20 @@ class CameraWatch:
 
     @property
     def attention(self) -> Attention:
-        if any(not a.decided for a in self.appearances.values()):
+        """How often it deserves to be looked at."""
+        if self.undecided or self.close_together:
             return Attention.UNDECIDED
         return Attention.TRACKED if self.appearances else Attention.NOTHING
+
+    @property
+    def close_together(self) -> bool:
+        """Whether two people may soon be mistaken for each other."""
+        return are_near([a.track.box for a in self.appearances.values()])
+
+    @property
+    def undecided(self) -> bool:
+        """Whether somebody is followed without a verdict."""
+        return any(not a.decided for a in self.appearances.values())
 
     @property
     def awaits(self) -> bool:
@@ -68,6 +79,10 @@ class CameraWatch:
     def doubts(self, track: int) -> bool:
         """Whether a new view of this face is needed to say whose it is."""
         return track in self._doubted and track not in self._crossing
+
+    def wants_view(self, at_s: float) -> bool:
+        """Whether a good view of somebody who is followed would be embedded now."""
+        return any(a.evidence.wants(1.0, at_s) or self.doubts(track) for track, a in self.appearances.items())
 
     def start_over(self) -> list[Appearance]:
         """Nobody is followed or awaited any more; returns those who were."""

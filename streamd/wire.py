@@ -53,7 +53,7 @@ class Header:
 
 def encode(kind: str, **fields: Any) -> bytes:
     """One header as UTF-8 JSON."""
-    return json.dumps({"v": VERSION, "kind": kind, **fields}, separators=(",", ":"), allow_nan=False).encode()
+    return _ENCODER.encode({"v": VERSION, "kind": kind, **fields}).encode()
 
 
 def decode(data: bytes) -> Header:
@@ -65,7 +65,7 @@ def decode(data: bytes) -> Header:
     if len(data) > MAX_HEADER_BYTES:
         raise ProtocolError(f"header of {len(data)} bytes: more than {MAX_HEADER_BYTES}")
     try:
-        body = json.loads(data, parse_constant=_refuse_constant)
+        body = _DECODER.decode(data.decode())
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"header is not JSON: {error}") from error
     if not isinstance(body, dict):
@@ -80,6 +80,11 @@ def decode(data: bytes) -> Header:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+# Made once: json.dumps and json.loads make one for each call that is given options.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _expect(value: Any, kind: type | tuple[type, ...], name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -51,6 +51,8 @@ from streamd.vision.onnx import on_gpu, watch_runs
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 0.25
+AGE_EVERY_S = 0.1
+"""How often tracks and cameras that give no frames are thought of, and what others changed in the gallery."""
 PICTURE_TIMEOUT_S = 0.5
 """A picture that does not come by then is not waited for."""
 
@@ -101,6 +103,7 @@ class Worker:
         """Frames whose pictures were asked for, by camera."""
         self._processes = config.workers.processes
         """How many workers there are."""
+        self._aged_at_s = -math.inf
         self._relief = Step.NOTHING
         self._ladder = Ladder() if config.workers.shed_load else None
         self._whole_frames = config.snapshots.frames != "none"
@@ -109,25 +112,27 @@ class Worker:
     def run(self, poller: zmq.Poller) -> int:
         self._context.link.ready()
         while not self._context.draining and not (self._handover and self._handover.is_due):
-            poller.poll(math.ceil(self._wait_s() * 1000))
-            self._step(time.monotonic())
+            woken = dict(poller.poll(math.ceil(self._wait_s() * 1000)))
+            self._step(time.monotonic(), woken)
         return self._drain()
 
-    def _step(self, now_s: float) -> None:
-        self._context.turn()
+    def _step(self, now_s: float, woken: Collection[object]) -> None:
+        self._context.turn(woken)
         if (reloaded := self._context.reloaded) is not None:
             self._context.reloaded = None
             self._processes = reloaded.workers.processes
             self._take_cameras(reloaded.cameras)
-        for message in self._link.receive():
+        for message in self._link.receive(woken):
             self._take(message, now_s)
         if self._in_hand and self._batch_is_due(now_s):
             self._look(now_s)
         self._give_up_pictures(now_s)
         self._grant(time.monotonic())
-        self._grow_old(now_s)
+        if now_s - self._aged_at_s >= AGE_EVERY_S:
+            self._aged_at_s = now_s
+            self._grow_old(now_s)
         self._shed(now_s)
-        self._sender.pump(now_s)
+        self._sender.pump(now_s, woken)
         self._context.metrics.unacknowledged.set(self._sender.unacknowledged)
 
     def _wait_s(self) -> float:

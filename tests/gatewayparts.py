@@ -119,7 +119,9 @@ class Box:
 
     def _reload(self, parts: Parts) -> bool:
         self.reloads += 1
-        asyncio.get_running_loop().call_soon(parts.adopt, load_config(self.file))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(parts.adopt, load_config(self.file))
+        loop.call_soon(parts.services.reload_answered, None)
         return True
 
     async def _answer(self, router: zmq.asyncio.Socket) -> None:

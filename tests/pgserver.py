@@ -19,6 +19,8 @@ with warnings.catch_warnings():
 
 class Postgres:
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._let_in()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._server = get_server(folder, cleanup_mode="stop")
@@ -57,7 +59,15 @@ class Postgres:
         os.kill(pid, signal.SIGKILL)
         eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in _state(pid), what="PostgreSQL gone")
 
+    def _let_in(self) -> None:
+        """The server runs as a user of its own, who must be able to pass through the folders above."""
+        for parent in self._folder.parents:
+            if parent.stat().st_uid != os.getuid() or len(parent.parts) <= 2:
+                break
+            parent.chmod(parent.stat().st_mode | 0o011)
+
     def start(self) -> None:
+        self._let_in()
         """As after a power cut: what its children held may take a moment to be free."""
 
         def started() -> bool:

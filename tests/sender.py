@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from fractions import Fraction
 from types import TracebackType
 
@@ -12,7 +11,7 @@ import numpy as np
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.codecs import get_capabilities
 from numpy.typing import NDArray
-from watcher import on_loopback_alone, post_sdp
+from watcher import hang_up, on_loopback_alone, post_sdp
 
 FPS = 15
 
@@ -42,7 +41,7 @@ class Phone:
     """One sender. ``answer`` is what the server said to the offer."""
 
     def __init__(self, base: str, camera: str, picture: NDArray[np.uint8], *, codec: str = "VP8") -> None:
-        self._url = f"{base}/whip/{camera}"
+        self._path = f"/whip/{camera}"
         self._base = base
         self._codec = codec
         self._picture = picture
@@ -58,7 +57,9 @@ class Phone:
         self.peer.getTransceivers()[0].setCodecPreferences([c for c in able if c.name == self._codec])
         self.peer.getTransceivers()[0].direction = "sendonly"
         await self.peer.setLocalDescription(await self.peer.createOffer())
-        status, body, self.location = await asyncio.to_thread(post_sdp, self._url, self.peer.localDescription.sdp)
+        status, body, self.location = await asyncio.to_thread(
+            post_sdp, self._base, self._path, self.peer.localDescription.sdp
+        )
         self.answer = status, body
         if status == 201:
             await self.peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
@@ -71,10 +72,4 @@ class Phone:
 
     async def hang_up(self) -> int:
         """DELETE, as WHIP has it."""
-        request = urllib.request.Request(self._base + self.location, method="DELETE")
-
-        def ask() -> int:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return int(answer.status)
-
-        return await asyncio.to_thread(ask)
+        return await asyncio.to_thread(hang_up, self._base, self.location)

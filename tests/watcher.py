@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from types import TracebackType
@@ -23,16 +25,30 @@ def on_loopback_alone() -> None:
     aioice.ice.get_host_addresses = lambda use_ipv4, use_ipv6: ["127.0.0.1"]
 
 
-def post_sdp(url: str, sdp: str | bytes, *, content_type: str = "application/sdp") -> tuple[int, str, str]:
+def csrf(base: str) -> dict[str, str]:
+    """The header that changes need, as the page sends it."""
+    with urllib.request.urlopen(f"{base}/api/v1/session", timeout=20) as answer:
+        return {"X-CSRF-Token": json.load(answer)["csrf"]}
+
+
+def post_sdp(base: str, path: str, sdp: str | bytes) -> tuple[int, str, str]:
     """Status, body and location of the answer."""
     body = sdp if isinstance(sdp, bytes) else sdp.encode()
-    request = urllib.request.Request(url, body, {"Content-Type": content_type}, method="POST")
+    headers = {"Content-Type": "application/sdp", **csrf(base)}
+    request = urllib.request.Request(base + path, body, headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return answer.status, answer.read().decode(), answer.headers.get("Location", "")
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode(), ""
+
+
+def hang_up(base: str, location: str) -> int:
+    """DELETE, as WHEP and WHIP have it; the status."""
+    request = urllib.request.Request(base + location, headers=csrf(base), method="DELETE")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return int(answer.status)
 
 
 class Watcher:
@@ -60,8 +76,8 @@ class Watcher:
         transceiver.setCodecPreferences([c for c in able if c.name in self._codecs])
         self.peer.on("track", self._begin)
         await self.peer.setLocalDescription(await self.peer.createOffer())
-        url = f"{self._base}/whep/{self._camera}"
-        status, body, self.location = await asyncio.to_thread(post_sdp, url, self.peer.localDescription.sdp)
+        offer, path = self.peer.localDescription.sdp, f"/whep/{self._camera}"
+        status, body, self.location = await asyncio.to_thread(post_sdp, self._base, path, offer)
         assert status == 201, (status, body)
         await self.peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
         return self

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from streamd.backups import back_up, drop_backups
 from streamd.errors import GalleryError
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.vault import Vault, check_vault, vault_token
@@ -47,7 +48,7 @@ class Database:
             )
             try:
                 self._prepare()
-            except (sqlite3.Error, GalleryError):
+            except (sqlite3.Error, GalleryError, OSError):
                 self._connection.close()
                 raise
 
@@ -76,12 +77,13 @@ class Database:
             return int(self._connection.execute(query).fetchone()[0] or 0)
 
     def erase_free_space(self) -> bool:
-        """Rewrite the file without deleted content and empty the write-ahead log.
+        """Rewrite the file without deleted content, empty the write-ahead log, and delete copies from before upgrades.
 
         Returns False where another process was reading all the while; deleted rows are zeroed all the
         same, but may linger in the log until its next checkpoint.
         """
         with self._lock, self._in_words():
+            drop_backups(self.path.parent)
             self._connection.execute("VACUUM")
             deadline_s = time.monotonic() + BUSY_TIMEOUT_S
             while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
@@ -200,7 +202,7 @@ class Database:
         if found > len(MIGRATIONS):
             raise GalleryError(
                 f"gallery {self.path}: format {found} was written by a newer streamd; this one reads up to "
-                f"{len(MIGRATIONS)}: update streamd"
+                f"{len(MIGRATIONS)}: update streamd, or go back with 'streamd state restore'"
             )
         return found
 
@@ -216,7 +218,9 @@ class Database:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            for number in range(self._check_version(), len(MIGRATIONS)):
+            if before := self._check_version():
+                back_up(self.path, before)
+            for number in range(before, len(MIGRATIONS)):
                 for statement in MIGRATIONS[number]:
                     self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -42,7 +42,7 @@ from streamd.sockets import Sockets
 
 logger = logging.getLogger(__name__)
 
-TURN_S = 0.2
+TURN_S = 0.5
 BACKLOG = 256
 _RENEW_S = 60.0
 """How often the certificate's files are looked at."""
@@ -172,6 +172,8 @@ async def _serve(context: ChildContext) -> int:
             if context.reloaded is not None:
                 parts.adopt(context.reloaded)
                 context.reloaded = None
+            while context.reload_answers:
+                parts.services.reload_answered(context.reload_answers.pop(0))
             await asyncio.sleep(TURN_S)
     return 0
 

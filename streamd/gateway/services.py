@@ -55,7 +55,7 @@ class Services:
         self.chores = Chores(config)
         self._ask_reload = ask_reload
         self._threads = asyncio.Semaphore(_AT_ONCE)
-        self._reloaded = asyncio.Event()
+        self._reloading: asyncio.Future[str | None] | None = None
         self._editing = asyncio.Lock()
 
     async def gallery(self, who: Who, work: Callable[[GalleryStore], T]) -> T:
@@ -96,7 +96,11 @@ class Services:
         self.config = config
         self.chores.config = config
         self._look_at_file()
-        self._reloaded.set()
+
+    def reload_answered(self, error: str | None) -> None:
+        """The supervisor has read the file anew; ``error`` says why it keeps what it had."""
+        if self._reloading is not None and not self._reloading.done():
+            self._reloading.set_result(error)
 
     def _look_at_file(self) -> None:
         self.gatekeeper.cameras = {n: c for n, c in self.file_cameras().items() if c.url == WHIP_URL}
@@ -131,16 +135,18 @@ class Services:
         if not self.file.writable:
             raise Refused(409, "conflict", f"{self.file.path} may not be written by the daemon: change it by hand")
         async with self._editing:
-            self._reloaded.clear()
+            self._reloading = asyncio.get_running_loop().create_future()
             await asyncio.to_thread(self.file.edit, change)
             self._look_at_file()
             if not self._ask_reload():
                 raise UnavailableError("the file was changed, but the supervisor cannot be told: restart streamd")
             try:
-                await asyncio.wait_for(self._reloaded.wait(), RELOAD_S)
+                refused = await asyncio.wait_for(self._reloading, RELOAD_S)
             except TimeoutError as error:
                 message = "the file was changed, but the daemon has not taken it over yet: its log says why"
                 raise UnavailableError(message) from error
+            if refused is not None:
+                raise UnavailableError(f"the file was changed, but the daemon keeps what it had: {refused}")
 
     async def close(self) -> None:
         await self.chores.close()

@@ -17,10 +17,10 @@ from streamd.errors import SourceEnded, SourceLost, SourceRejected
 from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.sources.avframe import AvFrame, media_s, owned
 from streamd.sources.costs import Cost
-from streamd.sources.demuxing import Demuxer, EndOfPackets, stamp_s
+from streamd.sources.demuxing import Demuxer, EndOfPackets
 from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
-from streamd.sources.gathering import Gathering
+from streamd.sources.gathering import Gathering, together
 from streamd.sources.lagging import Catching, LiveDelay
 from streamd.sources.lightly import Lightly
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 HELD_S = 4.0
 """Packets of a longer time are never held back: cameras are looked at now and then even where nothing moves."""
+PUNCTUAL = 0.7
+"""Of the time between two packets: by so much the nap ends before the last of those that are decoded together."""
 CATCH_UP_S = 0.25
 """Packets that would take longer to decode are not held back."""
 
@@ -63,6 +65,8 @@ class AvSource:
         self._fps = 0.0
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering: Gathering[Packet] = Gathering()
+        self._nap_s = 0.0
+        """How long the next packets are left to come."""
         self._keys_suffice = False
         """Whether the last key frame gave a picture by itself."""
         self._lightly: Lightly[Packet] = Lightly()
@@ -94,7 +98,7 @@ class AvSource:
         """Forget what was held back, and decoders that have come to an end."""
         self._doze = Doze(self._config.idle)
         self._catching, self._delay = Catching(), LiveDelay()
-        self._gathering, self._keys_suffice = Gathering(), False
+        self._gathering, self._keys_suffice, self._nap_s = Gathering(), False, 0.0
         self._lightly, self._light = Lightly(), None
 
     def read(self, timeout_s: float) -> AvFrame:
@@ -144,6 +148,9 @@ class AvSource:
 
     def _decode_one(self) -> None:
         """Demux one packet and decode what is due; what that gives is appended to ``_decoded``."""
+        if self._nap_s:
+            self._clock.wait(self._nap_s)
+            self._nap_s = 0.0
         packet = self._demuxer.next()
         if packet is None:
             return
@@ -157,8 +164,9 @@ class AvSource:
         due = self._due(packet) if packet.size else [packet]
         self._decode(due)
         self.work.skipped, self.work.alarms = self._doze.skipped + self._gathering.skipped, self._doze.alarms
-        if not due and self._pacer is not None:
-            self._clock.wait(1 / self._fps)  # a file's packets come as a camera's would
+        if not due and self._pacer is not None and not self._gathering.keeping:
+            # A file's packets come as a camera's would; those that are gathered, together, as after a camera's nap.
+            self._clock.wait(1 / self._fps)
 
     def _due(self, packet: Packet) -> Sequence[Packet]:
         """What is to be decoded now that this packet is here."""
@@ -166,11 +174,23 @@ class AvSource:
         if len(due) != 1 or self._config.idle == "all":
             return due
         resting = self.resting and not self._doze.dozing
-        return self._gathering.sift(packet, fps=self._fps, resting=resting, keys_suffice=self._keys_suffice)
+        due = self._gathering.sift(packet, fps=self._fps, resting=resting, keys_suffice=self._keys_suffice)
+        if due and resting and self._naps:
+            self._nap_s = max(0.0, together(self._fps) - PUNCTUAL) / self._fps
+        return due
+
+    @property
+    def _naps(self) -> bool:
+        """Whether packets wait in the kernel until they are read."""
+        return self._demuxer.live and self._pacer is None and not self._demuxer.is_webcam and self._by_tcp
+
+    @property
+    def _by_tcp(self) -> bool:
+        return not self._url.startswith("rtsp") or self._config.transport == "tcp"
 
     def _behind_s(self, packet: Packet) -> float:
         """How late this packet is to be decoded."""
-        media_s = stamp_s(packet)
+        media_s = self._demuxer.stamp_s(packet)
         if self._config.pace == "fast" or media_s is None:
             return 0.0
         now_s = self._clock.now_s()

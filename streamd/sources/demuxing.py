@@ -53,6 +53,8 @@ class Demuxer:
         self._container: InputContainer | None = None
         self._stream: VideoStream | None = None
         self._packets: Iterator[Packet] = iter(())
+        self._tick_s = 0.0
+        """What one of the stream's time stamps counts."""
 
     @property
     def container(self) -> InputContainer:
@@ -103,6 +105,7 @@ class Demuxer:
         try:
             self._container = self._opened(accelerated)
             self._stream = self._picked(self._container)
+            self._tick_s = float(self._stream.time_base or 0)
             self._packets = self._container.demux(self._stream)
         except FAILURES as error:
             self.close()
@@ -135,6 +138,10 @@ class Demuxer:
         if packet is None:
             raise EndOfPackets
         return packet
+
+    def stamp_s(self, packet: Packet) -> float | None:
+        """A packet's own time stamp in seconds, without the fraction that PyAV would make of its time base."""
+        return None if packet.pts is None else packet.pts * self._tick_s
 
     def damaged(self) -> None:
         """Something could not be read or decoded. Raises EndOfPackets after too much of it."""

@@ -16,6 +16,11 @@ GATHER_S = 0.2
 P = TypeVar("P", bound=Packet)
 
 
+def together(fps: float) -> int:
+    """How many packets are decoded at once while nothing moves."""
+    return max(1, round(GATHER_S * fps))
+
+
 class Gathering(Generic[P]):
     """Keeps the packets of one stream for a moment."""
 
@@ -23,6 +28,11 @@ class Gathering(Generic[P]):
         self.skipped = 0
         """Packets that were never decoded."""
         self._kept: list[P] = []
+
+    @property
+    def keeping(self) -> bool:
+        """Whether packets are kept now."""
+        return bool(self._kept)
 
     def sift(self, packet: P, *, fps: float, resting: bool, keys_suffice: bool) -> list[P]:
         """The packets to decode now, in order; none while this one is kept.
@@ -37,7 +47,7 @@ class Gathering(Generic[P]):
             self.skipped += len(self._kept)
             self._kept = []
         self._kept.append(packet)
-        if resting and len(self._kept) < round(GATHER_S * fps):
+        if resting and len(self._kept) < together(fps):
             return []
         kept, self._kept = self._kept, []
         return kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -9,20 +11,25 @@ from numpy.typing import NDArray
 from streamd.vision.catalog import ModelInput
 
 
-def to_blob(pictures: NDArray[np.uint8], spec: ModelInput) -> NDArray[np.float32]:
+def to_blob(
+    pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], spec: ModelInput, *, multiple: int = 1
+) -> NDArray[np.float32]:
     """``(pixel - mean) * scale`` in the model's colour order, shape (n, 3, h, w), or (n, h, w, 3) for layout NHWC.
 
     Args:
-        pictures: BGR, shape (n, h, w, 3).
+        pictures: BGR, shape (n, h, w, 3), or n of one shape (h, w, 3).
         spec: Colour order, mean and scale.
+        multiple: Black is added below and on the right until both sides are multiples of this.
     """
-    count, height, width = pictures.shape[:3]
-    blob = np.empty((count, 3, height, width), np.float32)
+    height, width = pictures[0].shape[:2] if len(pictures) else (0, 0)
+    blob = np.empty((len(pictures), 3, height + -height % multiple, width + -width % multiple), np.float32)
+    blob[:, :, height:] = 0
+    blob[:, :, :, width:] = 0
     for row, picture in zip(blob, pictures, strict=True):
         # Splitting by OpenCV is twice as fast as a transposed copy.
         planes = cv2.split(picture)
         for channel, plane in zip(row, planes[::-1] if spec.colour == "rgb" else planes, strict=True):
-            channel[:] = plane
+            channel[:height, :width] = plane
     if spec.standardise:
         return _laid_out(_standardised(blob), spec)
     if any(spec.mean):

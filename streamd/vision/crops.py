@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -102,9 +103,18 @@ def _convert(picture: Picture, region: _Region, size: tuple[int, int]) -> Image:
 
 
 def _yuv_to_bgr(picture: Yuv420, region: _Region, size: tuple[int, int]) -> Image:
-    planes = [_resized(plane, size) for plane in _planes(picture, region)]
-    to_bgr = _bgr_matrix(picture.matrix, picture.full_range)
-    return np.asarray(cv2.transform(cv2.merge(planes), to_bgr), np.uint8)
+    return bgr_of_planes(_planes(picture, region), size, matrix=picture.matrix, full_range=picture.full_range)
+
+
+def bgr_of_planes(
+    planes: Sequence[NDArray[np.uint8]], size: tuple[int, int], *, matrix: str, full_range: bool
+) -> Image:
+    """The picture of three planes Y, U and V, which may have different sizes, as BGR of ``size`` (width, height).
+
+    Each plane is scaled by itself, averaged where it becomes smaller. At half the size of 4:2:0, chroma is as it was.
+    """
+    scaled = [_resized(plane, size) for plane in planes]
+    return np.asarray(cv2.transform(cv2.merge(scaled), _bgr_matrix(matrix, full_range)), np.uint8)
 
 
 def _planes(picture: Yuv420, region: _Region) -> tuple[NDArray[np.uint8], ...]:

@@ -34,6 +34,8 @@ class Candidates:
 
     def detections(self) -> list[Detection]:
         """What is left after suppression, best first. Boxes without area or with a NaN are dropped."""
+        if not len(self.scores):
+            return []
         strongest = np.argsort(-self.scores, kind="stable")[:_MOST_CANDIDATES]
         sides = self.boxes[strongest, 2:] - self.boxes[strongest, :2]
         # A comparison with NaN is false.

@@ -13,7 +13,6 @@ from streamd.errors import ModelError
 from streamd.vision.blobs import to_blob
 from streamd.vision.catalog import Manifest
 from streamd.vision.decoding import Candidates, Fitted, by_size, fit, require_bgr
-from streamd.vision.geometry import pad_to_multiple
 from streamd.vision.onnx import Session
 
 Array = NDArray[np.float32]
@@ -43,9 +42,9 @@ class FreeSizeDetector(NetworkDetector, ABC):
         return by_size(images, lambda alike: self._detect_alike(alike, min_score))
 
     def _detect_alike(self, images: list[NDArray[np.uint8]], min_score: float) -> list[list[Detection]]:
-        padded = np.stack([pad_to_multiple(image, self._input.stride) for image in images])
-        outputs = self._session.run_rows(self._input.name, to_blob(padded, self._input))
-        columns = padded.shape[2]
+        stride = self._input.stride
+        outputs = self._session.run_rows(self._input.name, to_blob(images, self._input, multiple=stride))
+        columns = images[0].shape[1] + -images[0].shape[1] % stride
         return [self._decode(outputs, row, columns, min_score).detections() for row in range(len(images))]
 
     @abstractmethod

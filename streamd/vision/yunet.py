@@ -16,7 +16,10 @@ class YuNet(FreeSizeDetector):
 
     def _decode(self, outputs: Outputs, row: int, width_px: int, min_score: float) -> Candidates:
         """Candidates of one picture of the batch, over all strides."""
-        parts = [_decode_stride(outputs, row, (stride, width_px // stride), min_score) for stride in _STRIDES]
+        found = [_decode_stride(outputs, row, (stride, width_px // stride), min_score) for stride in _STRIDES]
+        parts = [part for part in found if part is not _NOTHING] or [_NOTHING]
+        if len(parts) == 1:
+            return Candidates(*parts[0])
         boxes, scores, points = (np.concatenate(values) for values in zip(*parts, strict=True))
         return Candidates(boxes, scores, points)
 

@@ -54,7 +54,7 @@ def main() -> None:
     picture = read(faces / "obama2.jpg")[100:900]
     (folder / "rtsp").mkdir()
     with RtspServer(folder / "rtsp", size=SIZE) as server:
-        cameras = {"door": {"url": server.url("cam1")}, "phone": {"url": "whip:"}}
+        cameras = {"door": {"url": server.url("cam1")}, "phone": {"url": "whip://"}}
         with Daemon(folder / "d", models=Config().models_path, cameras=cameras, gallery=gallery.parent) as daemon:
             server.show("cam1", placed(picture, SIZE, height=600))
             daemon.await_event("face.identified", camera="door")

@@ -93,6 +93,7 @@ def killed_running(daemon: Daemon, victim: str) -> bool:
     return True
 
 
+@pytest.mark.timeout(300)
 def test_a_hundred_kills_under_load_leave_everybody_with_the_journals_sequence(
     tmp_path: Path, models_dir: Path, gallery: Path, visits: Path
 ) -> None:

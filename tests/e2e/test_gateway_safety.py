@@ -45,7 +45,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         yield process
 
 
-def raw(gateway: GatewayProcess, data: bytes, *, timeout_s: float = 10.0) -> bytes:
+def raw(gateway: GatewayProcess, data: bytes, *, timeout_s: float = 30.0) -> bytes:
     """What comes back for these very bytes."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=timeout_s) as connection:
         answer = b""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 from e2e.browser import Visitor, chromium, picture_of, write_camera
 from e2e.conftest import OBAMA, MakeDaemon
 from e2e.daemon import Daemon, eventually
+from e2e.page_audit import shortcomings
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 from rtsp_fixtures import RtspServer, placed
@@ -241,7 +240,7 @@ def test_every_view_is_light_and_without_an_error(make_daemon: MakeDaemon, visit
             expect(page.get_by_role("heading", level=1)).to_be_visible()
             assert page.title() != "Nothing is here · streamd", view
             page.wait_for_load_state("networkidle") if view not in ("", "events") else None
-            assert_accessible(page, view)
+            assert shortcomings(page) == [], view
         page = visitor.open(f"/#/people/{OBAMA.replace(' ', '%20')}")
         expect(page.get_by_role("heading", level=1)).to_have_text(OBAMA)
         assert visitor.complaints == []
@@ -251,28 +250,3 @@ def test_every_view_is_light_and_without_an_error(make_daemon: MakeDaemon, visit
             page = visitor.open(f"/#/{view}")
             expect(page.get_by_role("heading", level=1)).to_be_visible()
             assert page.evaluate("() => document.documentElement.scrollWidth") <= 360, view
-
-
-def assert_accessible(page: Page, view: str) -> None:
-    """Every control has a name, every picture a text, and headings come in order."""
-    found: dict[str, Any] = page.evaluate(
-        """() => {
-        const shown = (e) => e.checkVisibility();
-        const named = (e) => (e.getAttribute('aria-label') || e.textContent || e.title || '').trim()
-            || (e.labels && e.labels.length) || e.getAttribute('aria-labelledby');
-        return {
-            controls: [...document.querySelectorAll('a, button, input, select, textarea')]
-                .filter((e) => shown(e) && !named(e)).map((e) => e.outerHTML.slice(0, 120)),
-            pictures: [...document.querySelectorAll('img')]
-                .filter((e) => shown(e) && !e.hasAttribute('alt')).map((e) => e.outerHTML.slice(0, 120)),
-            levels: [...document.querySelectorAll('h1, h2, h3, h4')].filter(shown).map((e) => Number(e.tagName[1])),
-            main: document.querySelectorAll('main').length,
-        };
-    }"""
-    )
-    assert found["controls"] == [], view
-    assert found["pictures"] == [], view
-    assert found["main"] == 1, view
-    levels = found["levels"]
-    assert levels[0] == 1, view
-    assert all(later <= earlier + 1 for earlier, later in pairwise(levels)), (view, levels)

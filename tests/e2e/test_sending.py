@@ -6,22 +6,25 @@ import asyncio
 import json
 import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import unavailable
 from e2e.conftest import OBAMA
 from e2e.daemon import Daemon, eventually
 from numpy.typing import NDArray
-from rtsp_fixtures import placed
+from rtsp_fixtures import NEEDS, PYTHON, SERVER, placed
 from sender import Phone
-from watcher import Watcher, post_sdp
+from watcher import Watcher, csrf, post_sdp
 
 from streamd.events import Event
 
 Picture = NDArray[np.uint8]
+WHIP_SENDER = SERVER.with_name("whipsender.py")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +168,7 @@ def test_what_cannot_be_taken_is_refused_in_words_and_logged(
             return str(phone.peer.localDescription.sdp)
 
     sdp = change(asyncio.run(offered()))  # type: ignore[operator]
-    code, body, _ = post_sdp(f"{daemon.http}/whip/{camera}", sdp)
+    code, body, _ = post_sdp(daemon.http, f"/whip/{camera}", sdp)
     assert code == status, body
     assert words in json.loads(body)["error"]
     assert words in daemon.logged()
@@ -185,6 +188,38 @@ def test_after_a_kill_of_the_cameras_process_a_phone_can_send_again(daemon: Daem
             await phone.hang_up()
 
     asyncio.run(send())
+
+
+@pytest.fixture
+def gstreamer() -> None:
+    """GStreamer with what WebRTC needs."""
+    probe = "import gi; gi.require_version('GstWebRTC', '1.0'); from gi.repository import Gst; Gst.init(None); "
+    probe += "assert all(map(Gst.ElementFactory.find, ('webrtcbin', 'nicesrc', 'dtlsenc', 'x264enc')))"
+    if not Path(PYTHON).exists() or subprocess.run([PYTHON, "-c", probe], capture_output=True).returncode:
+        unavailable(f"no WebRTC in GStreamer: apt-get install {NEEDS} gstreamer1.0-nice gir1.2-gst-plugins-bad-1.0")
+
+
+def test_gstreamer_can_be_a_camera(gstreamer: None, daemon: Daemon, wide: Picture, tmp_path: Path) -> None:
+    """Its certificates are RSA ones, unlike browsers'."""
+    before = seq(daemon)
+    (tmp_path / "picture.i420").write_bytes(cv2.cvtColor(wide, cv2.COLOR_BGR2YUV_I420).tobytes())
+    token = csrf(daemon.http)["X-CSRF-Token"]
+    command = [
+        PYTHON,
+        str(WHIP_SENDER),
+        f"{daemon.http}/whip/phone",
+        token,
+        str(tmp_path / "picture.i420"),
+        "640",
+        "480",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as sender:
+        try:
+            named = daemon.await_event("face.identified", camera="phone", after=before)
+        finally:
+            sender.kill()
+    assert (named.identity or {}).get("name") == OBAMA
+    daemon.await_event("camera.offline", camera="phone", after=named.seq)
 
 
 def test_a_process_that_hangs_is_answered_for(daemon: Daemon, wide: Picture) -> None:

@@ -19,7 +19,7 @@ from e2e.daemon import Daemon, eventually
 from mediafiles import write_video
 from numpy.typing import NDArray
 from rtsp_fixtures import RtspServer, placed
-from watcher import Watcher, post_sdp
+from watcher import Watcher, hang_up, post_sdp
 
 from streamd.drawing import COLOURS
 from streamd.gateway.api.events import MOST_STREAMS, PULSE_S
@@ -208,12 +208,10 @@ def test_more_viewers_than_allowed_are_sent_away(daemon: Daemon) -> None:
         async with AsyncExitStack() as stack:
             watchers = [await stack.enter_async_context(Watcher(daemon.http, "door")) for _ in range(4)]
             offer = watchers[0].peer.localDescription.sdp
-            status, body, _ = await asyncio.to_thread(post_sdp, daemon.http + "/whep/door", offer)
+            status, body, _ = await asyncio.to_thread(post_sdp, daemon.http, "/whep/door", offer)
             assert status == 503
             assert "gateway.max_viewers" in body
-            request = urllib.request.Request(daemon.http + watchers[0].location, method="DELETE")
-            with await asyncio.to_thread(urllib.request.urlopen, request) as answer:
-                assert answer.status == 200
+            assert await asyncio.to_thread(hang_up, daemon.http, watchers[0].location) == 200
             await asyncio.to_thread(eventually, lambda: viewers(daemon) == 3)
 
     asyncio.run(watch())
@@ -241,7 +239,7 @@ VP9 = OFFER + (
 def test_what_cannot_be_watched_is_refused_in_words_and_logged(
     daemon: Daemon, camera: str, sdp: str | bytes, status: int, words: str
 ) -> None:
-    code, body, _ = post_sdp(f"{daemon.http}/whep/{camera}", sdp)
+    code, body, _ = post_sdp(daemon.http, f"/whep/{camera}", sdp)
     assert code == status, body
     assert words in json.loads(body)["error"]
     assert words in daemon.logged()

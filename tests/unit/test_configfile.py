@@ -99,7 +99,7 @@ def test_all_problems_come_at_once_sorted_by_line() -> None:
         ("capture: {read_timeout_s: .inf}", (1, 27), "capture.read_timeout_s", "should be a finite number"),
         ("capture: {read_timeout_s: 'inf'}", (1, 27), "capture.read_timeout_s", "should be a finite number"),
         ("state_dir: ''", (1, 1), "state_dir", "should not be empty"),
-        ("version: 2", (1, 1), "version", "should be 1, not '2'"),
+        ("version: 0", (1, 1), "version", "should be 1, not '0'"),
         ("log: {level: info, level: debug}", (1, 20), "log.level", "given twice (first in line 1)"),
         ("workers: {count: !!binary aGk=}", (1, 18), "workers.count", "is not understood"),
         ("log: !thing {level: info}", (1, 6), "log", "the tag '!thing' is not understood"),

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamd.config import CameraConfig
-from streamd.domain import Bgr, Box, Detection, Frame, FrameId
+from streamd.domain import Bgr, Box, Decision, Detection, Frame, FrameId, Verdict
 from streamd.facefinding import FaceFinder, Look
 from streamd.metrics import Metrics
 from streamd.recognition import Policy
@@ -53,17 +53,23 @@ class Watched:
         self.finder = FaceFinder({"squares": self.detector}, {"door": self.watch}, Metrics(), **finder)
         self.now_s = 0.0
 
-    def look(self, *squares: tuple[int, int], seconds: float = 0.1, cut: bool = False) -> Look:
+    def look(self, *squares: tuple[int, int], side: int = 40, seconds: float = 0.1, cut: bool = False) -> Look:
         self.now_s += seconds
         image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         for x, y in squares:
-            image[y : y + 40, x : x + 40] = 255
+            image[y : y + side, x : x + side] = 255
         picture = Bgr(np.zeros((2 * HEIGHT, 2 * WIDTH, 3), np.uint8))
         frame = Frame(FrameId("door", "e", round(self.now_s * 10)), self.now_s, 0.0, image, picture, cut=cut)
         self.detector.given.clear()
         (look,) = self.finder.find([frame])
-        self.watch.tracker.update(look.faces, self.now_s)
+        self.watch.follow(self.watch.tracker.update(look.faces, self.now_s).live, "e")
         return look
+
+    def decide(self) -> None:
+        """Everybody has been looked at well."""
+        for appearance in self.watch.appearances.values():
+            appearance.evidence.decision = Decision(Verdict.UNKNOWN)
+            appearance.evidence.sure, appearance.evidence.embedded_at_s = True, self.now_s
 
 
 def places(look: Look) -> set[tuple[float, float]]:
@@ -83,7 +89,7 @@ def test_a_newcomer_is_found_when_the_whole_view_is_searched_again() -> None:
     camera = Watched()
     camera.look((100, 100))
     assert len(camera.look((100, 100), (500, 200)).faces) == 1
-    for _ in range(2):
+    for _ in range(4):
         look = camera.look((100, 100), (500, 200))
     assert len(look.faces) == 2
 
@@ -122,3 +128,25 @@ def test_under_load_a_smaller_view_is_searched_and_faces_stay_where_they_are() -
     assert camera.detector.given == [(HEIGHT // 2, WIDTH // 2)]
     ((x, y),) = places(look)
     assert (x, y) == pytest.approx((100, 100), abs=2)
+
+
+LARGE = ((60, 100), (400, 100))
+
+
+def test_large_faces_that_are_known_are_followed_in_a_view_of_half_the_size() -> None:
+    camera = Watched()
+    camera.look(*LARGE, side=120)
+    camera.decide()
+    look = camera.look(*LARGE, side=120)
+    assert camera.detector.given == [(HEIGHT // 2, WIDTH // 2)]
+    assert sorted(places(look)) == [pytest.approx(place, abs=2) for place in LARGE]
+    for _ in range(4):
+        camera.look(*LARGE, side=120)
+    assert camera.detector.given == [(HEIGHT, WIDTH)]
+
+
+def test_who_is_to_be_embedded_is_looked_at_in_full() -> None:
+    camera = Watched()
+    for _ in range(2):
+        camera.look(*LARGE, side=120)
+        assert camera.detector.given == [(HEIGHT, WIDTH)]

@@ -3,7 +3,7 @@ import pytest
 
 from streamd.config import RecognitionConfig
 from streamd.domain import Decision, Identity, Match, Verdict
-from streamd.recognition import Evidence, Policy, View, one_place_each
+from streamd.recognition import SURE_RECHECKS, Evidence, Policy, View, one_place_each
 from streamd.scores import ScoreModel
 from streamd.standard import Standard
 
@@ -96,6 +96,15 @@ def test_poor_views_are_not_wanted() -> None:
 def test_a_decided_face_is_wanted_again_only_after_a_while() -> None:
     found = evidence(match("ann", 0.6), match("ann", 0.6))
     found.decide([match("ann", 0.6)], STANDARD)
+    assert found.sure
+    assert not found.wants(0.9, SURE_RECHECKS * POLICY.recheck_s - 0.1)
+    assert found.wants(0.9, SURE_RECHECKS * POLICY.recheck_s)
+
+
+def test_a_full_track_whose_verdict_is_not_sure_is_wanted_again_sooner() -> None:
+    found = evidence(*[match("ann", 0.6)] * POLICY.max_views)
+    found.decide([match("ann", 0.6)], STANDARD)
+    found.sure = False
     assert not found.wants(0.9, POLICY.recheck_s - 0.1)
     assert found.wants(0.9, POLICY.recheck_s)
 

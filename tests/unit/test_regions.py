@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamd.domain import Box, Detection
-from streamd.regions import GRID_PX, SIDES_PX, seen_whole, windows_around
+from streamd.regions import GRID_PX, SIDES_PX, is_glance_enough, seen_whole, windows_around
 
 SIZE = (640, 360)
 
@@ -68,3 +68,18 @@ def test_a_face_at_the_border_of_its_window_may_be_cut_off() -> None:
 
 def test_at_the_border_of_the_view_a_face_is_all_that_there_is() -> None:
     assert seen_whole(Detection(Box(0, 0, 40, 40), 0.9), (0, 0, 128, 128), SIZE)
+
+
+def test_large_faces_are_followed_in_a_reduced_view_where_windows_would_cost_more() -> None:
+    large = [face(150, 180, 100), face(450, 180, 100)]
+    assert is_glance_enough(large, windows_around(large, SIZE), SIZE)
+    assert not is_glance_enough([*large, face(300, 60, 30)], None, SIZE)
+
+
+def test_a_face_in_a_small_window_needs_no_reduced_view() -> None:
+    one = [face(300, 200, 64)]
+    assert not is_glance_enough(one, windows_around(one, SIZE), SIZE)
+
+
+def test_nobody_is_not_followed_at_a_glance() -> None:
+    assert not is_glance_enough([], None, SIZE)

@@ -46,6 +46,28 @@ def test_motion_that_begins_while_waiting_brings_the_look_forward() -> None:
     assert s.grants(0.3) == ["door"]
 
 
+def test_what_had_not_moved_yet_did_not_wait() -> None:
+    s = scheduler("door")
+    s.looked("door", Attention.NOTHING, 0.0)
+    s.ready("door", 0.0, at_s=0.1)
+    s.ready("door", 0.2, at_s=0.9)
+    assert s.grants(0.91) == ["door"]
+    (wait,) = s.waits()
+    assert wait.seconds == pytest.approx(0.01)
+
+
+def test_a_camera_that_has_just_become_empty_is_looked_at_once_more_soon() -> None:
+    s = scheduler("door")
+    s.looked("door", Attention.TRACKED, 0.0)
+    s.looked("door", Attention.NOTHING, 1.0)
+    s.ready("door", 0.0, at_s=1.1)
+    assert s.grants(1.2) == ["door"]
+    s.looked("door", Attention.NOTHING, 1.2)
+    s.ready("door", 0.0, at_s=1.3)
+    assert s.grants(2.1) == []
+    assert s.grants(2.2) == ["door"]
+
+
 def test_no_more_frames_are_under_way_than_the_batch_holds() -> None:
     s = scheduler("a", "b", "c", max_batch=2)
     for name in "abc":

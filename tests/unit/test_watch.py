@@ -162,3 +162,13 @@ def test_one_odd_view_after_a_gap_changes_nothing() -> None:
     scene.look(1.8, {100.0: 1})
     assert scene.story(100) == first
     assert all(float(v.vector @ looks(1)) > 0.5 for v in scene._at(100).evidence.views)
+
+
+def test_people_who_come_near_each_other_are_noticed() -> None:
+    scene = Scene()
+    for step in range(5):
+        scene.look(step * 0.2, {100.0: 1, 500.0: 2})
+    assert not scene.watch.close_together
+    for step, x in enumerate(range(470, 220, -30), start=5):
+        scene.look(step * 0.2, {100.0: 1, float(x): 2})
+    assert scene.watch.close_together

@@ -115,7 +115,7 @@ class ReceiptAnswer(Answer):
     events: int
     """Events in the journal that do not tell of them any more."""
     caches: int
-    """Saved search indexes, which are built again without them."""
+    """Files derived from the gallery that were deleted."""
     photos: list[str]
     """In the watched folder, still there."""
     photos_deleted: list[str]

@@ -46,7 +46,7 @@ async function play(box, camera, signal, say) {
   if (signal.aborted) return;
   try {
     await pictures(box, camera, signal, () => say(t.player.pictures(reason), "pictures"));
-  } catch (error) {
+  } catch {
     if (signal.aborted) return;
     stills(box, camera, signal, say, reason);
   }

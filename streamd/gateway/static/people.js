@@ -4,7 +4,6 @@
 import { api, at, url } from "./api.js";
 import { freshId, h, replace } from "./dom.js";
 import { portrait } from "./parts.js";
-import { t } from "./strings.js";
 
 const KEPT_MS = 15000;
 const PROPOSED = 8;

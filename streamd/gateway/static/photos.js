@@ -3,7 +3,6 @@
  */
 import { api, at, send, sentence } from "./api.js";
 import { h, replace } from "./dom.js";
-import { icon } from "./icons.js";
 import { busy, button, iconButton, notice, state } from "./parts.js";
 import { takePhotos } from "./snap.js";
 import { t } from "./strings.js";

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -115,3 +116,43 @@ def test_the_documentations_problems_are_the_programs(tmp_path: Path) -> None:
         load_text(file, file="streamd.yaml", base=tmp_path)
     for line in str(caught.value).splitlines():
         assert line in text
+
+
+SHIPPED = sorted(path for where in (".", "fleet") for path in (REPOSITORY / "config" / where).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_editors_find_nothing_wrong_with_the_shipped_files(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--schema"])
+    schema = json.loads(capsys.readouterr().out)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(yaml.safe_load(path.read_text()))) == []
+
+
+def test_an_editor_marks_a_wrong_key(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--schema"])
+    validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    assert len(list(validator.iter_errors({"cameras": {"door": {"uri": "x"}}}))) == 1
+
+
+def test_a_damaged_gallery_and_missing_models_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "gallery.sqlite").write_bytes(b"no database" * 1000)
+    path = tmp_path / "s.yaml"
+    path.write_text("state_dir: state\n")
+    assert main(["check", "-c", str(path)]) == ExitCode.UNAVAILABLE
+    err = capsys.readouterr().err
+    assert "gallery.sqlite: " in err
+    assert "model yunet: is not in" in err
+    assert "model sface: is not in" in err
+    assert main(["check", "-c", str(path), "--json"]) == ExitCode.UNAVAILABLE
+    assert len(json.loads(capsys.readouterr().out)["faults"]) == 3
+    assert main(["check", "-c", str(path), "--only-config"]) == ExitCode.OK
+
+
+def test_intact_models_are_no_fault(tmp_path: Path, models_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "s.yaml"
+    path.write_text(f"state_dir: state\nmodels_dir: {models_dir}\n")
+    assert main(["check", "-c", str(path)]) == ExitCode.OK
+    assert capsys.readouterr().err == ""

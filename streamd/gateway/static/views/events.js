@@ -4,12 +4,12 @@
 import { api } from "../api.js";
 import { h, replace } from "../dom.js";
 import { eventRow } from "../eventrow.js";
-import { MINOR, TYPES, asText } from "../eventwords.js";
+import { eventFilters } from "../eventfilters.js";
+import { MINOR, asText } from "../eventwords.js";
 import { feed } from "../feed.js";
 import { day, dayKey } from "../format.js";
 import { load } from "../loading.js";
-import { button, empty, field, head } from "../parts.js";
-import { everybody } from "../people.js";
+import { button, empty, head } from "../parts.js";
 import { setQuery } from "../router.js";
 import { t } from "../strings.js";
 import { attempt } from "../toast.js";
@@ -37,7 +37,7 @@ export async function show({ root, query, signal }) {
   fresh.classList.add("fresh-button");
   root.append(
     head(t.events.title, { lead: t.events.lead }),
-    filters(filter, () => {
+    eventFilters(filter, () => {
       setQuery(filter);
       void read();
     }),
@@ -64,10 +64,10 @@ export async function show({ root, query, signal }) {
   }
 
   function page(before, pageSignal) {
-    const { minor, from, until, ...rest } = filter;
+    const { camera, type, person, from, until } = filter;
     return api.get(
       "events",
-      { ...rest, from: asTime(from), until: asTime(until), before, limit: PAGE },
+      { camera, type, person, from: asTime(from), until: asTime(until), before, limit: PAGE },
       { signal: pageSignal },
     );
   }
@@ -178,84 +178,3 @@ export async function show({ root, query, signal }) {
 
 /** A local date and time as the API takes it. */
 const asTime = (local) => (local ? new Date(local).toISOString() : null);
-
-/** The form of filters; changes `filter`, and says so. */
-function filters(filter, changed) {
-  const camera = h("select.input", { "data-testid": "filter-camera" }, h("option", { value: "" }, t.events.anyCamera));
-  const type = h(
-    "select.input",
-    { "data-testid": "filter-type" },
-    h("option", { value: "" }, t.events.anyType),
-    TYPES.map((name) => h("option", { value: name }, t.events.types[name])),
-  );
-  const names = h("datalist", { id: "filter-names" });
-  const person = h("input.input", {
-    type: "search",
-    list: "filter-names",
-    placeholder: t.events.anybody,
-    autocomplete: "off",
-    "data-testid": "filter-person",
-  });
-  const from = h("input.input", { type: "datetime-local", "data-testid": "filter-from" });
-  const until = h("input.input", { type: "datetime-local", "data-testid": "filter-until" });
-  const minor = h("input", { type: "checkbox", checked: Boolean(filter.minor), "data-testid": "filter-minor" });
-  const controls = { camera, type, person, from, until };
-  const form = h(
-    "form.filters",
-    {
-      role: "search",
-      "aria-label": t.events.filters,
-      "data-testid": "filters",
-      on: { submit: (event) => event.preventDefault() },
-    },
-    field(t.events.camera, camera),
-    field(t.events.type, type),
-    field(t.events.person, h("span", {}, person, names)),
-    field(t.events.from, from),
-    field(t.events.until, until),
-    h(
-      "div.filters-last",
-      {},
-      h("label.check", {}, minor, h("span", {}, t.events.minor)),
-      button(t.events.clear, { kind: "quiet", sign: "close", testid: "filter-clear", click: clear }),
-    ),
-  );
-  for (const [key, control] of Object.entries(controls))
-    control.addEventListener("change", () => {
-      filter[key] = control.value;
-      changed();
-    });
-  minor.addEventListener("change", () => {
-    filter.minor = minor.checked ? "1" : "";
-    changed();
-  });
-  type.value = filter.type;
-  person.value = filter.person;
-  from.value = filter.from;
-  until.value = filter.until;
-  if (filter.camera) camera.append(h("option", { value: filter.camera, selected: true }, filter.camera));
-  void api
-    .get("cameras")
-    .then((cameras) =>
-      camera.append(
-        ...cameras.filter((c) => c.name !== filter.camera).map((c) => h("option", { value: c.name }, c.name)),
-      ),
-    )
-    .catch(() => {});
-  void everybody()
-    .then((people) => names.append(...people.map((p) => h("option", { value: p.name }))))
-    .catch(() => {});
-  return h(
-    "details.filter-box",
-    { open: matchMedia("(min-width: 56rem)").matches || Object.values(filter).some(Boolean) },
-    h("summary", {}, t.events.filters),
-    form,
-  );
-
-  function clear() {
-    for (const [key, control] of Object.entries(controls)) filter[key] = control.value = "";
-    filter.minor = "";
-    minor.checked = false;
-    changed();
-  }
-}

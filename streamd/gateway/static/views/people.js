@@ -2,7 +2,7 @@
  * Everybody who is known, as pictures.
  */
 import { api } from "../api.js";
-import { h, replace } from "../dom.js";
+import { h } from "../dom.js";
 import { addPerson } from "../addperson.js";
 import { load } from "../loading.js";
 import { button, empty, head, only, portrait, when } from "../parts.js";

@@ -1,0 +1,165 @@
+"""Copies of a SQLite file from before its format changed: made, listed, thinned out, put back.
+
+They lie in ``backups/`` beside the file, named ``gallery.sqlite.format4.20261125T150000Z``, and hold faces and events
+like the file itself: whoever is to be forgotten is in them too, so forgetting deletes them.
+"""
+
+from __future__ import annotations
+
+import calendar
+import errno
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = "backups"
+KEPT = 3
+"""Newest copies of each file that are kept."""
+KEPT_S = 30 * 86_400.0
+"""Copies older than this are deleted, whatever their number: what they hold is not kept longer elsewhere."""
+ROOM_BYTES = 16 << 20
+"""Free space that a copy leaves over."""
+_NAME = re.compile(r"^(?P<file>.+)\.format(?P<format>\d+)\.(?P<at>\d{8}T\d{6}Z)(?:-\d+)?$")
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One copy."""
+
+    path: Path
+    file: str
+    """Name of what it is a copy of."""
+    format: int
+    made_wall_s: float
+
+
+def format_of(path: Path) -> int:
+    """``PRAGMA user_version`` of a file; 0 where there is none. Raises sqlite3.Error."""
+    if not path.exists():
+        return 0
+    with closing(_opened(path)) as db:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def back_up(path: Path, format: int) -> Path:
+    """Copy ``path``, as of its last commit, while others may read and write it; then thin out older copies.
+
+    Raises:
+        OSError: there is no room for a copy and for the change that follows, or it cannot be written.
+        sqlite3.Error: the file cannot be read.
+    """
+    folder = path.parent / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _check_room(path, folder)
+    made = _free_name(folder, f"{path.name}.format{format}.{time.strftime(_TIME, time.gmtime())}")
+    with _scratch(made) as scratch:
+        _copy(path, scratch)
+        scratch.replace(made)
+    thin_out(path.parent)
+    return made
+
+
+def backups(state_dir: Path, file: str | None = None) -> list[Backup]:
+    """Newest first."""
+    folder = state_dir / FOLDER
+    found = [backup for path in (folder.iterdir() if folder.is_dir() else ()) if (backup := _parsed(path))]
+    wanted = [backup for backup in found if file in (None, backup.file)]
+    return sorted(wanted, key=lambda backup: (backup.made_wall_s, backup.path.name), reverse=True)
+
+
+def thin_out(state_dir: Path, *, now_wall_s: float | None = None) -> int:
+    """Delete all but the last few copies of each file, and those that are too old; how many went. Raises OSError."""
+    oldest_s = (time.time() if now_wall_s is None else now_wall_s) - KEPT_S
+    seen: dict[str, int] = {}
+    gone = 0
+    for backup in backups(state_dir):
+        seen[backup.file] = seen.get(backup.file, 0) + 1
+        if seen[backup.file] > KEPT or backup.made_wall_s < oldest_s:
+            backup.path.unlink(missing_ok=True)
+            gone += 1
+    return gone
+
+
+def drop_backups(state_dir: Path) -> int:
+    """Delete every copy; how many there were. Raises OSError."""
+    found = backups(state_dir)
+    for backup in found:
+        backup.path.unlink(missing_ok=True)
+    return len(found)
+
+
+def put_back(backup: Backup, path: Path) -> None:
+    """Replace ``path`` by a copy, which stays. Nobody may have ``path`` open.
+
+    Raises:
+        sqlite3.DatabaseError: the copy is damaged; ``path`` is as it was.
+        OSError: no room, or not writable.
+    """
+    _check_room(backup.path, path.parent)
+    with _scratch(path) as scratch:
+        shutil.copyfile(backup.path, scratch)
+        with closing(_opened(scratch)) as db:
+            if (answer := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(f"malformed: {answer}")
+        for suffix in ("-wal", "-shm"):  # they belong to what is replaced
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        scratch.replace(path)
+
+
+def _parsed(path: Path) -> Backup | None:
+    if (match := _NAME.match(path.name)) is None:
+        return None
+    with suppress(ValueError):
+        made_wall_s = float(calendar.timegm(time.strptime(match["at"], _TIME)))
+        return Backup(path, match["file"], int(match["format"]), made_wall_s)
+    return None
+
+
+def _check_room(source: Path, folder: Path) -> None:
+    needed = 2 * sum(p.stat().st_size for p in (source, source.with_name(source.name + "-wal")) if p.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed + ROOM_BYTES:
+        words = (
+            f"no room for the copy that is made before a change of format: {needed / 1e6:.0f} MB needed,"
+            f" {free / 1e6:.0f} MB free; free some, or put state_dir on a larger disk"
+        )
+        raise OSError(errno.ENOSPC, words, str(folder))
+
+
+def _copy(path: Path, into: Path) -> None:
+    with closing(_opened(path)) as source, closing(sqlite3.connect(into)) as target:
+        source.backup(target)
+        target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+    descriptor = os.open(into, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=5.0)
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    candidates = (folder / name, *(folder / f"{name}-{number}" for number in range(1, 100)))
+    return next(path for path in candidates if not path.exists())
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """A file of this user's alone beside ``target``, gone afterwards unless it was moved."""
+    path = target.with_name(f".{target.name}.{os.getpid()}")
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    try:
+        yield path
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
