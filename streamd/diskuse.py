@@ -17,8 +17,14 @@ from streamd.config import Config
 from streamd.metrics import Metrics
 
 EVERY_S = 60.0
-PARTS = ("journal", "gallery", "snapshots", "models", "other")
-_OWNERS = {"journal.sqlite": "journal", "gallery.sqlite": "gallery", "snapshots": "snapshots", "models": "models"}
+PARTS = ("journal", "gallery", "snapshots", "models", "backups", "other")
+_OWNERS = {
+    "journal.sqlite": "journal",
+    "gallery.sqlite": "gallery",
+    "snapshots": "snapshots",
+    "models": "models",
+    "backups": "backups",
+}
 """First words of the names in ``state_dir``, and what they belong to."""
 
 

@@ -201,7 +201,7 @@ class Metrics:
     disk_free = _gauge("disk_free_bytes", "Room on the disk that state_dir is on, for this user.")
     disk_size = _gauge("disk_size_bytes", "Size of the disk that state_dir is on.")
     state_bytes = _gauge(
-        "state_bytes", "What state_dir holds, by part: journal, gallery, snapshots, models or other.", "part"
+        "state_bytes", "What state_dir holds, by part: journal, gallery, snapshots, models, backups or other.", "part"
     )
     build = _gauge("build_info", "1 for the version of streamd that runs.", "version")
     process_cpu = _counter("process_cpu_seconds_total", "CPU time of the process, user and system.")

@@ -30,7 +30,7 @@ def state(tmp_path: Path) -> Path:
 def test_every_part_of_the_state_is_counted(state: Path) -> None:
     metrics = Metrics()
     DiskUse(Config(state_dir=state), metrics).measure()
-    assert measured(metrics) == {"journal": 12, "gallery": 11, "models": 13, "snapshots": 17, "other": 1}
+    assert measured(metrics) == {"journal": 12, "gallery": 11, "models": 13, "snapshots": 17, "backups": 0, "other": 1}
     disk = os.statvfs(state)
     assert metrics.disk_size._value.get() == disk.f_blocks * disk.f_frsize
     assert 0 < metrics.disk_free._value.get() <= metrics.disk_size._value.get()
