@@ -80,13 +80,20 @@ class ChildContext:
             if command.kind == DRAIN:
                 self.draining = True
             elif command.kind == RELOAD:
-                self.reloaded = Config.model_validate(command.fields.get("config"))
+                self._reload(Config.model_validate(command.fields.get("config")))
             elif command.kind == RELOADED:
                 error = command.fields.get("error")
                 self.reload_answers.append(error if isinstance(error, str) else None)
         now_s = time.monotonic()
         if self.link.due(now_s):
             self.link.beat(now_s, self.metrics.snapshot)
+
+    def _reload(self, config: Config) -> None:
+        """What is written to the log changes here, for every role; the rest is the role's own to take over."""
+        if config.log != self.config.log:
+            setup_logging(config.log, role=self.name)
+        self.config = self.config.model_copy(update={"log": config.log})
+        self.reloaded = config
 
     def register(self, poller: zmq.Poller) -> None:
         """Wake the loop when a command arrives."""

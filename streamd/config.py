@@ -464,7 +464,7 @@ class SupervisionConfig(Section):
 
 
 class LogConfig(Section):
-    """What is written to standard error."""
+    """What is written to standard error; both may be changed by a reload, and nothing restarts."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level written."""

@@ -194,7 +194,18 @@ class Judge:
             if event.type not in (EventType.FACE_APPEARED, EventType.FACE_MOVED):
                 result = event.type.value.partition(".")[2]
                 self._metrics.verdicts.labels(camera=watch.name, result=result).inc()
+                self._count_sureness(watch.name, result, event)
         return [self._illustrated(event, appearance, watch) for event in events]
+
+    def _count_sureness(self, camera: str, result: str, event: Event) -> None:
+        identity, evidence = event.identity or {}, event.evidence or {}
+        similarity = identity.get("similarity", evidence.get("best"))
+        if similarity is not None:
+            self._metrics.similarity.labels(camera=camera, result=result).observe(similarity)
+        if "margin" in identity:
+            self._metrics.margin.labels(camera=camera).observe(identity["margin"])
+        if "probability" in identity:
+            self._metrics.probability.labels(camera=camera).observe(identity["probability"])
 
     def _illustrated(self, event: Event, appearance: Appearance, watch: CameraWatch) -> Event:
         if self._album is None or watch.last is None:

@@ -1,6 +1,7 @@
 """Logging of every process: text on a terminal, JSON lines elsewhere, without credentials and without floods.
 
-A record may carry ``camera`` and ``track`` (``extra=`` or a LoggerAdapter); they become fields of the line.
+A record may carry ``camera`` and ``track`` (``extra=``); they become fields of the line. Everything that a camera's own
+process says is about that camera.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def setup_logging(config: LogConfig, *, role: str, stream: TextIO | None = None)
     """Write this process's log to ``stream`` (standard error), marked with ``role``; replaces an earlier set-up.
 
     Libraries are heard from warnings up. What no one caught is logged too, because the interpreter's own
-    traceback would show the credentials in an URL.
+    traceback would show the credentials in an URL. May be called again while threads log.
     """
     stream = stream or sys.stderr
     text = config.format == "text" or (config.format == "auto" and stream.isatty())
@@ -74,6 +75,8 @@ class JsonFormatter(logging.Formatter):
     def __init__(self, role: str) -> None:
         super().__init__()
         self._role = role
+        kind, _, camera = role.partition("@")
+        self._always = {"camera": camera} if kind == "capture" else {}
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -82,6 +85,7 @@ class JsonFormatter(logging.Formatter):
             "role": self._role,
             "logger": record.name,
             "message": _message(record),
+            **self._always,
             **_fields(record),
         }
         if trace := _trace(record):

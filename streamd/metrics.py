@@ -7,7 +7,9 @@ the latest snapshot of each (``streamd.exposition``). Labels are bounded: a pers
 from __future__ import annotations
 
 import json
+import math
 import os
+import resource
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ _STATM = Path("/proc/self/statm")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 IDENTITY_SECONDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 WAIT_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 30.0, 60.0)
+SIMILARITIES = (0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9)
+MARGINS = (0.02, 0.05, 0.08, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0)
+PROBABILITIES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 BATCHES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
@@ -143,6 +148,25 @@ class Metrics:
         "camera",
         buckets=IDENTITY_SECONDS,
     )
+    similarity = _histogram(
+        "verdict_similarity",
+        "Similarity to the nearest person when a verdict is given: identified, unknown or revised.",
+        "camera",
+        "result",
+        buckets=SIMILARITIES,
+    )
+    margin = _histogram(
+        "verdict_margin",
+        "Similarity above the next best person's when a name is given.",
+        "camera",
+        buckets=MARGINS,
+    )
+    probability = _histogram(
+        "verdict_probability",
+        "How likely a name that is given is right, where strangers come as often as known people.",
+        "camera",
+        buckets=PROBABILITIES,
+    )
     accelerator = _gauge(
         "accelerator_info",
         "1 for the execution provider that each model really runs on.",
@@ -174,18 +198,29 @@ class Metrics:
     restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")
     worker_busy = _gauge("worker_busy_ratio", "Share of its time that a worker computed of late (0..1).", "child")
     cameras_moved = _counter("cameras_moved_total", "Times that a camera went to a less busy worker.", "camera")
+    disk_free = _gauge("disk_free_bytes", "Room on the disk that state_dir is on, for this user.")
+    disk_size = _gauge("disk_size_bytes", "Size of the disk that state_dir is on.")
+    state_bytes = _gauge(
+        "state_bytes", "What state_dir holds, by part: journal, gallery, snapshots, models, backups or other.", "part"
+    )
+    build = _gauge("build_info", "1 for the version of streamd that runs.", "version")
     process_cpu = _counter("process_cpu_seconds_total", "CPU time of the process, user and system.")
     process_resident = _gauge("process_resident_bytes", "Memory of the process that is in RAM.")
     process_open_files = _gauge("process_open_files", "Open file descriptors of the process.")
+    process_max_files = _gauge("process_max_open_files", "How many file descriptors the process may have open.")
+    process_threads = _gauge("process_threads", "Threads of the process.")
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         for attribute, spec in TABLE.items():
             metric = spec.build(self.registry)
+            if spec.kind == "gauge" and not spec.labels:
+                metric.set(math.nan)  # type: ignore[attr-defined]  # a Gauge
             # The library sorts and locks for each call; there are a dozen of them a look, always with the same labels.
             metric.labels = cache(metric.labels)  # type: ignore[method-assign]  # its bounded labels bound the cache
             setattr(self, attribute, metric)
         self._cpu_s = 0.0
+        self.process_max_files.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     def ran(self, model: str, shape: tuple[int, ...], *, seconds: float, cpu_s: float) -> None:
         """A network was run once."""
@@ -221,7 +256,9 @@ class Metrics:
         metric = getattr(self, attribute)
         children = metric._metrics.items() if spec.labels else [((), metric)]
         if spec.kind != "histogram":
-            return [("", labels, child._value.get()) for labels, child in list(children)]
+            rows = [("", labels, child._value.get()) for labels, child in list(children)]
+            # A gauge that this process has never set is another's: it says nothing, rather than 0.
+            return [row for row in rows if not math.isnan(row[2])]
         edges = [floatToGoString(edge) for edge in metric._upper_bounds]  # type: ignore[no-untyped-call]
         rows = []
         for labels, child in list(children):
@@ -238,8 +275,9 @@ class Metrics:
             pages = int(_STATM.read_bytes().split()[1])
             self.process_resident.set(pages * os.sysconf("SC_PAGE_SIZE"))
             self.process_open_files.set(len(os.listdir("/proc/self/fd")))  # noqa: PTH208  # a path for each costs more
+            self.process_threads.set(len(os.listdir("/proc/self/task")))  # noqa: PTH208
         except (OSError, ValueError, IndexError):
-            return  # not Linux, or /proc is hidden from us: the two stay 0
+            return  # not Linux, or /proc is hidden from us: they are not told
 
 
 def _specs(owner: type) -> Iterator[tuple[str, MetricSpec]]:

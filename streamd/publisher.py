@@ -8,6 +8,7 @@ import time
 import zmq
 
 from streamd.child import ChildContext
+from streamd.diskuse import DiskUse
 from streamd.endpoints import verdicts_endpoint
 from streamd.errors import JournalError
 from streamd.events import Event
@@ -177,7 +178,8 @@ def serve(context: ChildContext) -> int:
         JournalError: the journal cannot be opened.
         UnavailableError: a port is taken.
     """
-    with Journal(context.config.journal_file) as journal:
+    disk = DiskUse(context.config, context.metrics)
+    with Journal(context.config.journal_file) as journal, disk.watched():
         publisher = Publisher(context, journal)
         context.metrics.journal_seq.set(journal.last_seq)
         context.link.ready()

@@ -20,12 +20,12 @@ class Spec:
     index: int
     config: Config
     live: frozenset[str] = frozenset()
-    """Top-level sections that the running child takes over by RELOAD, without a restart."""
+    """Top-level sections that the running child takes over by RELOAD, without a restart; all take over ``log``."""
 
     def same_process(self, other: Spec) -> bool:
         """Whether a child of ``other`` can go on as this one, perhaps after a RELOAD."""
         # How many workers there are is taken over by RELOAD, too.
-        exclude: dict[str, Any] = dict.fromkeys(self.live, True) | {"workers": {"count"}}
+        exclude: dict[str, Any] = dict.fromkeys(self.live, True) | {"workers": {"count"}, "log": True}
         mine, theirs = self.config.model_dump(exclude=exclude), other.config.model_dump(exclude=exclude)
         return self.role == other.role and self.index == other.index and mine == theirs
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import zmq
 
+import streamd
 from streamd.balancing import Balancer, Move
 from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
@@ -20,6 +21,7 @@ from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, RELOADED, STATUS, S
 from streamd.endpoints import control_endpoint
 from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
+from streamd.log import setup_logging
 from streamd.metrics import Metrics
 from streamd.notify import notify, watchdog_interval_s
 from streamd.sockets import Socket, Sockets, try_send
@@ -63,6 +65,7 @@ class Supervisor:
         self._due_s = -math.inf
         """When there is something to do beside hearing heartbeats."""
         self._metrics = Metrics()
+        self._metrics.build.labels(version=streamd.__version__).set(1)
         self._stopping = False
         self._announced = False
         self._exit_code = ExitCode.OK
@@ -136,6 +139,8 @@ class Supervisor:
                 logger.error("configuration kept as it was: %s", line)
             refused = str(error)
         else:
+            if config.log != self._config.log:
+                setup_logging(config.log, role="supervisor")
             self._apply(config)
             logger.info("configuration reloaded: %d cameras", len(config.cameras))
         notify("READY=1")
@@ -266,7 +271,10 @@ class Supervisor:
 
     def _move(self, move: Move, now_s: float) -> None:
         logger.info(
-            "camera %s goes from worker %d, which has too much to do, to worker %d", move.camera, move.start, move.end
+            "goes from worker %d, which has too much to do, to worker %d",
+            move.start,
+            move.end,
+            extra={"camera": move.camera},
         )
         self._metrics.cameras_moved.labels(camera=move.camera).inc()
         self._worker_of[move.camera] = move.end

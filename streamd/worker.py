@@ -274,6 +274,9 @@ class Worker:
     def _send(self, event: Event | None) -> None:
         if event is None:
             return
+        if logger.isEnabledFor(logging.DEBUG):
+            camera = event.camera if event.camera != "-" else None
+            logger.debug("%s", _without_names(event), extra={"camera": camera, "track": event.track})
         self._sender.send(event)
 
     def _drain(self) -> int:
@@ -290,6 +293,20 @@ class Worker:
         if self._sender.unacknowledged:
             logger.error("%d events were not acknowledged by the publisher", self._sender.unacknowledged)
         return 0
+
+
+def _without_names(event: Event) -> str:
+    """An event for the log, which may be sent to whoever looks for a fault."""
+    identity, evidence = event.identity or {}, event.evidence or {}
+    figures = {
+        "similarity": identity.get("similarity", evidence.get("best")),
+        "threshold": identity.get("threshold"),
+        "margin": identity.get("margin"),
+        "views": evidence.get("views"),
+        "quality": event.quality,
+    }
+    told = "".join(f", {name} {value:.3g}" for name, value in figures.items() if value is not None)
+    return f"{event.type.value}{told}"
 
 
 class DetectorShelf(dict[str, Detector]):

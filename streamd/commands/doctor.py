@@ -22,6 +22,12 @@ _COLOURS = {Level.OK: "32", Level.WARN: "33", Level.FAIL: "31"}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE.tar.gz", help="write a bundle for a bug report, secrets removed"
+    )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="the daemon's log, for the bundle (default: journald's)"
+    )
     parser.add_argument("--no-cameras", action="store_true", help="leave the cameras alone")
 
 
@@ -34,6 +40,11 @@ def run(args: argparse.Namespace) -> int:
         found.append(finding)
         if not args.json:
             print(_line(finding, colour=sys.stdout.isatty()), flush=True)
+    if args.bundle is not None:
+        from streamd.commands.bundle import write_bundle
+
+        told = write_bundle(args.bundle, found, config_file=args.config, log=args.log)
+        print(told, file=sys.stderr if args.json else sys.stdout)
     if args.json:
         body = [asdict(finding) | {"level": finding.level.name.lower()} for finding in found]
         print(json.dumps({"ok": worst < Level.FAIL, "findings": body}, indent=2))
@@ -52,21 +63,23 @@ def examine(path: Path | None, *, cameras: bool = True) -> Iterator[Finding]:
         config = Config()
         for problem in error.problems:
             yield Finding(Level.FAIL, "configuration", str(problem), "mend the file; 'streamd check' looks again")
-    for topic, examination in _examinations(cameras).items():
+    for topic, examination in _examinations(cameras, path or find_config()).items():
         try:
             yield from examination(config)
         except (StreamdError, OSError, ImportError, ValueError, RuntimeError) as error:
             yield Finding(Level.FAIL, topic, f"could not be examined: {type(error).__name__}: {error}")
 
 
-def _examinations(cameras: bool) -> dict[str, Examination]:
+def _examinations(cameras: bool, file: Path | None) -> dict[str, Examination]:
     from streamd.commands import (
         camera_checks,
         decoder_checks,
         host_checks,
         library_checks,
         model_checks,
+        provider_checks,
         scope_checks,
+        security_checks,
         sink_checks,
     )
 
@@ -77,8 +90,10 @@ def _examinations(cameras: bool) -> dict[str, Examination]:
         "clock": host_checks.clock,
         "ports": host_checks.ports,
         "keys": host_checks.keys,
+        "security": lambda config: security_checks.security(config, file),
         "hardware decoders": decoder_checks.decoders,
         "models": model_checks.models,
+        "accelerator": provider_checks.providers,
         "search scopes": scope_checks.scopes,
         "sinks": sink_checks.sinks,
     }

@@ -13,7 +13,7 @@ from streamd.commands.arguments import add_config_argument, add_json_argument
 from streamd.config import Config
 from streamd.errors import ExitCode, UsageError
 from streamd.eventlines import EventLines, printable
-from streamd.events import Event
+from streamd.events import Event, EventType
 from streamd.explaining import reason, table
 from streamd.journal import Filter, Journal, readable
 
@@ -21,7 +21,11 @@ from streamd.journal import Filter, Journal, readable
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
     add_json_argument(parser)
-    parser.add_argument("what", metavar="TRACK|EVENT", help="an appearance (door-3fa1-42), or an event's number or id")
+    parser.add_argument(
+        "what",
+        metavar="TRACK|EVENT",
+        help="an appearance (door-3fa1-42), an event's number or id, or 'last': the newest appearance that is over",
+    )
     parser.add_argument("--face", type=Path, metavar="OUT.jpg", help="write the best picture of the face")
     parser.add_argument("--frame", type=Path, metavar="OUT.jpg", help="write the whole picture, where it was kept")
 
@@ -61,6 +65,8 @@ def _track(journal: Journal, what: str) -> str:
         seq = int(number[1])
         rows = journal.since(seq - 1, 1, only=Filter(until_seq=seq)) if seq else []
         found = rows[0] if rows else None
+    elif what == "last":
+        found = next(iter(journal.last(1, only=Filter(types=(EventType.FACE_LEFT.value,)))), None)
     elif re.fullmatch(r"[0-9a-f]{32}", what):
         found = journal.find(what)
     else:

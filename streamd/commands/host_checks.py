@@ -49,11 +49,22 @@ def disk(config: Config) -> Iterator[Finding]:
     place = _nearest(config.state_dir)
     free = shutil.disk_usage(place).free
     message = f"{free / (1 << 30):.1f} GiB free at {place}"
-    if free < LITTLE_DISK_BYTES:
+    wanted = (config.events.max_mb + config.snapshots.max_mb) * 1e6
+    if free >= LITTLE_DISK_BYTES and wanted - _kept_bytes(config) > free:
+        advice = "lower events.max_mb and snapshots.max_mb, or put state_dir on a larger disk"
+        message += f", and events and pictures may take {wanted / (1 << 30):.1f}"
+        yield Finding(Level.WARN, "disk", message, advice)
+    elif free < LITTLE_DISK_BYTES:
         level = Level.FAIL if free < NO_DISK_BYTES else Level.WARN
         yield Finding(level, "disk", message, "free some space, or put state_dir on a larger disk")
     else:
         yield Finding(Level.OK, "disk", message)
+
+
+def _kept_bytes(config: Config) -> int:
+    """What events and pictures take already."""
+    files = [config.journal_file, *config.snapshots_dir.rglob("*.jpg*")]
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def clock(config: Config) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,11 @@ LIBRARIES = {
 IMPORT_TIMEOUT_S = 60
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
+_CONFLICT = re.compile(
+    r"(?P<who>\S+) \S+ (?:has requirement (?P<wanted>[^,]+(?:,[^,]+)*), but you have .*"
+    r"|requires (?P<missing>\S+), which is not installed.*)"
+)
+
 Version = Callable[[str], str | None]
 
 
@@ -37,6 +43,7 @@ def libraries(config: Config) -> Iterator[Finding]:
     yield from _loading(installed)
     yield from runtimes(installed, has_gpu=_NVIDIA_DRIVER.exists())
     yield from opencvs(installed)
+    yield from conflicts(_pip_check())
 
 
 def installed(package: str) -> str | None:
@@ -71,6 +78,26 @@ def opencvs(version_of: Version) -> Iterator[Finding]:
     if len(there) > 1:
         advice = f"pip uninstall -y {' '.join(there)}; then pip install opencv-python-headless"
         yield Finding(Level.FAIL, "opencv", f"{' and '.join(there)} overwrite each other", advice)
+
+
+def conflicts(said: str | None) -> Iterator[Finding]:
+    """Libraries whose versions do not fit together, as ``pip check`` said; None where there is no pip."""
+    for line in (said or "").splitlines():
+        if found := _CONFLICT.match(line):
+            wanted = found["wanted"] or found["missing"]
+            ours = found["who"].lower() in {"streamd", *LIBRARIES.values(), "aiortc", "onnxruntime", "onnxruntime-gpu"}
+            level = Level.FAIL if ours else Level.WARN
+            yield Finding(level, "versions", line.rstrip("."), f"pip install '{wanted}'")
+
+
+def _pip_check() -> str | None:
+    try:
+        command = [sys.executable, "-m", "pip", "check", "--disable-pip-version-check"]
+        return subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=IMPORT_TIMEOUT_S
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return None
 
 
 def _loading(version_of: Version) -> Iterator[Finding]:

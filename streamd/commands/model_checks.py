@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from streamd.commands.finding import Finding, Level
 from streamd.config import CameraConfig, Config
 from streamd.errors import ModelError
+from streamd.interfaces import Detector, Embedder
+from streamd.placement import Placement
 
 REPETITIONS = 5
 
@@ -35,25 +37,51 @@ def _examined(name: str, examine: Callable[[str], str]) -> Finding:
 
 
 def _detect(config: Config, name: str) -> str:
-    import numpy as np
-
-    from streamd.vision.loading import load_detector
-
-    detector = load_detector(name, models=config.models_path, **config.workers.placement(name))
-    picture = np.random.default_rng(1).integers(0, 256, (360, 640, 3), dtype=np.uint8)
-    median_ms = _median_ms(lambda: detector.detect([picture], min_score=config.detection.min_score))
-    return f"{detector.model_id}, {median_ms:.1f} ms for 640x360 on {detector.provider}"
+    detector = _detector(config, name, config.workers.placement(name))
+    return f"{detector.model_id}, {_detector_ms(detector, config):.1f} ms for 640x360 on {detector.provider}"
 
 
 def _embed(config: Config, name: str) -> str:
-    import numpy as np
+    embedder = _embedder(config, name, config.workers.placement(name))
+    return f"{embedder.model_id}, {_embedder_ms(embedder):.1f} ms a face on {embedder.provider}"
 
+
+def timed_detector(config: Config, name: str, placement: Placement) -> tuple[str, float]:
+    """Provider and milliseconds for a view of 640x360. Raises ModelError."""
+    detector = _detector(config, name, placement)
+    return detector.provider, _detector_ms(detector, config)
+
+
+def timed_embedder(config: Config, name: str, placement: Placement) -> tuple[str, float]:
+    """Provider and milliseconds for a face. Raises ModelError."""
+    embedder = _embedder(config, name, placement)
+    return embedder.provider, _embedder_ms(embedder)
+
+
+def _detector(config: Config, name: str, placement: Placement) -> Detector:
+    from streamd.vision.loading import load_detector
+
+    return load_detector(name, models=config.models_path, **placement)
+
+
+def _embedder(config: Config, name: str, placement: Placement) -> Embedder:
     from streamd.vision.loading import load_embedder
 
-    embedder = load_embedder(name, models=config.models_path, **config.workers.placement(name))
+    return load_embedder(name, models=config.models_path, **placement)
+
+
+def _detector_ms(detector: Detector, config: Config) -> float:
+    import numpy as np
+
+    picture = np.random.default_rng(1).integers(0, 256, (360, 640, 3), dtype=np.uint8)
+    return _median_ms(lambda: detector.detect([picture], min_score=config.detection.min_score))
+
+
+def _embedder_ms(embedder: Embedder) -> float:
+    import numpy as np
+
     chips = np.random.default_rng(1).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
-    median_ms = _median_ms(lambda: embedder.embed(chips))
-    return f"{embedder.model_id}, {median_ms:.1f} ms a face on {embedder.provider}"
+    return _median_ms(lambda: embedder.embed(chips))
 
 
 def _median_ms(work: Callable[[], object]) -> float:

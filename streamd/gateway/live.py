@@ -202,7 +202,7 @@ class Live:
         except BaseException:
             self._count(camera, -1)
             raise
-        logger.info("camera %s: a viewer came, %d in all", camera, self.all_viewers)
+        logger.info("a viewer came, %d in all", self.all_viewers, extra={"camera": camera})
         return viewing_id, answered
 
     async def stop_watching(self, camera: str, viewing_id: str) -> bool:
@@ -241,7 +241,7 @@ class Live:
         if watched := self._watched.get(viewing.camera):
             watched.channel.leave(viewing.outlet)
         await viewing.viewer.close()
-        logger.info("camera %s: a viewer left, %d in all", viewing.camera, self.all_viewers)
+        logger.info("a viewer left, %d in all", self.all_viewers, extra={"camera": viewing.camera})
 
     async def _still(self, watched: _Watched, demand: Demand) -> bytes:
         channel = watched.channel

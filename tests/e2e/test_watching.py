@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -21,6 +22,7 @@ from rtsp_fixtures import RtspServer, placed
 from watcher import Watcher, hang_up, post_sdp
 
 from streamd.drawing import COLOURS
+from streamd.gateway.api.events import MOST_STREAMS, PULSE_S
 
 Picture = NDArray[np.uint8]
 STEP_PX = 4
@@ -184,6 +186,21 @@ def test_mjpeg_goes_on_and_a_client_who_vanishes_is_forgotten(daemon: Daemon) ->
         assert decoded(body.split(b"\r\n\r\n", 1)[1]).shape == (180, 320, 3)
         eventually(lambda: viewers(daemon) == 1)
     eventually(lambda: viewers(daemon) == 0)
+    assert "Error handling request" not in daemon.logged()
+
+
+def test_pages_that_were_closed_make_room_for_others(daemon: Daemon) -> None:
+    def follow() -> int:
+        try:
+            with urllib.request.urlopen(daemon.http + "/api/v1/events/stream", timeout=10) as answer:
+                answer.readline()
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    assert [follow() for _ in range(MOST_STREAMS)] == [200] * MOST_STREAMS
+    eventually(lambda: follow() == 200, timeout_s=PULSE_S / 2)
 
 
 def test_more_viewers_than_allowed_are_sent_away(daemon: Daemon) -> None:

@@ -55,6 +55,31 @@ def test_a_pipe_gets_json_lines() -> None:
     }
 
 
+def test_what_a_cameras_own_process_says_is_about_that_camera() -> None:
+    stream = io.StringIO()
+    logger_to(stream).info("online")
+    assert lines(stream)[0]["camera"] == "door"
+
+
+def test_the_level_and_the_form_change_while_running() -> None:
+    stream = io.StringIO()
+    logger = logger_to(stream)
+    logger.debug("no")
+    logger_to(stream, level="debug", format="text").debug("yes", extra={"camera": "door", "track": "door-1"})
+    assert stream.getvalue().endswith(" DEBUG   capture@door  yes [camera=door] [track=door-1]\n")
+    logger_to(stream, level="error").warning("no")
+    assert len(stream.getvalue().splitlines()) == 1
+
+
+def test_what_was_counted_is_told_when_the_level_changes() -> None:
+    stream = io.StringIO()
+    logger = logger_to(stream)
+    for _ in range(3):
+        logger.error("the disk is full")
+    logger_to(stream, level="debug")
+    assert [line["message"] for line in lines(stream)] == ["the disk is full", "repeated 2 times: the disk is full"]
+
+
 def test_a_terminal_gets_text() -> None:
     stream = Terminal()
     logger_to(stream).warning("lost", extra={"camera": "door"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from streamd.config import CameraConfig, DetectionConfig
@@ -38,7 +40,7 @@ def test_cpu_beyond_the_stages_counts_for_one_thread() -> None:
     found.process_cpu.inc(1000.0)
     work = work_of(found.snapshot(), CAMERAS, threads=4)
     assert work is not None
-    assert 250.0 <= work.busy_s < 260.0
+    assert 250.0 <= work.busy_s <= 250.0 + time.process_time() / 4
 
 
 def test_wide_and_fine_views_cost_more() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,9 @@ from streamd.journal import Filter, Journal, readable
 logger = logging.getLogger(__name__)
 
 PULSE_S = 15.0
-"""A stream that has nothing to say says so this often, for proxies and for noticing who is gone."""
+"""A stream that has nothing to say says so this often, for proxies and for networks that just end."""
+LOOK_S = 1.0
+"""How soon it is noticed that a page was closed: it would count among those that follow."""
 MOST_STREAMS = 64
 WRITTEN_S = 1.0
 """An event is told before its picture is on the disk: a picture of today is awaited for this long."""
@@ -104,7 +106,8 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
         await response.prepare(call.request)
         with suppress(ConnectionError):
             await response.write(b"retry: 2000\n\n")
-            async for event in _with_pulse(feed.follow(int(since) if since.isdigit() and len(since) < 16 else None)):
+            events = feed.follow(int(since) if since.isdigit() and len(since) < 16 else None)
+            async for event in _with_pulse(events, gone=lambda: _is_gone(call.request)):
                 if event is None:
                     await response.write(b": \n\n")
                 elif (not cameras or event.camera in cameras) and (not types or event.type.value in types):
@@ -184,18 +187,26 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
     ]
 
 
-async def _with_pulse(events: AsyncIterator[Event]) -> AsyncIterator[Event | None]:
-    """The events, and None after each while without one."""
+def _is_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+async def _with_pulse(events: AsyncIterator[Event], *, gone: Callable[[], bool]) -> AsyncIterator[Event | None]:
+    """The events, and None after each while without one. Ends soon after whoever listened is ``gone``."""
     pending: asyncio.Task[Event] | None = None
+    silent_since_s = time.monotonic()
     try:
-        while True:
+        while not gone():
             pending = pending or asyncio.ensure_future(anext(events))
-            done, _ = await asyncio.wait([pending], timeout=PULSE_S)
-            if not done:
-                yield None
+            done, _ = await asyncio.wait([pending], timeout=LOOK_S)
+            if done:
+                task, pending = pending, None
+                yield task.result()
+            elif time.monotonic() - silent_since_s < PULSE_S:
                 continue
-            task, pending = pending, None
-            yield task.result()
+            else:
+                yield None
+            silent_since_s = time.monotonic()
     finally:
         if pending is not None:
             pending.cancel()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Literal
 
 import numpy as np
@@ -83,11 +83,12 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
         pictures = live.mjpeg(call.path["name"], width=query.width, annotated=query.annotated, fps=query.fps)
         response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"})
         async with aclosing(pictures):  # type: ignore[type-var]  # an async generator
-            async for jpeg in pictures:
-                if not response.prepared:
-                    await response.prepare(call.request)
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                await response.write(head.encode() + jpeg + b"\r\n")
+            with suppress(ConnectionError):  # whoever watched is gone
+                async for jpeg in pictures:
+                    if not response.prepared:
+                        await response.prepare(call.request)
+                    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                    await response.write(head.encode() + jpeg + b"\r\n")
         return response
 
     async def faces(call: Call) -> FacesAnswer:

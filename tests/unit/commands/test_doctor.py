@@ -7,11 +7,19 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from streamd.cli import main
-from streamd.commands import camera_checks, decoder_checks, host_checks, library_checks
+from streamd.commands import (
+    camera_checks,
+    decoder_checks,
+    host_checks,
+    library_checks,
+    provider_checks,
+    security_checks,
+)
 from streamd.commands.finding import Finding, Level
 from streamd.config import CaptureConfig, Config
 from streamd.errors import ExitCode, SourceLost, SourceRejected
@@ -23,6 +31,8 @@ def own_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("STREAMD_CONFIG", raising=False)
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setattr(camera_checks, "WATCH_S", 0.05)
+    monkeypatch.setattr(library_checks, "_pip_check", lambda: None)  # which takes seconds
 
 
 def only(findings: Iterable[Finding]) -> Finding:
@@ -72,6 +82,92 @@ def test_a_library_that_kills_the_process_is_survived(tmp_path: Path, monkeypatc
     (tmp_path / "deadly.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGILL)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert "killed by signal 4" in (library_checks.loading_failure(["deadly"]) or "")
+
+
+def test_versions_that_do_not_fit_together_are_named_with_what_to_install() -> None:
+    said = (
+        "aiortc 1.9.0 has requirement av<13,>=9, but you have av 18.1.0.\n"
+        "pytest 8.0 requires pluggy, which is not installed.\n"
+    )
+    ours, other = library_checks.conflicts(said)
+    assert (ours.level, ours.advice) == (Level.FAIL, "pip install 'av<13,>=9'")
+    assert (other.level, other.advice) == (Level.WARN, "pip install 'pluggy'")
+    assert list(library_checks.conflicts("No broken requirements found.\n")) == []
+    assert list(library_checks.conflicts(None)) == []
+
+
+# What computes
+
+
+def test_the_provider_in_use_is_compared_with_the_others() -> None:
+    fine = provider_checks.compared("sface", "openvino", {"cpu": 24.0, "openvino": 12.0}, {})
+    assert (fine.level, fine.message) == (Level.OK, "runs on openvino (openvino 12.0 ms, cpu 24.0 ms)")
+    slow = provider_checks.compared("sface", "cpu", {"cpu": 24.0, "cuda": 1.0}, {})
+    assert (slow.level, slow.advice) == (Level.WARN, "workers.device: cuda:0")
+
+
+def test_an_accelerator_that_is_installed_and_cannot_be_used_is_warned_of() -> None:
+    finding = provider_checks.compared("sface", "cpu", {"cpu": 24.0}, {"cuda": "libcudnn.so.9 is missing"})
+    assert finding.level == Level.WARN
+    assert "libcudnn.so.9 is missing" in finding.message
+
+
+@pytest.mark.models
+def test_every_provider_that_is_installed_is_tried_with_one_inference(models_dir: Path) -> None:
+    findings = list(provider_checks.providers(Config(models_dir=models_dir)))
+    assert [f.topic for f in findings] == ["accelerator yunet", "accelerator sface"]
+    assert all(re.search(r"runs on \S+ \(.*cpu \d+\.\d ms", f.message) for f in findings)
+
+
+# Security
+
+
+def weakened(file: Path | None = None, **settings: Any) -> dict[str, Finding]:
+    """By topic, without what is said of this machine."""
+    found = security_checks.security(Config.model_validate(settings), file)
+    return {f.topic: f for f in found if f.topic not in ("user", "gateway.users")}
+
+
+def test_settings_that_weaken_security_are_warned_of() -> None:
+    user = {"password": "scrypt:14:" + "a" * 22 + ":" + "b" * 43, "role": "admin"}
+    gateway = {"listen": "0.0.0.0:8470", "plain": True, "public_metrics": True, "users": {"ana": user}}
+    sinks = {"bus": {"kind": "mqtt", "url": "mqtt://192.0.2.1", "plain": True}}
+    found = weakened(gateway=gateway, sinks=sinks, snapshots={"frames": "full"}, events={"retention_days": 1000})
+    expected = {"gateway.plain", "gateway.public_metrics", "sinks.bus.plain", "snapshots.frames", "retention_days"}
+    assert found.keys() == expected | {"gallery.key_file"}
+    assert all(f.level == Level.WARN and f.advice for f in found.values())
+
+
+def test_settings_that_weaken_nothing_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security_checks.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(security_checks, "_logins", lambda: 1)
+    key = tmp_path / "key"
+    key.touch(mode=0o600)
+    config = Config.model_validate({"gallery": {"key_file": key}})
+    assert only(security_checks.security(config)).level == Level.OK
+    key.chmod(0o644)
+    assert only(security_checks.security(config)).advice == f"chmod 600 {key}"
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("cameras: {door: {url: 'rtsp://ana:geheim@192.0.2.1/x'}}", True),
+        ("cameras: {door: {url: 'rtsp://ana:${PASSWORD}@192.0.2.1/x'}}", False),
+        ("# rtsp://ana:geheim@192.0.2.1/x", False),
+        ("sinks:\n  a:\n    secret: geheim", True),
+        ("sinks:\n  a:\n    secret: ${cred:hook}", False),
+    ],
+)
+def test_a_file_with_a_password_that_others_can_read_is_warned_of(tmp_path: Path, text: str, warned: bool) -> None:
+    file = tmp_path / "streamd.yaml"
+    file.write_text(text)
+    file.chmod(0o644)
+    assert ("configuration" in weakened(file)) == warned
+    file.chmod(0o600)
+    assert "configuration" not in weakened(file)
+    file.chmod(0o666)
+    assert "others can change it" in weakened(file)["configuration"].message or warned
 
 
 # Host
@@ -138,6 +234,8 @@ class FakeSource(Source):
     def __init__(self, failure: Exception | None = None, wait: threading.Event | None = None) -> None:
         self._failure = failure
         self._wait = wait
+        self._pause = threading.Event()
+        self.stated_fps = 15.0
         self.closed = False
 
     def open(self) -> SourceInfo:
@@ -145,9 +243,10 @@ class FakeSource(Source):
             self._wait.wait(30)
         if self._failure is not None:
             raise self._failure
-        return SourceInfo(1280, 720, 15.0, "h264")
+        return SourceInfo(1280, 720, self.stated_fps, "h264")
 
     def read(self, timeout_s: float) -> DecodedFrame:
+        self._pause.wait(0.001)
         return SimpleNamespace()  # nobody looks at the picture
 
     def close(self) -> None:
@@ -168,8 +267,27 @@ def test_a_good_camera_is_described_and_closed() -> None:
     source = FakeSource()
     finding = only(camera_findings(door=source))
     assert finding.level == Level.OK
-    assert finding.message.startswith("h264 1280x720, 15 fps, first picture after ")
+    assert re.fullmatch(
+        r"h264 1280x720, 15 fps \(\d+\.\d measured\), first picture after \d+ ms, password accepted", finding.message
+    )
     assert source.closed
+
+
+def test_a_camera_that_gives_fewer_pictures_than_it_states_is_warned_of() -> None:
+    source = FakeSource()
+    source.stated_fps = 100_000.0
+    finding = only(camera_findings(door=source))
+    assert finding.level == Level.WARN
+    assert finding.message.endswith("fewer pictures than it states")
+    assert "transport: tcp" in finding.advice
+
+
+@pytest.mark.parametrize(("url", "advice"), [("rtsp://a:b@h/x", "the password is wrong"), ("rtsp://h/x", "is missing")])
+def test_a_refusal_says_whether_a_password_is_wrong_or_missing(url: str, advice: str) -> None:
+    config = Config.model_validate({"cameras": {"door": {"url": url}}})
+    refused = FakeSource(SourceRejected("401: the password is wrong, or missing"))
+    finding = only(camera_checks.camera_findings(config, lambda url, capture: refused))
+    assert advice in finding.advice
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,18 @@ def test_a_face_is_taken_away(tmp_path: Path) -> None:
     box.run(check)
 
 
+def test_a_person_is_forgotten_with_a_receipt(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    box.enroll("Ana", 1, 2)
+
+    async def check(client: Client) -> None:
+        receipt = await change(client, "DELETE", "people/Ana")
+        assert (receipt["forgotten"], receipt["faces"], receipt["caches"]) == ("Ana", 2, 0)
+        assert await body_of(client, "people") == []
+
+    box.run(check)
+
+
 def test_a_stranger_gets_a_name_and_loses_it_again(tmp_path: Path) -> None:
     box = Box(tmp_path)
     box.meet("unknown-7f3a", times=3)
