@@ -249,6 +249,8 @@ class AvSource:
         self._pictures = 0
         demuxer.damage = 0
         self._begin()
+        if self._pacer is not None:
+            self._pacer.begin_again(self._clock.now_s())
         demuxer.open()
 
 

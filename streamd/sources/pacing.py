@@ -63,6 +63,11 @@ class Pacer:
         self._media_s = media_s
         return self._due_s
 
+    def begin_again(self, now_s: float) -> None:
+        """The recording starts again: what was held back at its end, and never given, has taken its time."""
+        if self._due_s is not None:
+            self._due_s = max(self._due_s, now_s)
+
     def late_s(self, media_s: float | None, now_s: float) -> float:
         """How late a frame stamped ``media_s`` would be, were it next; changes nothing."""
         return 0.0 if self._due_s is None else now_s - self._due_s - self._step_s(media_s)

@@ -12,6 +12,7 @@ from sourceclock import FakeClock
 
 from streamd.config import CaptureConfig
 from streamd.sources.av import AvSource
+from streamd.sources.pacing import Pacer
 
 GOP, FRAMES, FPS = 20, 100, 10
 Planes = NDArray[np.uint8]
@@ -70,3 +71,11 @@ def test_a_film_starts_again_while_nothing_moves(film: Path) -> None:
         starts += frame.media_s < before_s
         before_s = frame.media_s
     source.close()
+
+
+def test_what_was_held_back_at_a_films_end_makes_its_beginning_no_older() -> None:
+    pacer = Pacer(fps=FPS)
+    assert pacer.due_s(7.0, 100.0) == 100.0
+    pacer.begin_again(103.0)  # three seconds of packets were held back, and never given
+    assert pacer.late_s(0.0, 103.0) <= 0.0
+    assert pacer.due_s(0.0, 103.0) == pytest.approx(103.0 + 1 / FPS)
