@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from streamd.child import ChildContext
-from streamd.config import Config, GatewayConfig
+from streamd.config import Config
 from streamd.configediting import ConfigFile
 from streamd.configfile import FILE_VARIABLE
 from streamd.endpoints import control_endpoint
@@ -37,6 +37,7 @@ from streamd.gateway.sending import Senders
 from streamd.gateway.services import Services
 from streamd.gateway.supervisorclient import SupervisorClient
 from streamd.gateway.uploads import tidy_uploads
+from streamd.gatewayconfig import GatewayConfig
 from streamd.metrics import Metrics
 from streamd.sockets import Sockets
 

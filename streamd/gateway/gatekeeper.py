@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from streamd.access import MAX_PASSWORD_CHARACTERS, Role, Who, hash_password, password_fits, token_fits
-from streamd.config import CameraConfig, GatewayConfig
+from streamd.config import CameraConfig
 from streamd.gateway.operations import Refused
 from streamd.gateway.sessions import LONGEST_S, Session, Sessions, of_password, same
 from streamd.gateway.throttle import Throttle
+from streamd.gatewayconfig import GatewayConfig
 
 logger = logging.getLogger(__name__)
 

@@ -163,7 +163,7 @@ def test_without_rights_nothing_is_written_and_the_way_is_told() -> None:
 
 
 def test_a_program_that_the_sandbox_hides_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    program = "/root/.local/bin/streamd"
+    program = "/home/ana/.local/bin/streamd"
     assert main(["install", "--root", str(tmp_path), "--program", program]) == ExitCode.USAGE
     assert "/opt/streamd" in capsys.readouterr().err
     assert placed(tmp_path) == set()

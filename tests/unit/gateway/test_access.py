@@ -257,7 +257,7 @@ def test_a_cameras_token_sees_nothing(tmp_path: Path) -> None:
     async def check(client: Client) -> None:
         for path in ("people", "cameras", "events"):
             answer = await client.get(f"/api/v1/{path}", headers={"Authorization": f"Bearer {token}"})
-            assert answer.status == 401
+            assert (answer.status, (await answer.json())["error"]) == (401, "log in first"), "it is known, and no login"
 
     box.run(check)
 
