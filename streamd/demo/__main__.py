@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from streamd.config import Config
-from streamd.demo.setup import prepare_demo
+from streamd.demo.setup import GATEWAY, prepare_demo
 from streamd.errors import StreamdError
 from streamd.vision.catalog import DEFAULT_MODELS
 from streamd.vision.modelstore import pull
@@ -27,6 +27,7 @@ def main(folder: Path) -> int:
     except KeyboardInterrupt:
         return 130
     sys.stderr.write(f"demonstration ready after {time.monotonic() - started_s:.0f} s: {path}\n")
+    sys.stderr.write(f"the page, in a moment: http://{GATEWAY}/ (Ctrl-C ends it all)\n")
     return 0
 
 
