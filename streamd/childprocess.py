@@ -18,7 +18,8 @@ from streamd.specs import Spec
 logger = logging.getLogger(__name__)
 
 ENGINES_TIMEOUT_S = 1800.0
-"""A worker may take this long to start with TensorRT, which builds its engines then."""
+"""A worker may take this long to start with TensorRT, which builds its engines then, or in half precision, for which
+cuDNN compiles (7 s each shape on an H100)."""
 THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 """Libraries that would each start a thread per core, in every child: the processes share the cores already, and what is
 to have more threads is told so where it is opened (``workers.threads``, ``capture.decoder_threads``)."""
@@ -83,7 +84,7 @@ def environment() -> dict[str, str]:
 def policy(config: Config, role: str) -> Policy:
     supervision = config.supervision
     start_timeout_s = supervision.start_timeout_s
-    if role == "worker" and config.workers.tensorrt:
+    if role == "worker" and (config.workers.tensorrt or config.workers.fp16):
         start_timeout_s = max(start_timeout_s, ENGINES_TIMEOUT_S)
     return Policy(
         stall_after_s=supervision.stall_after_s,

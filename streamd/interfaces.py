@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from streamd.domain import Detection, Match, Population, Scope, TrackUpdate, Yuv420
 from streamd.scores import ScoreModel
@@ -138,6 +138,14 @@ class Detector(Protocol):
 
     def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
         """Faces per BGR image of any size, in that image's pixels, best first. Letterboxed, never stretched."""
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A detector or embedder whose first runs may take long."""
+
+    def warm_up(self) -> None:
+        """Have them behind; at once where there is nothing to do."""
 
 
 class Embedder(Protocol):

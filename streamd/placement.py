@@ -20,3 +20,4 @@ class Placement(TypedDict, total=False):
     runtime: Runtime
     tensorrt: bool
     fp16: bool
+    cuda_graphs: bool

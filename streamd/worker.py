@@ -32,7 +32,7 @@ from streamd.gallery.strangerbook import StrangerBook
 from streamd.gallery.strangers import StrangerRecords
 from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
-from streamd.interfaces import Detector, Embedder
+from streamd.interfaces import Detector, Embedder, Warmable
 from streamd.looseends import loose_ends
 from streamd.metrics import Metrics
 from streamd.overlaylink import OverlaySender
@@ -367,6 +367,9 @@ def serve(context: ChildContext) -> int:
     change = handover(config, embedder, leads=context.index == 0)
     if change is not None and change.previous is not None:
         embedder = change.previous
+    for model in (*detectors.values(), embedder):
+        if isinstance(model, Warmable):
+            model.warm_up()
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
         store = open_store(config, actor="daemon")
         # Photos that change meanwhile are taken over by the new model.

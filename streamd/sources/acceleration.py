@@ -6,9 +6,11 @@ import functools
 import logging
 import os
 from dataclasses import dataclass
+from typing import cast
 
 import av
 from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.video.codeccontext import VideoCodecContext
 
 from streamd.errors import SourceRejected
 from streamd.sources.failures import FAILURES
@@ -19,6 +21,11 @@ PREFERRED = ("cuda", "vaapi", "qsv", "vulkan", "videotoolbox")
 """The order in which ``auto`` tries them."""
 PROBED = "h264"
 """Every device that decodes cameras decodes this."""
+_PICTURE = bytes.fromhex(
+    "000000016742c00bdc204684000003000400000300ca3c50ae0000000168ce0fc8000000016588843a27272727272727275d75d75d75d7"
+    "5d75d75d75d75d75d75d75d78000000001650422210e89c9c9c9c9c9c9c9d75d75d75d75d75d75d75d75d75d75d75d75e0"
+)
+"""A grey picture of 128x128 in H.264, made with x264."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +73,24 @@ def trouble(kind: str) -> str | None:
     if kind not in kinds():
         return f"this PyAV is built without it (it has {', '.join(kinds()) or 'none'})"
     try:
-        context = av.codec.CodecContext.create(PROBED, "r", hwaccel=HWAccel(kind))
+        context = _opened(kind)
     except FAILURES as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number).lower() if number and 0 < number < 200 else type(error).__name__
-        return f"no device answers, or its driver is missing ({reason})"
-    return None if context.is_hwaccel else f"this PyAV has no {PROBED} decoder for it"
+        return f"no device answers, or its driver is missing ({_reason(error)})"
+    if not context.is_hwaccel:
+        return f"this PyAV has no {PROBED} decoder for it"
+    try:
+        pictures = [*context.decode(av.Packet(_PICTURE)), *context.decode(None)]
+    except (*FAILURES, RuntimeError) as error:
+        # As in a container that was given the GPU for computing alone.
+        return f"it answers, but decodes nothing ({_reason(error)}): its driver's video libraries may be missing"
+    return None if pictures else "it answers, but decodes nothing"
+
+
+def _opened(kind: str) -> VideoCodecContext:
+    context = av.CodecContext.create(PROBED, "r", hwaccel=HWAccel(kind, allow_software_fallback=False))
+    return cast("VideoCodecContext", context)
+
+
+def _reason(error: Exception) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number).lower() if number and 0 < number < 200 else type(error).__name__

@@ -12,21 +12,22 @@ from streamd.vision.catalog import ModelInput
 
 
 def to_blob(
-    pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], spec: ModelInput, *, multiple: int = 1
+    pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], spec: ModelInput, *, room: tuple[int, int] | None = None
 ) -> NDArray[np.float32]:
     """``(pixel - mean) * scale`` in the model's colour order, shape (n, 3, h, w), or (n, h, w, 3) for layout NHWC.
 
     Args:
-        pictures: BGR, shape (n, h, w, 3), or n of one shape (h, w, 3).
+        pictures: BGR, shape (n, h, w, 3), or n of shape (h, w, 3).
         spec: Colour order, mean and scale.
-        multiple: Black is added below and on the right until both sides are multiples of this.
+        room: Height and width to which black is added below and on the right; that of the first picture.
     """
-    height, width = pictures[0].shape[:2] if len(pictures) else (0, 0)
-    blob = np.empty((len(pictures), 3, height + -height % multiple, width + -width % multiple), np.float32)
-    blob[:, :, height:] = 0
-    blob[:, :, :, width:] = 0
+    room = room or (pictures[0].shape[:2] if len(pictures) else (0, 0))
+    blob = np.empty((len(pictures), 3, *room), np.float32)
     for row, picture in zip(blob, pictures, strict=True):
         # Splitting by OpenCV is twice as fast as a transposed copy.
+        height, width = picture.shape[:2]
+        row[:, height:] = 0
+        row[:, :, width:] = 0
         planes = cv2.split(picture)
         for channel, plane in zip(row, planes[::-1] if spec.colour == "rgb" else planes, strict=True):
             channel[:height, :width] = plane

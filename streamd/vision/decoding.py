@@ -72,15 +72,16 @@ def fit(image: NDArray[np.uint8], spec: ModelInput) -> Fitted:
 
 def by_size(
     images: Sequence[NDArray[np.uint8]],
-    run: Callable[[list[NDArray[np.uint8]]], Iterable[_T]],
+    room: Callable[[NDArray[np.uint8]], tuple[int, int]],
+    run: Callable[[list[NDArray[np.uint8]], tuple[int, int]], Iterable[_T]],
 ) -> list[_T]:
-    """Call ``run`` once for all images of one size, and put the answers in the images' order."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+    """Call ``run`` once for all images that need one ``room``, and put the answers in the images' order."""
+    groups: dict[tuple[int, int], list[int]] = {}
     for index, image in enumerate(images):
-        groups.setdefault(image.shape, []).append(index)
+        groups.setdefault(room(image), []).append(index)
     answers: dict[int, _T] = {}
-    for indices in groups.values():
-        answers.update(zip(indices, run([images[index] for index in indices]), strict=True))
+    for size, indices in groups.items():
+        answers.update(zip(indices, run([images[index] for index in indices], size), strict=True))
     return [answers[index] for index in range(len(images))]
 
 

@@ -9,6 +9,7 @@ from streamd.errors import ModelError
 from streamd.interfaces import Embedder
 from streamd.vision.blobs import to_blob
 from streamd.vision.catalog import Manifest
+from streamd.vision.engines import GPU_BUCKETS
 from streamd.vision.geometry import ARCFACE, CHIP_PX, Alignment
 from streamd.vision.onnx import Session
 
@@ -36,6 +37,12 @@ class OnnxEmbedder:
         self._certainty = manifest.certainty
         width, height = manifest.input.size or (CHIP_PX, CHIP_PX)
         self.alignment = Alignment(width, height, manifest.zoom, manifest.rise)
+
+    def warm_up(self) -> None:
+        size = (self.alignment.height, self.alignment.width)
+        sides = (*size, 3) if self._input.layout == "NHWC" else (3, *size)
+        batches = [batch for batch in GPU_BUCKETS if batch <= self._session.largest_batch]
+        self._session.warm_up(self._input.name, ((batch, *sides) for batch in batches))
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The rows of ``embed_rated`` alone."""

@@ -11,7 +11,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,14 +33,17 @@ Feed = Mapping[str, Array]
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _SHORT = {CPU: "cpu", CUDA: "cuda", TENSORRT: "tensorrt"}
 BUCKETS = (1, 2, 4, 8, 16, 32)
-"""Batch sizes in use. Each new shape makes the CUDA arena grow, so there are few of them."""
+"""Batch sizes in use on a CPU."""
+GPU_BUCKETS = (1, 4, 8, 16, 32)
+"""On a GPU each costs memory and seconds at the start, and rows that fill a batch cost next to nothing."""
 _LARGEST_ON_CPU = 8
 """Larger batches gain nothing there and keep hundreds of megabytes for ever."""
 LARGEST_OF_PICTURES = 8
 """On a GPU, of networks for pictures of any size: eight fill it, and more only make its arena grow."""
 _PLACE = re.compile(r"^/onnxruntime_src/\S+:\d+ .*?\) (?=[A-Z[])")
-_BINDINGS = 16
+_BINDINGS = 32
 """Shapes whose buffers on the device are kept."""
+_UNRECORDED, _RECORDED = "-1", "1"
 
 
 class Engine(Protocol):
@@ -76,19 +79,30 @@ class _Binding:
     """On the device."""
     outputs: list[NDArray[Any]]
     """On their way back; empty before the first run, which shows their shapes."""
+    recorded: list[Any] = field(default_factory=list)
+    """Outputs on the device, where runs are recorded; empty likewise."""
+    options: Any = None
+    """Which recording a run is."""
 
 
 class OnnxruntimeEngine:
     """Implements ``Engine``. With ``bind_to`` inputs and outputs have buffers of their own that stay between runs.
 
+    With ``records`` (the session was opened for it) the second run of its first shape is recorded as a CUDA graph, and
+    every later one is a single launch: a hundred launches, one a node, take longer than what they launch. A session
+    that records must see no other shape: cuDNN's plans, which are in the recording, are made anew for each.
+
     May be shared by threads: onnxruntime's sessions may, and runs with such buffers take turns.
     """
 
-    def __init__(self, session: Any, path: Path, *, bind_to: tuple[str, int] | None = None) -> None:
+    def __init__(
+        self, session: Any, path: Path, *, bind_to: tuple[str, int] | None = None, records: bool = False
+    ) -> None:
         self._session = session
         self._path = path
         self.name = path.stem
         self._bind_to = bind_to
+        self.records = records
         self._bindings: OrderedDict[tuple[tuple[int, ...], ...], _Binding] = OrderedDict()
         self._turn = threading.Lock()
         first = session.get_providers()[0]
@@ -104,7 +118,7 @@ class OnnxruntimeEngine:
             if self._bind_to is not None:
                 with self._turn:
                     return self._run_bound(feed, *self._bind_to)
-            outputs: Sequence[Array] = self._session.run(None, dict(feed))
+            outputs: Sequence[Array] = self._session.run(None, dict(feed), self._run_options(_UNRECORDED))
             return outputs
         except runtime_errors() as error:
             raise ModelError(f"{self._path.name}: {first_line(error)}") from error
@@ -140,14 +154,35 @@ class OnnxruntimeEngine:
         for name, value in feed.items():
             np.copyto(bound.staged[name], value)
             bound.inputs[name].update_inplace(bound.staged[name])
-        self._session.run_with_iobinding(bound.binding)
+        self._session.run_with_iobinding(bound.binding, bound.options)
         if bound.outputs:
             return [output.copy() for output in bound.outputs]
+        if bound.recorded:
+            return [output.numpy() for output in bound.recorded]
         outputs: Sequence[Array] = bound.binding.copy_outputs_to_cpu()
+        if self.records:
+            self._record(bound, outputs, device, number)
+            return outputs
         bound.outputs = [self._buffer(output.shape, output.dtype, device, number) for output in outputs]
         for name, buffer in zip(self.outputs, bound.outputs, strict=True):
             bound.binding.bind_ortvalue_output(name, onnxruntime().OrtValue.ortvalue_from_numpy(buffer))
         return outputs
+
+    def _record(self, bound: _Binding, outputs: Sequence[Array], device: str, number: int) -> None:
+        """Have the next run of this shape recorded, with outputs where a recording finds them again."""
+        make = onnxruntime().OrtValue.ortvalue_from_shape_and_type
+        bound.recorded = [make(output.shape, output.dtype, device, number) for output in outputs]
+        for name, value in zip(self.outputs, bound.recorded, strict=True):
+            bound.binding.bind_ortvalue_output(name, value)
+        if len(self._bindings) == 1:
+            bound.options = self._run_options(_RECORDED)
+
+    def _run_options(self, recording: str) -> Any:
+        if not self.records:
+            return None
+        options = onnxruntime().RunOptions()
+        options.add_run_config_entry("gpu_graph_id", recording)
+        return options
 
     def _bound(self, feed: Feed, device: str, number: int) -> _Binding:
         binding = self._session.io_binding()
@@ -159,7 +194,7 @@ class OnnxruntimeEngine:
             binding.bind_ortvalue_input(name, inputs[name])
         for name in self.outputs:
             binding.bind_output(name, device, number)
-        return _Binding(binding, staged, inputs, [])
+        return _Binding(binding, staged, inputs, [], options=self._run_options(_UNRECORDED))
 
     def _buffer(self, shape: tuple[int, ...], dtype: Any, device: str, number: int) -> NDArray[Any]:
         locked = nvidia.page_locked(shape, dtype, number) if device == "cuda" else None
@@ -177,9 +212,9 @@ def _largest_batch(shape: tuple[object, ...], provider: str) -> int:
 
 
 def open_engine(
-    path: Path, providers: list[Any], threads: int, *, bind_to: tuple[str, int] | None = None
+    path: Path, providers: list[Any], threads: int, *, bind_to: tuple[str, int] | None = None, records: bool = False
 ) -> OnnxruntimeEngine:
-    """Load a model with these providers. Raises ModelError."""
+    """Load a model with these providers; ``records``: they were told to record runs. Raises ModelError."""
     runtime = onnxruntime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -193,7 +228,7 @@ def open_engine(
     try:
         # Its own fallback would print to standard output, open another session, and at a failed run do so once more.
         session = runtime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-        return OnnxruntimeEngine(session, path, bind_to=bind_to)
+        return OnnxruntimeEngine(session, path, bind_to=bind_to, records=records)
     except runtime_errors() as error:
         raise ModelError(f"{path}: cannot load this model: {first_line(error)}") from error
 
@@ -209,6 +244,8 @@ def onnxruntime() -> ModuleType:
             "or 'streamd[gpu]' on a machine with an NVIDIA GPU, never both"
         ) from error
     module: ModuleType = onnxruntime
+    if hasattr(module, "set_default_logger_severity"):
+        module.set_default_logger_severity(3)  # warnings of its own form in between; what matters is checked here
     if not hasattr(module, "InferenceSession"):  # what is left after one of the two wheels was removed
         raise ModelError("onnxruntime is broken: uninstall onnxruntime and onnxruntime-gpu, install one")
     return module

@@ -13,9 +13,18 @@ from streamd.errors import ModelError
 from streamd.vision.blobs import to_blob
 from streamd.vision.catalog import Manifest
 from streamd.vision.decoding import Candidates, Fitted, by_size, fit, require_bgr
+from streamd.vision.engines import GPU_BUCKETS
 from streamd.vision.onnx import Session
 
 Array = NDArray[np.float32]
+Room = tuple[int, int]
+"""Height and width of what a network is given."""
+
+GPU_ROOMS: tuple[Room, ...] = ((192, 192), (320, 320), (384, 640), (640, 640))
+"""What pictures are filled up to on a GPU. The first run of a shape takes up to three seconds there (cuDNN compiles),
+and black pixels nothing: windows around faces, the half view, and whole views of 640 pixels in either direction."""
+_STEP_PX = 640
+"""Of the sides of larger ones."""
 Outputs = Mapping[str, Array]
 
 
@@ -31,25 +40,39 @@ class NetworkDetector:
 
 
 class FreeSizeDetector(NetworkDetector, ABC):
-    """Takes pictures of any size as they are: the caller scales them. Those of one size share a run."""
+    """Takes pictures of any size as they are: the caller scales them. Those of one size share a run; on a GPU those
+    that find room in one."""
 
     free_size = True
+
+    def warm_up(self) -> None:
+        batches = [size for size in GPU_BUCKETS if size <= self._session.largest_batch]
+        shapes = ((batch, 3, *room) for room in GPU_ROOMS for batch in batches)
+        self._session.warm_up(self._input.name, shapes)
 
     def detect(self, images: Sequence[NDArray[np.uint8]], *, min_score: float) -> list[list[Detection]]:
         """Faces per BGR image, in its pixels, best first."""
         for image in images:
             require_bgr(image)
-        return by_size(images, lambda alike: self._detect_alike(alike, min_score))
+        return by_size(images, self._room, lambda alike, room: self._detect_alike(alike, room, min_score))
 
-    def _detect_alike(self, images: list[NDArray[np.uint8]], min_score: float) -> list[list[Detection]]:
-        stride = self._input.stride
-        outputs = self._session.run_rows(self._input.name, to_blob(images, self._input, multiple=stride))
-        columns = images[0].shape[1] + -images[0].shape[1] % stride
-        return [self._decode(outputs, row, columns, min_score).detections() for row in range(len(images))]
+    def _detect_alike(self, images: list[NDArray[np.uint8]], room: Room, min_score: float) -> list[list[Detection]]:
+        outputs = self._session.run_rows(self._input.name, to_blob(images, self._input, room=room))
+        return [self._decode(outputs, row, room[1], min_score).detections() for row in range(len(images))]
+
+    def _room(self, image: NDArray[np.uint8]) -> Room:
+        height, width, stride = *image.shape[:2], self._input.stride
+        return gpu_room(height, width) if self._session.on_gpu else (height + -height % stride, width + -width % stride)
 
     @abstractmethod
     def _decode(self, outputs: Outputs, row: int, width_px: int, min_score: float) -> Candidates:
         """Candidates of one picture of the batch."""
+
+
+def gpu_room(height: int, width: int) -> Room:
+    """The smallest of ``GPU_ROOMS`` for a picture; for a larger one, sides in steps of 640."""
+    fitting = (room for room in GPU_ROOMS if height <= room[0] and width <= room[1])
+    return next(fitting, (height + -height % _STEP_PX, width + -width % _STEP_PX))
 
 
 class AnchorDetector(NetworkDetector, ABC):

@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
@@ -16,7 +16,7 @@ import numpy as np
 from streamd.errors import ModelError
 from streamd.placement import Placement, Runtime
 from streamd.vision import runtimes
-from streamd.vision.engines import BUCKETS, CUDA, Array, Engine, Feed, onnxruntime
+from streamd.vision.engines import BUCKETS, CUDA, GPU_BUCKETS, Array, Engine, Feed, onnxruntime
 from streamd.vision.gpu import Wish, open_on_gpu
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,12 @@ class Session:
             watcher(run)
         return dict(zip(self.outputs, values, strict=True))
 
+    def warm_up(self, name: str, shapes: Iterable[tuple[int, ...]]) -> None:
+        """Have these shapes of the input ``name`` behind, where the first runs of each take long: on a GPU."""
+        for shape in shapes if self.on_gpu else ():
+            for _ in range(3):  # buffers, a recording, a run of it
+                self._engine.run({name: np.zeros(shape, np.float32)})
+
     def run_rows(self, name: str, rows: Array) -> dict[str, Array]:
         """Run any number of rows of the input ``name`` (first axis) in batches of the fixed sizes."""
         parts = []
@@ -96,18 +102,19 @@ def on_gpu(provider: str) -> bool:
 
 
 def batches(count: int, largest: int, *, pad: bool) -> Iterator[tuple[int, int, int]]:
-    """Split ``count`` rows: (first, past the last, batch size) with sizes out of ``BUCKETS``.
+    """Split ``count`` rows: (first, past the last, batch size) with sizes out of ``BUCKETS`` or ``GPU_BUCKETS``.
 
     With ``pad`` the last batch is filled up to its size, which a GPU does for free; without, the rest is
     split further, because a CPU pays for every row.
     """
+    sizes = GPU_BUCKETS if pad else BUCKETS
     start = 0
     while start < count:
         rest = count - start
-        fitting = [size for size in BUCKETS if size <= min(rest, largest)] or [largest]
+        fitting = [size for size in sizes if size <= min(rest, largest)] or [largest]
         size = fitting[-1]
         if pad and rest < largest:
-            size = next((bucket for bucket in BUCKETS if bucket >= rest), largest)
+            size = next((bucket for bucket in sizes if bucket >= rest), largest)
         yield start, min(start + size, count), size
         start += size
 
@@ -121,6 +128,7 @@ def open_session(
     runtime: Runtime = "onnxruntime",
     tensorrt: bool = False,
     fp16: bool = False,
+    cuda_graphs: bool = False,
 ) -> Session:
     """Load a model.
 
@@ -133,6 +141,7 @@ def open_session(
         runtime: What runs it where that is the CPU.
         tensorrt: On a GPU, through TensorRT, whose engines are kept beside the model.
         fp16: On a GPU, in half precision.
+        cuda_graphs: On a GPU, record the runs of each shape and play them again.
 
     Raises:
         ModelError: no such model or runtime, or the GPU that was asked for cannot be used or gives other outputs
@@ -142,7 +151,8 @@ def open_session(
         return _on_cpu(path, threads, runtime)
     if device != "auto" and not device.startswith("cuda:"):
         raise ModelError(f"device '{device}' is none of auto, cpu, cuda:N")
-    wish = Wish(int(device.removeprefix("cuda:")) if device != "auto" else 0, threads, tensorrt=tensorrt, fp16=fp16)
+    number = int(device.removeprefix("cuda:")) if device != "auto" else 0
+    wish = Wish(number, threads, tensorrt=tensorrt, fp16=fp16, records=cuda_graphs)
     try:
         return Session(open_on_gpu(path, wish), path)
     except ModelError as error:

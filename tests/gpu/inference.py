@@ -1,6 +1,6 @@
 """One network on one device, in a process of its own: opened, compared, timed. Prints one line of JSON.
 
-``python tests/gpu/inference.py MODELS_DIR sface cuda-fp16 [--device N] [--seconds S] [--open-only]``
+``python tests/gpu/inference.py MODELS_DIR sface cuda-graphs [--device N] [--seconds S] [--open-only]``
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 
 from streamd.errors import ModelError
 from streamd.vision import engines, nvidia
-from streamd.vision.engines import BUCKETS, CPU, CUDA, OnnxruntimeEngine
-from streamd.vision.gpu import Wish, open_on_gpu
+from streamd.vision.engines import CPU, GPU_BUCKETS, OnnxruntimeEngine
+from streamd.vision.gpu import ShapedEngine, Wish, open_on_gpu
 from streamd.vision.probing import probe
 
 VIEWS = ((384, 640), (640, 640), (192, 320))
@@ -38,20 +38,24 @@ def main() -> int:
 
 def measured(args: argparse.Namespace) -> dict[str, Any]:
     path = args.models / f"{args.model}.onnx"
-    if args.mode == "cuda-graph":
-        return _captured_graph(path, args.device)
     started_s = time.perf_counter()
     try:
         engine = _opened(path, args)
     except ModelError as error:
         return {"refused": str(error)}
+    parts = engine.of_shapes if isinstance(engine, ShapedEngine) else [engine]
     found: dict[str, Any] = {"provider": engine.provider, "open_s": time.perf_counter() - started_s}
     if args.open_only:
         return found
     reference = engines.open_engine(path, [CPU], 4)
     agree = _threads_agree(engine)  # before the engine does without its buffers
     rows = list(_timed(engine, reference, args))
-    found |= {"rows": rows, "nodes": engine.nodes_by_provider(), "page_locked": engine.page_locked}
+    found |= {
+        "rows": rows,
+        "nodes": parts[0].nodes_by_provider(),
+        "page_locked": parts[0].page_locked,
+        "records": parts[0].records,
+    }
     found["worst"] = max((row["off"] for row in rows), default=None)
     found["least_cosine"] = min((row["cosine"] for row in rows if row["cosine"] is not None), default=None)
     if args.mode != "cpu":
@@ -60,21 +64,22 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _opened(path: Path, args: argparse.Namespace) -> OnnxruntimeEngine:
+def _opened(path: Path, args: argparse.Namespace) -> OnnxruntimeEngine | ShapedEngine:
     if args.mode == "cpu":
         return engines.open_engine(path, [CPU], 1)
-    wish = Wish(args.device, 1, tensorrt=args.mode.startswith("tensorrt"), fp16=args.mode.endswith("fp16"))
+    library, _, how = args.mode.partition("-")
+    wish = Wish(args.device, 1, tensorrt=library == "tensorrt", fp16=how == "fp16", records=how == "graphs")
     return open_on_gpu(path, wish)
 
 
 def _timed(
-    engine: OnnxruntimeEngine, reference: OnnxruntimeEngine, args: argparse.Namespace
+    engine: OnnxruntimeEngine | ShapedEngine, reference: OnnxruntimeEngine, args: argparse.Namespace
 ) -> Iterator[dict[str, Any]]:
-    """Each size of batch and view, with the engine's own buffers; then again without."""
+    """Each size of batch and view, with the engine's own buffers; all in turn, as a worker has them; then without."""
     until_s = time.monotonic() + args.seconds
     free = not all(isinstance(side, int) for side in next(iter(engine.inputs.values()))[1:])
-    largest = min(engine.largest_batch, BUCKETS[-1])
-    sizes = [(batch, view) for view in (VIEWS if free else VIEWS[:1]) for batch in BUCKETS if batch <= largest]
+    largest = min(engine.largest_batch, GPU_BUCKETS[-1])
+    sizes = [(batch, view) for view in (VIEWS if free else VIEWS[:1]) for batch in GPU_BUCKETS if batch <= largest]
     rows = []
     for batch, view in sizes:
         if time.monotonic() > until_s:
@@ -83,13 +88,22 @@ def _timed(
             name: _pictures(value.shape, batch, view if free else None) for name, value in probe(engine.inputs).items()
         }
         row: dict[str, Any] = {"batch": batch, "view": f"{view[1]}x{view[0]}" if free else "face"}
-        first, _ = engine.run(feed), engine.run(feed)
+        started_s = time.perf_counter()
+        first = engine.run(feed)
+        row["first_s"] = time.perf_counter() - started_s
+        engine.run(feed)
         row |= _difference(engine.run(feed), reference.run(feed))
         row["stays"] = all(np.allclose(a, b, atol=1e-3) for a, b in zip(first, engine.run(feed), strict=True))
         row["ms"] = _median_ms(lambda feed=feed: engine.run(feed))  # type: ignore[misc]
-        rows.append((row, feed))
-    engine.unbind()
-    for row, feed in rows:
+        rows.append((row, feed, first))
+    for row, feed, first in 3 * rows:
+        started_s = time.perf_counter()
+        got = engine.run(feed)
+        row["in_turn_ms"] = 1000 * (time.perf_counter() - started_s)
+        row["stays"] &= all(np.allclose(a, b, atol=1e-3) for a, b in zip(first, got, strict=True))
+    for part in engine.of_shapes if isinstance(engine, ShapedEngine) else [engine]:
+        part.unbind()
+    for row, feed, _ in rows:
         if time.monotonic() < until_s and args.mode != "cpu":
             engine.run(feed)
             row["plain_ms"] = _median_ms(lambda feed=feed: engine.run(feed))  # type: ignore[misc]
@@ -123,7 +137,7 @@ def _median_ms(once: Callable[[], object], *, for_s: float = 0.25) -> float:
     return 1000 * statistics.median(taken_s)
 
 
-def _threads_agree(engine: OnnxruntimeEngine) -> bool:
+def _threads_agree(engine: OnnxruntimeEngine | ShapedEngine) -> bool:
     """Whether four threads that share the engine, with its buffers, each get their own answers."""
     free = not all(isinstance(side, int) for side in next(iter(engine.inputs.values()))[1:])
     (name, picture), *_ = probe(engine.inputs).items()
@@ -146,34 +160,11 @@ def _threads_agree(engine: OnnxruntimeEngine) -> bool:
     return not wrong
 
 
-def _captured_graph(path: Path, number: int) -> dict[str, Any]:
-    """What CUDA's graphs would gain, which streamd does not use: one face or view, everything on the device."""
-    runtime = engines.onnxruntime()
-    nvidia.preload(runtime)
-    try:
-        options = runtime.SessionOptions()
-        cuda = {"device_id": str(number), "cudnn_conv_algo_search": "HEURISTIC", "enable_cuda_graph": "1"}
-        session = runtime.InferenceSession(str(path), options, providers=[(CUDA, cuda)], enable_fallback=0)
-        engine = OnnxruntimeEngine(session, path)
-        binding = session.io_binding()
-        for name, value in probe(engine.inputs).items():
-            binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(value, "cuda", number))
-        cpu = engines.open_engine(path, [CPU], 1).run(probe(engine.inputs))
-        for name, value in zip(engine.outputs, cpu, strict=True):
-            out = runtime.OrtValue.ortvalue_from_shape_and_type(value.shape, np.float32, "cuda", number)
-            binding.bind_ortvalue_output(name, out)
-        for _ in range(3):
-            session.run_with_iobinding(binding)
-        return {"ms": _median_ms(lambda: session.run_with_iobinding(binding)), "batch": 1}
-    except engines.runtime_errors() as error:
-        return {"failed": engines.first_line(error)}
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", type=Path)
     parser.add_argument("model")
-    parser.add_argument("mode", choices=("cpu", "cuda", "cuda-graph", "cuda-fp16", "tensorrt", "tensorrt-fp16"))
+    parser.add_argument("mode", choices=("cpu", "cuda", "cuda-graphs", "cuda-fp16", "tensorrt", "tensorrt-fp16"))
     parser.add_argument("--device", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=30.0, help="for timing")
     parser.add_argument("--open-only", action="store_true")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streamd.errors import ModelError
+from streamd.interfaces import Embedder
 from streamd.placement import Placement
 from streamd.vision.loading import load_detector, load_embedder
 from streamd.vision.onnx import open_session
@@ -26,6 +27,11 @@ def on_gpu(request: pytest.FixtureRequest, models_dir: Path) -> Placement:
     return placement
 
 
+@pytest.fixture(scope="module")
+def embedder(models_dir: Path, on_gpu: Placement) -> Embedder:
+    return load_embedder("sface", models=models_dir, **on_gpu)
+
+
 def test_faces_of_a_photograph_are_the_same(models_dir: Path, faces_dir: Path, on_gpu: Placement) -> None:
     pictures = [cv2.resize(cv2.imread(str(faces_dir / f"{name}.jpg")), (640, 640)) for name in ("obama2", "biden")]
     wanted = load_detector("yunet", models=models_dir, device="cpu").detect(pictures, min_score=0.7)
@@ -41,14 +47,12 @@ def test_faces_of_a_photograph_are_the_same(models_dir: Path, faces_dir: Path, o
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 33])
-def test_any_number_of_faces_gives_the_same_vectors_in_order(models_dir: Path, on_gpu: Placement, count: int) -> None:
+def test_any_number_of_faces_gives_the_same_vectors_in_order(models_dir: Path, embedder: Embedder, count: int) -> None:
     chips = np.random.default_rng(count).integers(0, 256, (count, 112, 112, 3), dtype=np.uint8)
     wanted = load_embedder("sface", models=models_dir, device="cpu").embed(chips)
-    embedder = load_embedder("sface", models=models_dir, **on_gpu)
-    for _ in range(3):  # the first run of a shape makes its buffers
+    for _ in range(3):  # the first run of a shape makes its buffers, the second is recorded
         assert np.einsum("ij,ij->i", embedder.embed(chips), wanted).min() > 0.999
 
 
-def test_what_is_in_use_is_told(models_dir: Path, on_gpu: Placement) -> None:
-    provider = load_embedder("sface", models=models_dir, **on_gpu).provider
-    assert provider == ("cuda-fp16" if on_gpu["fp16"] else "cuda")
+def test_what_is_in_use_is_told(embedder: Embedder, on_gpu: Placement) -> None:
+    assert embedder.provider == ("cuda-fp16" if on_gpu["fp16"] else "cuda")

@@ -91,8 +91,9 @@ def test_a_camera_that_moves_restarts_its_capture_and_no_worker() -> None:
     assert set(new["worker@0"].config.cameras) == {"far"}
 
 
-def test_a_worker_may_take_long_to_build_its_engines() -> None:
-    patient = Config(workers=WorkersConfig(tensorrt=True))
+@pytest.mark.parametrize("slow", ["tensorrt", "fp16"])
+def test_a_worker_may_take_long_to_build_its_engines(slow: str) -> None:
+    patient = Config(workers=WorkersConfig.model_validate({slow: True}))
     assert policy(patient, "worker").start_timeout_s == ENGINES_TIMEOUT_S
     assert policy(patient, "capture").start_timeout_s == policy(Config(), "worker").start_timeout_s == 60.0
 

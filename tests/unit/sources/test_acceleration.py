@@ -41,6 +41,28 @@ def test_a_kind_that_pyav_was_built_without_says_which_there_are(monkeypatch: py
     assert acceleration.trouble("vaapi") == "this PyAV is built without it (it has cuda, qsv)"
 
 
+def test_a_device_that_answers_and_decodes_nothing_is_none(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NVIDIA's where the driver's video libraries are missing."""
+
+    def decode(packet: object) -> list[av.VideoFrame]:
+        raise OSError(95, "Operation not supported")
+
+    context = SimpleNamespace(is_hwaccel=True, decode=decode)
+    monkeypatch.setattr(acceleration, "_opened", lambda kind: context)
+    assert "decodes nothing (operation not supported): its driver's video" in (acceleration.trouble("cuda") or "")
+    opened = source(clip, "auto")
+    opened.open()
+    assert opened.read(1).size == (320, 240)
+    opened.close()
+
+
+def test_the_picture_that_devices_are_tried_with_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = av.CodecContext.create("h264", "r")
+    context = SimpleNamespace(is_hwaccel=True, decode=plain.decode)  # type: ignore[attr-defined]
+    monkeypatch.setattr(acceleration, "_opened", lambda kind: context)
+    assert acceleration.trouble("cuda") is None
+
+
 def test_auto_decodes_on_the_cpu_where_no_device_answers_and_says_so_once(
     clip: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from streamd.domain import Box, Detection
 from streamd.vision.catalog import find_manifest
 from streamd.vision.geometry import TEMPLATE
 from streamd.vision.landmarks import WithLandmarks
+from streamd.vision.network import Room, gpu_room
 from streamd.vision.ssd import Ssd
 from streamd.vision.yunet import YuNet
 
@@ -23,9 +24,15 @@ class YuNetTable:
 
     provider = "cpu"
 
-    def __init__(self, *, score: float = 0.81) -> None:
+    def __init__(self, *, score: float = 0.81, on_gpu: bool = False) -> None:
         self.fed: list[Array] = []
+        self.warmed: list[tuple[int, ...]] = []
+        self.on_gpu = on_gpu
+        self.largest_batch = 8
         self._score = score
+
+    def warm_up(self, name: str, shapes: Iterable[tuple[int, ...]]) -> None:
+        self.warmed.extend(shapes)
 
     def run_rows(self, name: str, rows: Array) -> dict[str, Array]:
         self.fed.append(rows)
@@ -70,6 +77,35 @@ def test_pictures_of_one_size_share_a_run_and_answers_keep_their_order() -> None
     found = yunet(table).detect([black(90, 200), black(64, 64), black(90, 200)], min_score=0.6)
     assert [rows.shape for rows in table.fed] == [(2, 3, 96, 224), (1, 3, 64, 64)]
     assert len(found) == 3
+
+
+def test_on_a_gpu_pictures_of_many_sizes_share_the_few_shapes_that_it_was_warmed_up_with() -> None:
+    table = YuNetTable(on_gpu=True)
+    detector = yunet(table)
+    detector.warm_up()
+    sizes = [(96, 128), (360, 640), (192, 192), (180, 320), (640, 360), (320, 256)]
+    white = [np.full((*size, 3), 255, np.uint8) for size in sizes]
+    found = detector.detect(white, min_score=0.6)
+    assert [rows.shape for rows in table.fed] == [
+        (2, 3, 192, 192),
+        (1, 3, 384, 640),
+        (2, 3, 320, 320),
+        (1, 3, 640, 640),
+    ]
+    assert all(any(rows.shape[1:] == shape[1:] for shape in table.warmed) for rows in table.fed)
+    assert {shape[0] for shape in table.warmed} == {1, 4, 8}
+    for rows, image in ((table.fed[0][0], white[0]), (table.fed[1][0], white[1])):
+        height, width = image.shape[:2]
+        assert rows[:, :height, :width].min() == 255
+        assert rows[:, height:].sum() == rows[:, :, width:].sum() == 0
+    assert [faces[0].box for faces in found] == [Box(40, 12, 72, 60)] * 6
+
+
+@pytest.mark.parametrize(
+    ("size", "room"), [((641, 300), (1280, 640)), ((720, 1280), (1280, 1280)), ((1, 1), (192, 192))]
+)
+def test_larger_pictures_take_steps_of_640_on_a_gpu(size: Room, room: Room) -> None:
+    assert gpu_room(*size) == room
 
 
 def test_pixels_go_in_as_they_are_in_blue_green_red() -> None:

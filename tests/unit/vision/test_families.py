@@ -21,6 +21,7 @@ class Fixed:
     """A session that answers every picture with the same outputs, and remembers what it was fed."""
 
     provider = "cpu"
+    on_gpu = False
 
     def __init__(self, **outputs: np.ndarray) -> None:
         self.outputs = {name.strip("_"): value.shape for name, value in outputs.items()}

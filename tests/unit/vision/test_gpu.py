@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ from tinymodel import write_mean_model
 from streamd.errors import ModelError
 from streamd.vision import engines, gpu, half
 from streamd.vision.engines import CPU, CUDA, TENSORRT
-from streamd.vision.gpu import Wish, open_on_gpu, tensorrt_options
+from streamd.vision.gpu import ShapedEngine, Wish, open_on_gpu, tensorrt_options
 from streamd.vision.onnx import open_session
 from streamd.vision.runtimes import outputs_agree
 
@@ -145,6 +146,65 @@ def test_a_free_number_of_pictures_is_cut_to_what_fills_a_gpu() -> None:
     assert engines._largest_batch(PICTURES["input"], "cuda") == engines.LARGEST_OF_PICTURES
     assert engines._largest_batch(FACES["data"], "cuda") == engines.BUCKETS[-1]
     assert engines._largest_batch(FACES["data"], "cpu") == 8
+
+
+class TestShapes:
+    """A session for each shape, on the CPU here."""
+
+    @pytest.fixture
+    def made(self) -> list[Any]:
+        return []
+
+    @pytest.fixture
+    def shaped(self, model: Path, made: list[Any]) -> ShapedEngine:
+        def make(shapes: Any) -> engines.OnnxruntimeEngine:
+            made.append(dict(shapes))
+            return engines.open_engine(model, [CPU], 1, bind_to=("cpu", 0), records=True)
+
+        return ShapedEngine(make, {"data": (1, 3, 112, 112)})
+
+    def test_each_has_its_own_and_keeps_it(self, shaped: ShapedEngine, made: list[Any]) -> None:
+        for _ in range(3):
+            for count in (1, 4, 2):
+                fed = np.full((count, 3, 112, 112), count, np.float32)
+                np.testing.assert_array_equal(shaped.run({"data": fed})[0], np.full((count, 3), count, np.float32))
+        assert [shapes["data"][0] for shapes in made] == [1, 4, 2]
+
+    def test_the_one_not_used_for_longest_is_closed(
+        self, shaped: ShapedEngine, made: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gpu, "_SESSIONS", 2)
+        for count in (1, 2, 1, 3, 1, 2):
+            shaped.run({"data": np.zeros((count, 3, 112, 112), np.float32)})
+        assert [shapes["data"][0] for shapes in made] == [1, 2, 3, 2]
+        assert len(shaped.of_shapes) == 2
+
+    def test_one_that_cannot_be_had_leaves_the_others(self, model: Path) -> None:
+        def make(shapes: Any) -> engines.OnnxruntimeEngine:
+            if shapes["data"][0] > 1:
+                raise ModelError("no memory left")
+            return engines.open_engine(model, [CPU], 1)
+
+        shaped = ShapedEngine(make, {"data": (1, 3, 112, 112)})
+        with pytest.raises(ModelError, match="no memory left"):
+            shaped.run({"data": np.zeros((4, 3, 112, 112), np.float32)})
+        assert shaped.run({"data": np.ones((1, 3, 112, 112), np.float32)})[0].tolist() == [[1, 1, 1]]
+
+    def test_threads_share_it(self, shaped: ShapedEngine, made: list[Any]) -> None:
+        def work(number: int) -> bool:
+            fed = {"data": np.full((1 + number % 3, 3, 112, 112), number, np.float32)}
+            return all(bool((shaped.run(fed)[0] == number).all()) for _ in range(30))
+
+        with ThreadPoolExecutor(6) as pool:
+            assert all(pool.map(work, range(1, 7)))
+        assert len(made) == 3
+
+
+def test_no_two_rows_of_a_probe_are_alike() -> None:
+    feed, mirrored, again = gpu._probes(PICTURES, {"input": (3, 3, 64, 96)})
+    assert feed["input"].shape == (3, 3, 64, 96)
+    assert len({row.tobytes() for row in (*feed["input"], *mirrored["input"])}) == 6
+    assert again is feed
 
 
 class _Engine(SimpleNamespace):

@@ -114,6 +114,39 @@ def test_buffers_that_stay_on_the_device_give_the_same(model: Path, count: int) 
         )
 
 
+def test_recorded_runs_give_the_same_with_other_pictures(model: Path) -> None:
+    engine = engines.open_engine(model, [CPU], 1, bind_to=("cpu", 0), records=True)
+    plain = open_session(model, device="cpu")
+    for _ in range(4):
+        fed = {"data": rows(4)}
+        np.testing.assert_array_equal(engine.run(fed)[0], plain.run(fed)["vector"])
+    assert _recordings(engine) == ["1"]
+    engine.unbind()
+    np.testing.assert_array_equal(engine.run(fed)[0], plain.run(fed)["vector"])
+
+
+def test_one_shape_alone_is_recorded(model: Path) -> None:
+    engine = engines.open_engine(model, [CPU], 1, bind_to=("cpu", 0), records=True)
+    for count in (1, 2, 1, 2):
+        engine.run({"data": rows(count)})
+    assert _recordings(engine) == ["1", "-1"]
+
+
+def _recordings(engine: engines.OnnxruntimeEngine) -> list[str]:
+    return [bound.options.get_run_config_entry("gpu_graph_id") for bound in engine._bindings.values()]
+
+
+def test_what_was_warmed_up_was_run_on_a_gpu_alone(model: Path) -> None:
+    ran: list[tuple[int, ...]] = []
+    engine = engines.open_engine(model, [CPU], 1)
+    engine.run = lambda feed: ran.append(feed["data"].shape) or []  # type: ignore[method-assign, func-returns-value]
+    Session(engine, model).warm_up("data", [(1, 3, 112, 112)])
+    assert ran == []
+    engine.provider = "cuda"
+    Session(engine, model).warm_up("data", [(1, 3, 112, 112), (2, 3, 112, 112)])
+    assert ran == [(1, 3, 112, 112)] * 3 + [(2, 3, 112, 112)] * 3
+
+
 def test_threads_may_share_a_session_with_buffers(model: Path) -> None:
     bound = Session(engines.open_engine(model, [CPU], 1, bind_to=("cpu", 0)), model)
     wrong: list[int] = []
