@@ -59,7 +59,7 @@ class Upkeep:
             elif change.what == ASSIGNED and change.name is not None:
                 identity: PersonFields = {"id": change.person_id, "name": change.name}
                 events += self._revisions(change, change.detail, identity=identity)
-            elif change.what == UNDONE:
+            elif change.what == UNDONE and change.detail:  # forgetting a person empties it
                 for stranger_id in self._unnamed(change):
                     events += self._revisions(change, stranger_id, message="the name was taken back")
         self._write_told()

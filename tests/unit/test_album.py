@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,3 +110,17 @@ def test_old_pictures_and_the_oldest_of_too_many_are_deleted(tmp_path: Path) -> 
     assert sorted(p.name for p in tmp_path.rglob("*.jpg")) == ["1.jpg", "10.jpg"]
     assert not (tmp_path / "2026-03-01").exists()
     assert tidy(tmp_path / "nowhere", older_than_wall_s=0, max_bytes=0) == 0
+
+
+def test_tidying_holds_no_list_of_all_pictures(tmp_path: Path) -> None:
+    day, pictures = tmp_path / "2026-03-01", 2000
+    day.mkdir()
+    for number in range(pictures):
+        (day / f"door-e-{number}-0123abcd-face.jpg").touch()
+    tracemalloc.start()
+    try:
+        assert tidy(tmp_path, older_than_wall_s=0, max_bytes=1e6) == 0
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most_bytes < 200 * pictures

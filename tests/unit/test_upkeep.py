@@ -75,6 +75,15 @@ def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GallerySto
     assert all((e.identity or {})["name"] == "Anna" and e.stranger == "unknown-7f3a" for e in events[1:])
 
 
+def test_a_change_taken_back_says_nothing_once_its_person_is_forgotten(store: GalleryStore, journal: Path) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    upkeep = Upkeep(store, settings(journal))
+    store.rename("Anna", "Ann")
+    store.undo()
+    store.forget("Anna")
+    assert kinds(upkeep.news()) == ["person.forgotten"]
+
+
 def test_what_is_too_old_goes_once_an_hour(store: GalleryStore, journal: Path) -> None:
     records = StrangerRecords(store.database)
     upkeep = Upkeep(store, settings(journal, unknown_retention_days=2, undo_days=1))
