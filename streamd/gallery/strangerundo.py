@@ -30,10 +30,17 @@ def noted(connection: sqlite3.Connection, batch: int) -> bool:
 
 
 def take_back(connection: sqlite3.Connection, batch: int) -> None:
-    """Bring back the strangers whom a transaction took away. Raises sqlite3.IntegrityError: one of them is there."""
+    """Bring back the strangers whom a transaction took away. One whom a worker has noted again since, because it had
+    not heard of the change, has both: what was taken away and what came after."""
     found = connection.execute(f"SELECT stranger_id, into_id, {_SEEN} FROM stranger_undo WHERE batch = ?", (batch,))
     for stranger_id, into, *seen in found.fetchall():
-        connection.execute("INSERT INTO strangers VALUES (?, ?, ?, ?, ?)", (stranger_id, *seen))
+        connection.execute(
+            "INSERT INTO strangers VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET state = excluded.state,"
+            " first_seen_wall_s = min(first_seen_wall_s, excluded.first_seen_wall_s),"
+            " last_seen_wall_s = max(last_seen_wall_s, excluded.last_seen_wall_s),"
+            " sightings = sightings + excluded.sightings",
+            (stranger_id, *seen),
+        )
         if into:
             connection.execute(
                 "DELETE FROM stranger_faces WHERE id IN"

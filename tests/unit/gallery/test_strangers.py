@@ -121,6 +121,27 @@ def test_a_name_makes_the_views_a_persons_faces(store: GalleryStore, records: St
     assert store.people() == []
 
 
+def test_a_name_is_taken_back_from_a_stranger_whom_a_worker_noted_again(
+    store: GalleryStore, records: StrangerRecords
+) -> None:
+    book = opened(records)
+    first = seen(book, unit(1, DIM), at=1.0)
+    book.flush()
+    records.assign(first, "Anna")
+    seen(book, unit(1, DIM), track="later", at=9.0)  # the book has not heard of it yet
+    book.flush()
+    store.undo()
+    (stranger,) = records.all()
+    assert (stranger.id, stranger.sightings, stranger.first_seen_wall_s, stranger.last_seen_wall_s) == (
+        first,
+        2,
+        1.0,
+        9.0,
+    )
+    assert stranger.views == 2
+    assert store.people() == []
+
+
 def test_only_the_best_views_are_kept(records: StrangerRecords) -> None:
     book, who = opened(records), unit(1, DIM)
     for n in range(MOST_VIEWS + 5):
