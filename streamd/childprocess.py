@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 ENGINES_TIMEOUT_S = 1800.0
 """A worker may take this long to start with TensorRT, which builds its engines then, or in half precision, for which
 cuDNN compiles (7 s each shape on an H100)."""
+GPU_TIMEOUT_S = 300.0
+"""The same on a GPU otherwise: a session for each usual shape is opened and compared with the CPU."""
 THREAD_POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 """Libraries that would each start a thread per core, in every child: the processes share the cores already, and what is
 to have more threads is told so where it is opened (``workers.threads``, ``capture.decoder_threads``)."""
@@ -84,8 +86,10 @@ def environment() -> dict[str, str]:
 def policy(config: Config, role: str) -> Policy:
     supervision = config.supervision
     start_timeout_s = supervision.start_timeout_s
-    if role == "worker" and (config.workers.tensorrt or config.workers.fp16):
-        start_timeout_s = max(start_timeout_s, ENGINES_TIMEOUT_S)
+    if role == "worker":
+        slow = config.workers.tensorrt or config.workers.fp16
+        gpu = any(device.startswith("cuda") for device in config.workers.devices)
+        start_timeout_s = max(start_timeout_s, ENGINES_TIMEOUT_S if slow else GPU_TIMEOUT_S if gpu else 0.0)
     return Policy(
         stall_after_s=supervision.stall_after_s,
         start_timeout_s=start_timeout_s,

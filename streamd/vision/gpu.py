@@ -273,9 +273,13 @@ def _require_agreement(engine: OnnxruntimeEngine, reference: OnnxruntimeEngine, 
 
 
 def _disagreement(engine: OnnxruntimeEngine, reference: OnnxruntimeEngine, shapes: Shapes | None) -> float | None:
-    """None where they agree; else the largest difference."""
+    """None where they agree; else the largest difference. Of many rows the first and the last are compared: a CPU takes
+    half a second for 32 faces."""
     for feed in _probes(reference.inputs, shapes):  # several, because the first run with buffers is unlike the next
-        got, wanted = engine.run(feed), reference.run(feed)
+        got = engine.run(feed)
+        count = len(next(iter(feed.values())))
+        ends = [0, count - 1] if count > 2 and all(len(value) == count for value in got) else slice(None)
+        got, wanted = [value[ends] for value in got], reference.run({name: value[ends] for name, value in feed.items()})
         if not outputs_agree(got, wanted, tolerance=TOLERANCE):
             same = [value.shape for value in got] == [value.shape for value in wanted]
             return max(float(np.abs(a - b).max()) for a, b in zip(got, wanted, strict=True)) if same else float("inf")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.childprocess import ENGINES_TIMEOUT_S, policy
+from streamd.childprocess import ENGINES_TIMEOUT_S, GPU_TIMEOUT_S, policy
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
 from streamd.errors import UnavailableError, UsageError
 from streamd.specs import Spec, assignment, specs
@@ -95,6 +95,7 @@ def test_a_camera_that_moves_restarts_its_capture_and_no_worker() -> None:
 def test_a_worker_may_take_long_to_build_its_engines(slow: str) -> None:
     patient = Config(workers=WorkersConfig.model_validate({slow: True}))
     assert policy(patient, "worker").start_timeout_s == ENGINES_TIMEOUT_S
+    assert policy(Config(workers=WorkersConfig(device="cuda:0")), "worker").start_timeout_s == GPU_TIMEOUT_S
     assert policy(patient, "capture").start_timeout_s == policy(Config(), "worker").start_timeout_s == 60.0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +17,8 @@ from streamd.errors import ModelError
 from streamd.vision import engines, gpu, half
 from streamd.vision.engines import CPU, CUDA, TENSORRT
 from streamd.vision.gpu import ShapedEngine, Wish, open_on_gpu, tensorrt_options
-from streamd.vision.onnx import open_session
+from streamd.vision.loading import load_detector
+from streamd.vision.onnx import Session, open_session
 from streamd.vision.runtimes import outputs_agree
 
 WISH = Wish(0, threads=1)
@@ -198,6 +200,39 @@ class TestShapes:
         with ThreadPoolExecutor(6) as pool:
             assert all(pool.map(work, range(1, 7)))
         assert len(made) == 3
+
+
+def test_a_batch_whose_last_row_is_wrong_is_refused(model: Path) -> None:
+    exact = engines.open_engine(model, [CPU], 4)
+
+    class LastIsOff(_Off):
+        def run(self, feed: engines.Feed) -> list[engines.Array]:
+            (vectors,) = self._engine.run(feed)
+            return [np.concatenate([vectors[:-1], -vectors[-1:]])]
+
+    shapes = {"data": (8, 3, 112, 112)}
+    gpu._require_agreement(exact, exact, shapes)
+    with pytest.raises(ModelError, match="not the CPU's"):
+        gpu._require_agreement(LastIsOff(exact), exact, shapes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(360, 640), (180, 320), (160, 160), (300, 400)])
+def test_a_detector_finds_the_same_in_a_room_of_a_gpu(
+    models_dir: Path, faces_dir: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the CPU, with the black that a GPU would be given."""
+    height, width = size
+    picture = cv2.imread(str(faces_dir / "obama2.jpg"))
+    face = cv2.resize(picture, (min(height, width),) * 2, interpolation=cv2.INTER_AREA)
+    view = cv2.copyMakeBorder(face, 0, height - face.shape[0], 0, width - face.shape[1], cv2.BORDER_REPLICATE)
+    detector = load_detector("yunet", models=models_dir, device="cpu")
+    ((wanted, *_),) = detector.detect([view], min_score=0.7)
+    monkeypatch.setattr(Session, "on_gpu", property(lambda session: True))
+    ((got, *_),) = detector.detect([view], min_score=0.7)
+    assert got.score == pytest.approx(wanted.score, abs=0.02)
+    assert got.landmarks is not None
+    assert wanted.landmarks is not None
+    np.testing.assert_allclose(got.landmarks, wanted.landmarks, atol=0.02 * width)
 
 
 def test_no_two_rows_of_a_probe_are_alike() -> None:
