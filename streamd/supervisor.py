@@ -327,8 +327,9 @@ class Supervisor:
             notify("WATCHDOG=1")
 
     def _ask_for_patience(self, now_s: float) -> None:
-        """TensorRT may build engines for longer than systemd waits for a start; children that hang are killed here."""
-        building = self._config.workers.tensorrt and not self._announced
+        """On a GPU a worker may take longer than systemd waits for a start; children that hang are killed here."""
+        patient = policy(self._config, "worker").start_timeout_s > self._config.supervision.start_timeout_s
+        building = patient and not self._announced
         if building and now_s - self._extended_at_s >= EXTEND_EVERY_S:
             self._extended_at_s = now_s
             notify(f"EXTEND_TIMEOUT_USEC={round(3e6 * EXTEND_EVERY_S)}")

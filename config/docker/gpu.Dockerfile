@@ -15,7 +15,8 @@ RUN /opt/streamd/bin/pip install --no-deps .
 
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="streamd" org.opencontainers.image.licenses="Apache-2.0"
-RUN useradd --system --uid 10001 --no-create-home --home-dir /var/lib/streamd streamd \
+RUN groupadd --system --gid 10001 streamd \
+  && useradd --system --uid 10001 --gid 10001 --no-create-home --home-dir /var/lib/streamd streamd \
   && install --directory --mode=0700 --owner=streamd --group=streamd /var/lib/streamd /run/streamd
 COPY --from=build /opt/streamd /opt/streamd
 # CUDA and cuDNN are among the packages; the driver is the host's (NVIDIA container toolkit).
