@@ -147,9 +147,10 @@ class Album:
             try:
                 self._write(job)
                 self._metrics.snapshots.labels(outcome="kept").inc()
-            except (OSError, cv2.error) as error:
+            except Exception as error:  # the disk, mostly; whatever it is, the next picture is tried
                 if time.monotonic() - self._failed_at_s > REST_S:
-                    logger.error("pictures are not kept: %s: %s", job.path, error)
+                    foreseen = isinstance(error, OSError | cv2.error)
+                    logger.error("pictures are not kept: %s: %s", job.path, error, exc_info=not foreseen)
                 self._failed_at_s = time.monotonic()
                 self._metrics.snapshots.labels(outcome="failed").inc()
 

@@ -8,12 +8,11 @@ interpreter, so the work loop goes on.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
+from streamd.background import Background
 from streamd.errors import GalleryError
 from streamd.events import Event
 from streamd.gallery.folder import FolderSync
@@ -58,17 +57,10 @@ class Curator:
         self._trouble = ""
         self._folder_due_s = 0.0
         self._recall_due_s = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="curator", daemon=True)
+        self._background = Background("curator", self._step, metrics)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join(5.0)
+    def running(self) -> AbstractContextManager[None]:
+        return self._background.running()
 
     def events(self) -> list[Event]:
         """What happened to the gallery since the last call; for the work loop to send."""
@@ -76,10 +68,6 @@ class Curator:
         while self._events:
             found.append(self._events.popleft())
         return found
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._stop.wait(0.0 if self._step() else PAUSE_S)
 
     def _look_at_folder(self, now_s: float) -> bool:
         """Whether there is more to do in it at once."""
@@ -100,8 +88,8 @@ class Curator:
         if (recall := self._gallery.recall) is not None:
             self._metrics.gallery_recall.set(recall)
 
-    def _step(self) -> bool:
-        """One round; whether there is more to do at once."""
+    def _step(self) -> float:
+        """One round; seconds until the next."""
         busy = False
         try:
             busy = self._look_at_folder(time.monotonic())
@@ -117,9 +105,9 @@ class Curator:
             if str(error) != self._trouble:
                 logger.error("gallery: %s", error)
             self._trouble = str(error)
-            return False
+            return PAUSE_S
         self._trouble = ""
         self._metrics.gallery_people.set(self._gallery.people_count)
         self._metrics.gallery_faces.set(self._gallery.faces_count)
         self._metrics.gallery_version.set(self._gallery.version)
-        return busy
+        return 0.0 if busy else PAUSE_S

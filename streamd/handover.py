@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
+from streamd.background import Background
 from streamd.config import Config
 from streamd.errors import GalleryError, ModelError
 from streamd.gallery.opening import open_store
 from streamd.gallery.reembedding import embed_again, finish, missing_faces, other_models
 from streamd.interfaces import Embedder
+from streamd.metrics import Metrics
 from streamd.vision.loading import load_embedder
 
 logger = logging.getLogger(__name__)
@@ -26,14 +27,13 @@ _POLL_S = 1.0
 class Handover:
     """What is to be done before the new embedder knows everybody."""
 
-    def __init__(self, config: Config, embedder: Embedder, *, missing: int, leads: bool) -> None:
+    def __init__(self, config: Config, embedder: Embedder, metrics: Metrics, *, missing: int, leads: bool) -> None:
         """``leads``: whether this worker does the work (one of several does)."""
         self._config = config
         self._embedder = embedder
         self._leads = leads
-        self._stop = threading.Event()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="handover", daemon=True)
+        self._background = Background("handover", self._step, metrics)
         self.previous = _previous(config, embedder)
         """Answers meanwhile; None where the old model cannot be had, and the new one knows people one by one."""
         using = (
@@ -46,30 +46,22 @@ class Handover:
         """Whether the worker should end, to be started again with the new embedder."""
         return self._done.is_set() and self.previous is not None
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._thread.start()
+    def running(self) -> AbstractContextManager[None]:
+        return self._background.running()
+
+    def _step(self) -> float | None:
+        """One try; None once everybody is known to the new embedder."""
         try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join(5.0)
+            self._try()
+        except GalleryError as error:
+            logger.error("embedding again waits: %s", error)
+        return None if self._done.is_set() else _POLL_S
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._step()
-            except GalleryError as error:
-                logger.error("embedding again waits: %s", error)
-            if self._done.is_set():
-                return
-            self._stop.wait(_POLL_S)
-
-    def _step(self) -> None:
+    def _try(self) -> None:
         with open_store(self._config, actor="daemon") as store:
             if self._leads:
                 for _ in embed_again(store, self._embedder):
-                    if self._stop.is_set():
+                    if self._background.stopping.is_set():
                         return
                 finish(store, self._embedder)
                 logger.info("every face is embedded with %s", self._embedder.model_id)
@@ -78,11 +70,11 @@ class Handover:
                 self._done.set()
 
 
-def handover(config: Config, embedder: Embedder, *, leads: bool) -> Handover | None:
+def handover(config: Config, embedder: Embedder, metrics: Metrics, *, leads: bool) -> Handover | None:
     """None where the embedder knows everybody already. Raises GalleryError."""
     with open_store(config, actor="daemon") as store:
         missing = missing_faces(store, embedder.model_id)
-    return Handover(config, embedder, missing=missing, leads=leads) if missing else None
+    return Handover(config, embedder, metrics, missing=missing, leads=leads) if missing else None
 
 
 def _previous(config: Config, embedder: Embedder) -> Embedder | None:

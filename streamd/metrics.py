@@ -198,6 +198,11 @@ class Metrics:
     restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")
     worker_busy = _gauge("worker_busy_ratio", "Share of its time that a worker computed of late (0..1).", "child")
     cameras_moved = _counter("cameras_moved_total", "Times that a camera went to a less busy worker.", "camera")
+    background_failures = _counter(
+        "background_failures_total",
+        "Faults of the program itself in work beside a process's loop, which is tried again.",
+        "task",
+    )
     disk_free = _gauge("disk_free_bytes", "Room on the disk that state_dir is on, for this user.")
     disk_size = _gauge("disk_size_bytes", "Size of the disk that state_dir is on.")
     state_bytes = _gauge(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+from streamd.background import Background
 from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import GalleryError, JournalError
@@ -37,17 +36,10 @@ class GalleryLink:
         self._events: deque[Event] = deque(maxlen=100)
         self._is_up: bool | None = None
         self._pause_s = STEP_S
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="gallery-link", daemon=True)
+        self._background = Background("gallery-link", self._keep_in_step, metrics)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        self._thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            self._thread.join(5.0)
+    def running(self) -> AbstractContextManager[None]:
+        return self._background.running()
 
     def events(self) -> list[Event]:
         """The server's coming and going since the last call."""
@@ -56,24 +48,21 @@ class GalleryLink:
             found.append(self._events.popleft())
         return found
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._keep_in_step()
-            except GalleryError as error:  # the box's own file
-                logger.error("gallery: %s", error)
-            self._stop.wait(LONGEST_PAUSE_S)
-
-    def _keep_in_step(self) -> None:
-        with open_store(self._config, actor="shared gallery") as store:
-            sharing = sharing_of(store, self._config)
-            try:
-                while not self._stop.is_set():
+    def _keep_in_step(self) -> float:
+        """As long as nothing is wrong with the box's own file; seconds until that is tried again."""
+        stopping = self._background.stopping
+        try:
+            with (
+                open_store(self._config, actor="shared gallery") as store,
+                closing(sharing_of(store, self._config)) as sharing,
+            ):
+                while not stopping.is_set():
                     self._step(sharing)
                     self._metrics.gallery_unsent.set(sharing.mirror.unsent_count())
-                    self._stop.wait(self._pause_s)
-            finally:
-                sharing.close()
+                    stopping.wait(self._pause_s)
+        except GalleryError as error:
+            logger.error("gallery: %s", error)
+        return LONGEST_PAUSE_S
 
     def _step(self, sharing: Sharing) -> None:
         try:

@@ -364,7 +364,7 @@ def serve(context: ChildContext) -> int:
     embedder_name = _one_embedder(config)
     embedder = load_embedder(embedder_name, models=config.models_path, **workers.placement(embedder_name))
     context.metrics.accelerator.labels(model=embedder_name, provider=embedder.provider).set(1)
-    change = handover(config, embedder, leads=context.index == 0)
+    change = handover(config, embedder, context.metrics, leads=context.index == 0)
     if change is not None and change.previous is not None:
         embedder = change.previous
     for model in (*detectors.values(), embedder):

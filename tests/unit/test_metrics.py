@@ -128,7 +128,7 @@ def test_every_metric_is_in_base_units_with_bounded_labels() -> None:
         "provider",
     }
     # Networks get few shapes: the sizes of views, times the batches of fixed sizes.
-    allowed |= {"shape", "part", "version"}
+    allowed |= {"shape", "part", "version", "task"}
     for spec in TABLE.values():
         assert spec.name.startswith(PREFIX)
         assert spec.name.endswith("_total") == (spec.kind == "counter"), spec.name
