@@ -43,13 +43,13 @@ def test_a_new_photo_in_the_folder_counts_while_the_person_stands_there(
         unknown = daemon.await_event("face.unknown")
         (gallery / "Joe Biden").mkdir()
         shutil.copy(faces_dir / "biden.jpg", gallery / "Joe Biden")
-        named = daemon.await_event("face.identified", name="Joe Biden", timeout_s=10)
+        named = daemon.await_event("face.identified", name="Joe Biden")
         assert named.track == unknown.track
         assert named.revises == unknown.id
         enrolled = daemon.await_event("person.enrolled", name="Joe Biden")
         assert enrolled.camera == "-"
         shutil.rmtree(gallery / "Joe Biden")
-        revised = daemon.await_event("face.revised", timeout_s=10)
+        revised = daemon.await_event("face.revised")
         assert revised.revises == named.id
         assert revised.identity is None
         forgotten = daemon.await_event("person.forgotten")
