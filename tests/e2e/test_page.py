@@ -67,7 +67,7 @@ def test_the_live_view_shows_a_box_at_the_face(
         expect(page.get_by_test_id("in-view")).to_contain_text(OBAMA, timeout=WAIT_MS)
         page.wait_for_function("() => { const v = document.querySelector('video'); return v && v.currentTime > 1 }")
         eventually(lambda: green_at_face(page, obama), what="a green box at the face")
-        assert daemon.metrics().total("streamd_viewers", camera="door") == 1
+        eventually(lambda: daemon.metrics().total("streamd_viewers", camera="door") == 1, what="the viewer is counted")
         page.goto(daemon.http + "/#/events")
         eventually(lambda: daemon.metrics().total("streamd_viewers", camera="door") == 0, what="the viewer is gone")
         assert visitor.complaints == []
