@@ -106,8 +106,11 @@ class CaptureConfig(Section):
     """Pictures per second from an image folder."""
     idle: Literal["all", "packets", "keyframes"] = "packets"
     """What is decoded while nothing moves and nobody is followed: everything; key frames, until the size of packets
-    says that something moves (where a person would not show in it, as at a constant rate, everything, a few packets
-    at a time and roughly); or key frames alone, which see who comes at the next key frame only."""
+    says that something moves (where a person would not show in it, as at a constant rate, key frames and a glance now
+    and then, see ``glance_s``); or key frames alone, which see who comes at the next key frame only."""
+    glance_s: PositiveSeconds = 0.7
+    """While nothing moves, and packets would not tell that somebody comes, pictures are at most this far apart: that
+    long somebody may go unnoticed. What comes between the last of them and the next key frame is never decoded."""
     decoder_threads: Annotated[int, Field(ge=1, le=16)] = 1
     """Threads of the decoder. More than one gained nothing where it was measured."""
     hwaccel: Literal["none", "auto", "cuda", "vaapi", "qsv", "vulkan", "videotoolbox"] = "none"

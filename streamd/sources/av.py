@@ -85,6 +85,7 @@ class AvSource:
 
     def open(self) -> SourceInfo:
         self.close()
+        self._doze, self._gathering = Doze(self._config.idle), Gathering()
         self._begin()
         if self._demuxer.is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._demuxer.where}: no such file")
@@ -96,9 +97,10 @@ class AvSource:
 
     def _begin(self) -> None:
         """Forget what was held back, and decoders that have come to an end."""
-        self._doze = Doze(self._config.idle)
+        self._doze.begin_again()
         self._catching, self._delay = Catching(), LiveDelay()
-        self._gathering, self._keys_suffice, self._nap_s = Gathering(), False, 0.0
+        self._gathering.begin_again()
+        self._keys_suffice, self._nap_s = False, 0.0
         self._lightly, self._light = Lightly(), None
 
     def read(self, timeout_s: float) -> AvFrame:
@@ -165,19 +167,32 @@ class AvSource:
         self._decode(due)
         self.work.skipped, self.work.alarms = self._doze.skipped + self._gathering.skipped, self._doze.alarms
         if not due and self._pacer is not None and not self._gathering.keeping:
-            # A file's packets come as a camera's would; those that are gathered, together, as after a camera's nap.
+            self._wait_for_file()
+
+    def _wait_for_file(self) -> None:
+        """A file's packets come as a camera's would: one by one, or several after a nap."""
+        if not self._doze.glancing:
             self._clock.wait(1 / self._fps)
+        elif self._doze.holding % together(self._fps) == 0:
+            self._clock.wait(together(self._fps) / self._fps)
 
     def _due(self, packet: Packet) -> Sequence[Packet]:
         """What is to be decoded now that this packet is here."""
-        due = self._doze.sift(packet, most_held=self._most_held())
+        unseen = max(1, round(self._config.glance_s * self._fps))
+        due = self._doze.sift(packet, most_held=self._most_held(), most_unseen=unseen)
+        if self._naps and self._doze.glancing and self._doze.holding % together(self._fps) == 0:
+            self._nap()
         if len(due) != 1 or self._config.idle == "all":
             return due
         resting = self.resting and not self._doze.dozing
         due = self._gathering.sift(packet, fps=self._fps, resting=resting, keys_suffice=self._keys_suffice)
         if due and resting and self._naps:
-            self._nap_s = max(0.0, together(self._fps) - PUNCTUAL) / self._fps
+            self._nap()
         return due
+
+    def _nap(self) -> None:
+        """Let the next few packets come."""
+        self._nap_s = max(0.0, together(self._fps) - PUNCTUAL) / self._fps
 
     @property
     def _naps(self) -> bool:

@@ -6,11 +6,13 @@ the picture is as new as it would have been.
 
 That only works where a person would show in the size of packets. Somebody who comes adds about the share of a key frame
 that is the share of the view they fill; where calm packets differ by as much already, because the encoder has to use up
-a constant rate or writes down a dark scene's noise, everything is decoded.
+a constant rate or writes down a dark scene's noise, they are decoded now and then, some at a time: at glances, which
+are as far apart as somebody may go unnoticed. Those between the last glance and the next key frame are never decoded.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -60,8 +62,11 @@ class Doze(Generic[P]):
         self.long = False
         """Whether key frames are too far apart for anything to be held back."""
         self._dozing = False
+        self._glancing = False
         self._unfit = False
         self._since_key = 0
+        self._group_length = 1
+        """Packets from the last key frame but one to the last."""
         self._held: list[P] = []
         self._keys: deque[int] = deque(maxlen=REMEMBERED)
         """Sizes of key frames."""
@@ -73,6 +78,8 @@ class Doze(Generic[P]):
         """Whether it was woken so soon that what is usual must have changed."""
         self._calm = False
         """Whether it was calm since the last key frame."""
+        self._roused = False
+        """Whether it was woken in this group, and nobody has said since that there is no rest."""
         self._usual: list[tuple[float, float]] = []
         """Size and deviation by place after a key frame: the first packets make good what key frames leave."""
         self._excess = 0.0
@@ -87,21 +94,41 @@ class Doze(Generic[P]):
         """Packets held back now."""
         return len(self._held)
 
+    @property
+    def glancing(self) -> bool:
+        """Whether packets are held back from one glance to the next only, since their sizes do not tell."""
+        return self._dozing and self._glancing
+
     def unfit(self) -> None:
         """A key frame by itself gave no picture of its own: nothing is held back from now on."""
         self._unfit = self.long = True
         self._dozing = False
 
-    def sift(self, packet: P, *, most_held: int) -> list[P]:
-        """The packets to decode now, in order: none while this one is held back. Never more than ``most_held`` + 1."""
+    def begin_again(self) -> None:
+        """The same stream from its beginning: what is held is of no use, what was learnt stays."""
+        self.skipped += len(self._held)
+        self._held, self._sizes, self._since_key = [], [], 0
+        self._dozing = self._calm = self._roused = False
+
+    def sift(self, packet: P, *, most_held: int, most_unseen: int) -> list[P]:
+        """The packets to decode now, in order: none while this one is held back.
+
+        Args:
+            packet: The next one.
+            most_held: There are never more than this, and one.
+            most_unseen: How far glances may be apart, in packets.
+        """
         if self._mode == "all":
             return [packet]
         self._judge_distance(packet, most_held)
         if packet.is_keyframe:
             return self._key(packet)
         self._sizes.append(packet.size)
+        self._roused = self._roused and self.resting
+        if not self._dozing and self.resting and not self.long:
+            self._fall_asleep()
         if self._dozing:
-            return self._between(packet, most_held)
+            return self._between(packet, most_held, self._is_glance(min(most_unseen, most_held)))
         self._calm = self._calm and self.resting
         return [packet]
 
@@ -109,7 +136,8 @@ class Doze(Generic[P]):
         """Key frames that are too far apart once, for one of them was lost, need not be so for ever."""
         if packet.is_keyframe:
             self.long = self._unfit or (self.long and self._since_key > most_held)
-            self._since_key = 0
+            if self._since_key:
+                self._group_length, self._since_key = self._since_key + 1, 0
         else:
             self._since_key += 1
             if self._since_key > most_held and not self._dozing:
@@ -124,21 +152,37 @@ class Doze(Generic[P]):
             self._groups.append(self._sizes)
             self._unlearnt = False
         self._sizes, self._excess, self._calm = [], 0.0, self.resting and not self.long
+        self._roused = False
         if self._dozing:
             self._groups_slept += 1
-        elif self._calm and len(self._groups) >= LEARNT and not self._unlearnt:
-            self._dozing, self._groups_slept = True, 0
-        if self._dozing:
-            self._usual = list(_usual_sizes(self._groups))
-            self._dozing = self._mode == "keyframes" or self._would_notice()
+            self._compare()
+        elif self._calm:
+            self._fall_asleep()
         return [packet]
+
+    def _fall_asleep(self) -> None:
+        if len(self._groups) >= LEARNT and not self._unlearnt and not self._roused:
+            self._dozing, self._groups_slept, self._excess = True, 0, 0.0
+            self._compare()
+
+    def _compare(self) -> None:
+        """Make what has been learnt into what packets are compared with."""
+        self._usual = list(_usual_sizes(self._groups))
+        self._glancing = self._mode == "packets" and not self._would_notice()
+        if self._glancing:
+            self._usual = [_largest(self._groups)]
+
+    def _is_glance(self, most_unseen: int) -> bool:
+        """Whether this packet's picture is wanted: as few of a group as will do, at equal distances."""
+        glances = math.ceil(self._group_length / most_unseen)
+        return self._glancing and self._since_key % math.ceil(self._group_length / glances) == 0
 
     def _would_notice(self) -> bool:
         """Whether somebody who comes would show in the size of packets."""
         deviation = statistics.median(deviation for _, deviation in self._usual)
         return PERSON_SHARE * statistics.median(self._keys) >= TELLING * deviation
 
-    def _between(self, packet: P, most_held: int) -> list[P]:
+    def _between(self, packet: P, most_held: int, glance: bool) -> list[P]:
         self._held.append(packet)
         usual, deviation = self._usual[min(len(self._sizes), len(self._usual)) - 1]
         self._excess = max(0.0, self._excess + (packet.size - usual) / deviation - SLACK)
@@ -147,13 +191,23 @@ class Doze(Generic[P]):
             # What is seen would be too old.
             self.long = True
         elif self.resting and not alarmed:
-            return []
+            return self._release() if glance else []
         if alarmed:
             self.alarms += 1
             self._unlearnt = self._groups_slept < SOUND_SLEEP
         self._dozing = self._calm = False
+        self._roused = True
+        return self._release()
+
+    def _release(self) -> list[P]:
         held, self._held = self._held, []
         return held
+
+
+def _largest(groups: Collection[list[int]]) -> tuple[float, float]:
+    """Of all packets, and their deviation: where sizes have two or three modes only more than that means anything."""
+    sizes = [size for group in groups for size in group]
+    return max(sizes), _deviation(sizes, statistics.median(sizes))
 
 
 def _usual_sizes(groups: Collection[list[int]]) -> Iterator[tuple[float, float]]:
@@ -162,5 +216,9 @@ def _usual_sizes(groups: Collection[list[int]]) -> Iterator[tuple[float, float]]
         near = [size for group in groups for size in group[max(0, place - 1) : place + 2]]
         if near:
             usual = statistics.median(near)
-            spread = 1.4826 * statistics.median(abs(size - usual) for size in near)
-            yield usual, max(spread, LEAST_SHARE * usual, LEAST_BYTES)
+            yield usual, _deviation(near, usual)
+
+
+def _deviation(sizes: Collection[int], usual: float) -> float:
+    spread = 1.4826 * statistics.median(abs(size - usual) for size in sizes)
+    return max(spread, LEAST_SHARE * usual, LEAST_BYTES)

@@ -34,6 +34,11 @@ class Gathering(Generic[P]):
         """Whether packets are kept now."""
         return bool(self._kept)
 
+    def begin_again(self) -> None:
+        """The same stream from its beginning: what is kept is of no use."""
+        self.skipped += len(self._kept)
+        self._kept = []
+
     def sift(self, packet: P, *, fps: float, resting: bool, keys_suffice: bool) -> list[P]:
         """The packets to decode now, in order; none while this one is kept.
 

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from streamd.config import CaptureConfig
 from streamd.motion import COLUMNS, MotionMeter
 from streamd.sources.dozing import Doze
 
@@ -37,6 +38,7 @@ RATES = {
 PIECE = (72, 96)
 STEP_PX = 3
 """Width and height of what is small, in pixels of the view."""
+GLANCE_S = CaptureConfig().glance_s
 MOTION_SHARE, CALM_S, LOOK_EVERY_S, SAMPLE_EVERY_S = 0.004, 1.5, 1.0, 0.12
 
 Grey = NDArray[np.uint8]
@@ -129,7 +131,7 @@ class Watcher:
     def see(self, packet: av.Packet, now_s: float) -> bool:
         """Whether the camera is awake with this packet."""
         self.doze.resting = now_s - self._stirred_s >= CALM_S
-        due = self.doze.sift(packet, most_held=4 * self._fps)
+        due = self.doze.sift(packet, most_held=4 * self._fps, most_unseen=round(GLANCE_S * self._fps))
         for held in due:
             for frame in held.decode():
                 self.decoded += 1

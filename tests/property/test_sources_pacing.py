@@ -24,7 +24,7 @@ def test_frames_are_due_in_order_and_never_far_apart_whatever_their_stamps(
         assert earlier <= later <= earlier + MAX_STEP_S + 1e-6
 
 
-@given(steps=st.lists(st.floats(0.001, MAX_STEP_S), min_size=1, max_size=50))
+@given(steps=st.lists(st.floats(0.001, MAX_STEP_S - 1e-6), min_size=1, max_size=50))  # sums of stamps are rounded
 def test_honest_stamps_are_kept_to(steps: list[float]) -> None:
     pacer = Pacer(fps=25)
     media_s, due_s = 1000.0, [pacer.due_s(1000.0, 5.0)]

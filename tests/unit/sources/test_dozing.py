@@ -20,11 +20,17 @@ class Stream:
     """A camera's packets, sifted."""
 
     def __init__(
-        self, mode: Mode = "packets", *, most_held: int = 60, noise: float = 0.05, key_size: int = 100_000
+        self,
+        mode: Mode = "packets",
+        *,
+        most_held: int = 60,
+        most_unseen: int = 10,
+        noise: float = 0.05,
+        key_size: int = 100_000,
     ) -> None:
         self.doze: Doze[Packet] = Doze(mode)
         self.decoded = 0
-        self._most_held = most_held
+        self._most_held, self._unseen = most_held, most_unseen
         self._noise = noise
         self._key_size = key_size
         self._random = np.random.default_rng(1)
@@ -36,7 +42,7 @@ class Stream:
         for _ in range(packets):
             key = gop == 1 or self._index % gop == 0
             drawn = max(20, round((self._key_size if key else size) * (1 + self._noise * self._random.normal())))
-            steps.append(len(self.doze.sift(Packet(drawn, key), most_held=self._most_held)))
+            steps.append(len(self.doze.sift(Packet(drawn, key), most_held=self._most_held, most_unseen=self._unseen)))
             self._index += 1
         self.decoded += sum(steps)
         return steps
@@ -112,12 +118,72 @@ def test_a_lost_key_frame_ends_the_rest_for_a_while_only() -> None:
     assert sum(stream.play(4 * GOP)) == 4
 
 
-def test_packets_among_which_a_person_would_not_show_are_all_decoded() -> None:
+def test_packets_among_which_a_person_would_not_show_are_decoded_at_glances() -> None:
     """As at a constant rate, which the encoder uses up on noise."""
     stream = Stream(key_size=8_000)
     stream.rest()
-    assert stream.play(200) == [1] * 200
-    assert not stream.doze.long
+    steps = stream.play(5 * GOP)
+    assert steps == ([1] + [0] * 9 + [10] + [0] * 9 + [10] + [0] * 9) * 5
+    assert stream.doze.glancing
+    assert stream.doze.skipped + stream.doze.holding == 5 * 9
+
+
+def test_glances_are_as_few_as_will_do() -> None:
+    for most_unseen, decoded in ((30, 1), (29, 16), (15, 16), (14, 21), (8, 25), (1, 30)):
+        stream = Stream(key_size=8_000, most_unseen=most_unseen)
+        stream.rest()
+        steps = stream.play(GOP) + stream.play(1)
+        assert sum(steps) == decoded + 1
+        seen = [index for index, count in enumerate(steps) if count]
+        assert max(np.diff(seen)) <= most_unseen
+
+
+def test_a_group_that_goes_on_for_longer_is_glanced_at_all_the_same() -> None:
+    stream = Stream(key_size=8_000, most_held=40)
+    stream.rest()
+    stream.play(1)
+    steps = stream.play(100, gop=10**9)
+    assert steps == ([0] * 9 + [10]) * 10
+
+
+def test_what_is_larger_than_anything_seen_in_calm_wakes_between_glances() -> None:
+    stream = Stream(noise=0.25)
+    stream.rest()
+    stream.play(5 * GOP)
+    assert stream.doze.glancing
+    assert stream.doze.alarms == 0
+    stream.play(2)
+    assert sum(stream.play(4, size=4000.0)) >= 4
+    assert stream.doze.alarms == 1
+
+
+def test_whoever_has_learnt_falls_asleep_within_a_group() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(10)
+    stream.doze.resting = False
+    assert sum(stream.play(5)) == 10 + 4
+    stream.doze.resting = True
+    assert sum(stream.play(5)) == 0
+
+
+def test_whoever_was_woken_sleeps_no_more_in_this_group_unless_it_is_calm_again() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(5 * GOP + 10)
+    stream.play(1, size=2500.0)
+    assert stream.doze.alarms == 1
+    assert stream.play(5) == [1] * 5, "resting is not taken back at once"
+
+
+def test_a_stream_that_begins_again_is_known() -> None:
+    stream = Stream()
+    stream.rest()
+    stream.play(10)
+    held = stream.doze.holding
+    stream.doze.begin_again()
+    assert (stream.doze.holding, stream.doze.skipped) == (0, held)
+    assert sum(stream.play(GOP, gop=10**9)) == 0
 
 
 def test_key_frames_that_give_no_picture_of_their_own_end_the_rest() -> None:

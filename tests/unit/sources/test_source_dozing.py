@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,37 @@ def test_frames_of_a_still_file_stay_on_its_schedule(tmp_path: Path) -> None:
     for media_s, taken_s, now_s, _ in played(path, still=300):
         assert abs(taken_s - media_s) < 0.15
         assert abs(now_s - taken_s) < 0.15
+
+
+def noisy(level: int, count: int, seed: int) -> list[NDArray[np.uint8]]:
+    random = np.random.default_rng(seed)
+    return [np.clip(view(level) + random.normal(0, 12, (240, 320, 1)), 0, 255).astype(np.uint8) for _ in range(count)]
+
+
+def test_a_noisy_view_is_glanced_at_and_nobody_goes_unseen_for_longer(tmp_path: Path) -> None:
+    still = STILL_S * FPS + 1
+    path = write_video(tmp_path / "a.mp4", noisy(100, still, 1) + noisy(150, 20, 2), fps=FPS)
+    frames = played(path, still=still)
+    calm = [round(media_s, 1) for media_s, _, _, _ in frames if 6.0 <= media_s < STILL_S]
+    assert calm == [n / 2 for n in range(12, 24)], "two of ten: pictures are at most 0.7 s apart"
+    first = next(frame for frame in frames if frame[3] > 125)
+    assert first[0] - (STILL_S + 0.1) <= 0.7
+    for media_s, taken_s, now_s, _ in frames:
+        assert abs(taken_s - media_s) < 0.15
+        assert abs(now_s - taken_s) < 0.15
+
+
+def test_a_looped_file_is_known_when_it_begins_again(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", noisy(100, 60, 1), fps=FPS)
+    source = AvSource(str(path), config=CaptureConfig(), clock=FakeClock(1000.0).as_clock())
+    source.open()
+    for _ in range(60):
+        source.read(5.0)
+        source.resting = True
+    before = replace(source.work)
+    assert before.packets > 120, "it has begun again"
+    while source.work.packets < before.packets + 240:
+        source.read(5.0)
+    source.close()
+    share = (source.work.skipped - before.skipped) / (source.work.packets - before.packets)
+    assert 0.36 <= share <= 0.4, "four of ten, also at the seams"
