@@ -170,17 +170,15 @@ class AvSource:
             self._wait_for_file()
 
     def _wait_for_file(self) -> None:
-        """A file's packets come as a camera's would: one by one, or several after a nap."""
-        if not self._doze.glancing:
-            self._clock.wait(1 / self._fps)
-        elif self._doze.holding % together(self._fps) == 0:
+        """A file's packets come as a camera's would: several after each nap."""
+        if self._doze.holding % together(self._fps) == 0:
             self._clock.wait(together(self._fps) / self._fps)
 
     def _due(self, packet: Packet) -> Sequence[Packet]:
         """What is to be decoded now that this packet is here."""
         unseen = max(1, round(self._config.glance_s * self._fps))
         due = self._doze.sift(packet, most_held=self._most_held(), most_unseen=unseen)
-        if self._naps and self._doze.glancing and self._doze.holding % together(self._fps) == 0:
+        if self._naps and self._doze.dozing and self._doze.holding % together(self._fps) == 0:
             self._nap()
         if len(due) != 1 or self._config.idle == "all":
             return due
