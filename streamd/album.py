@@ -29,6 +29,7 @@ from streamd.events import Event, EventType, SnapshotFields
 from streamd.gallery.vault import Vault
 from streamd.metrics import Metrics
 from streamd.vision.crops import crop_bgr
+from streamd.vision.scaling import smaller
 
 if TYPE_CHECKING:
     from streamd.domain import Image
@@ -213,7 +214,7 @@ def _shrunk(image: Image) -> Image:
     if longer <= _FACE_PX:
         return image
     size = (max(1, image.shape[1] * _FACE_PX // longer), max(1, image.shape[0] * _FACE_PX // longer))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return smaller(image, size)
 
 
 def _blurred(picture: Picture, hidden: Sequence[Box]) -> Image:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from streamd.config import DetectionConfig
@@ -14,6 +13,7 @@ from streamd.domain import Box, Detection, Frame
 from streamd.interfaces import Detector
 from streamd.metrics import Metrics
 from streamd.regions import GLANCE_SCALE, is_glance_enough, seen_whole, windows_around
+from streamd.vision.scaling import smaller
 from streamd.vision.tiling import merged, tiles_of
 from streamd.vision.window import Window
 from streamd.watch import CameraWatch
@@ -133,4 +133,4 @@ def _inside(box: Box, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) ->
 def _reduced(frame: Frame, scale: float) -> Window:
     height, width = frame.image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return Window(np.asarray(cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA), np.uint8), size[0] / width)
+    return Window(smaller(frame.image, size), size[0] / width)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from streamd.config import TILE_OVERLAP
 from streamd.domain import Box, Detection
+from streamd.vision.scaling import smaller
 from streamd.vision.window import Window
 
 _SAME_FACE_SHARE = 0.5
@@ -32,8 +32,7 @@ def tiles_of(image: Image, columns: int, rows: int) -> list[Window]:
     most = max(columns, rows)
     scale = 1 / (most - (most - 1) * TILE_OVERLAP)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    whole = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return [*tiles, Window(whole, scale)]
+    return [*tiles, Window(smaller(image, size), scale)]
 
 
 def _stretches(length: int, parts: int) -> list[tuple[int, int]]:
