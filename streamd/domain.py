@@ -284,6 +284,8 @@ class Track:
     detection: Detection | None = None
     """The detection of *this* update; None while the track coasts on prediction."""
     confirmed: bool = False
+    velocity: tuple[float, float] = (0.0, 0.0)
+    """Of the box's centre, in pixels a second."""
 
 
 @dataclass(frozen=True, slots=True)

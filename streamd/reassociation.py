@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from streamd.domain import Box
+from streamd.domain import Box, Track
 from streamd.scores import ScoreModel
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NEAR_FACES = 3.0
 """Who walks past somebody who comes the other way covers so much between two looks at people who are known."""
+MEET_FACES, AHEAD_S = 1.6, 1.6
+"""Four looks at people who are known; a velocity is known badly after one or two."""
 CROSSING_IOU = 0.1
 """Overlap of two faces from which the boxes alone do not tell them apart."""
 SAME_FAR = 1e-3
@@ -44,13 +46,25 @@ def crossing(boxes: Mapping[int, Box]) -> set[int]:
     return found
 
 
-def are_near(boxes: Sequence[Box]) -> bool:
-    """Whether any two of the faces may meet before long: their centres lie within ``NEAR_FACES`` of the larger one."""
-    return any(
-        abs(one.centre[0] - other.centre[0]) < NEAR_FACES * max(one.width, other.width)
-        and abs(one.centre[1] - other.centre[1]) < NEAR_FACES * max(one.height, other.height)
-        for one, other in combinations(boxes, 2)
-    )
+def may_meet(tracks: Sequence[Track]) -> bool:
+    """Whether any two of the faces may be taken for each other before long.
+
+    They are within ``NEAR_FACES`` of the larger one, and as they move now come as close as ``MEET_FACES`` within
+    ``AHEAD_S``. Who stands or walks side by side does not.
+    """
+    return any(_meet(one, other) for one, other in combinations(tracks, 2))
+
+
+def _meet(one: Track, other: Track) -> bool:
+    size = np.array([max(one.box.width, other.box.width), max(one.box.height, other.box.height)])
+    apart = np.subtract(one.box.centre, other.box.centre) / size
+    if np.abs(apart).max() >= NEAR_FACES:
+        return False
+    way = np.subtract(one.velocity, other.velocity) / size * AHEAD_S
+    length = float(way @ way)
+    # The closest point of the way that the one goes, as seen from the other.
+    share = min(1.0, max(0.0, -float(apart @ way) / length)) if length else 0.0
+    return bool(np.abs(apart + share * way).max() < MEET_FACES)
 
 
 def continued(views: Mapping[int, Vector], memories: Mapping[Key, Vector], scores: ScoreModel) -> dict[int, Key]:

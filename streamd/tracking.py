@@ -152,6 +152,7 @@ class KalmanTracker:
             hits=track.hits,
             detection=track.detection,
             confirmed=track.hits >= self.config.min_hits,
+            velocity=(track.filters[0].velocity, track.filters[1].velocity),
         )
 
 

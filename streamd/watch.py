@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
 from streamd.domain import Box, Frame, Scope, Track
-from streamd.reassociation import are_near, continued, crossing, exchanged
+from streamd.reassociation import continued, crossing, exchanged, may_meet
 from streamd.recognition import Evidence, Policy
 from streamd.scheduling import Attention
 from streamd.scores import ScoreModel
@@ -64,7 +64,7 @@ class CameraWatch:
     @property
     def close_together(self) -> bool:
         """Whether two people may soon be mistaken for each other."""
-        return are_near([a.track.box for a in self.appearances.values()])
+        return may_meet([a.track for a in self.appearances.values()])
 
     @property
     def undecided(self) -> bool:

@@ -170,7 +170,7 @@ def visit(name: str) -> list[tuple[str, str | None]]:
     return [("face.appeared", None), ("face.identified", name), ("face.left", name)]
 
 
-@pytest.mark.parametrize("seconds", [2.0, 4.0])
+@pytest.mark.parametrize("seconds", [1.7, 2.0, 3.0, 4.0])
 def test_two_people_who_cross_keep_their_names(
     config: Path, both: Path, faces_dir: Path, tmp_path: Path, seconds: float
 ) -> None:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig, TrackingConfig
-from streamd.domain import Box, Detection
-from streamd.reassociation import continued, crossing, exchanged
+from streamd.domain import Box, Detection, Track
+from streamd.reassociation import continued, crossing, exchanged, may_meet
 from streamd.recognition import Policy, View
 from streamd.scores import ScoreModel, Spread
 from streamd.watch import CameraWatch
@@ -172,3 +172,33 @@ def test_people_who_come_near_each_other_are_noticed() -> None:
     for step, x in enumerate(range(470, 220, -30), start=5):
         scene.look(step * 0.2, {100.0: 1, float(x): 2})
     assert scene.watch.close_together
+
+
+def test_people_who_stand_side_by_side_are_not_mistaken_for_each_other() -> None:
+    scene = Scene()
+    for step in range(10):
+        scene.look(step * 0.2, {100.0: 1, 300.0: 2})
+    assert not scene.watch.close_together
+    for step in range(10, 20):
+        scene.look(step * 0.2, {100.0 + 20 * (step - 9): 1, 300.0 + 20 * (step - 9): 2})
+    assert not scene.watch.close_together, "nor who walk side by side"
+
+
+def met(distance: float, velocity: float) -> bool:
+    """Two faces 100 pixels wide, of which the right one moves."""
+    left = Track(1, Box(0, 0, 100, 130), 0.0, 1.0, 9)
+    right = Track(2, Box(distance, 0, distance + 100, 130), 0.0, 1.0, 9, velocity=(velocity, 0.0))
+    assert may_meet([left, right]) == may_meet([right, left])
+    return may_meet([left, right])
+
+
+def test_faces_meet_that_are_close_or_come_close() -> None:
+    assert met(150, 0)
+    assert met(150, 1000), "it is close now"
+    assert met(280, -100), "it will be at 120"
+    assert met(280, -1000), "it will be past"
+    assert not met(170, 0)
+    assert not met(280, -60), "it will be at 184"
+    assert not met(280, 150)
+    assert not met(310, -1000), "too far away to think of it"
+    assert not may_meet([])
