@@ -128,7 +128,7 @@ class Doze(Generic[P]):
         if not self._dozing and self.resting and not self.long:
             self._fall_asleep()
         if self._dozing:
-            return self._between(packet, most_held, self._is_glance(min(most_unseen, most_held)))
+            return self._between(packet, most_held, self._is_glance(max(1, min(most_unseen, most_held))))
         self._calm = self._calm and self.resting
         return [packet]
 

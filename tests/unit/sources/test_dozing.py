@@ -146,6 +146,15 @@ def test_a_group_that_goes_on_for_longer_is_glanced_at_all_the_same() -> None:
     assert steps == ([0] * 9 + [10]) * 10
 
 
+def test_a_decoder_that_has_become_too_slow_to_hold_anything_is_given_every_packet() -> None:
+    stream = Stream(key_size=8_000)
+    stream.rest()
+    stream.play(5)
+    stream._most_held = 0
+    assert sum(stream.play(40)) >= 40
+    assert stream.doze.long
+
+
 def test_what_is_larger_than_anything_seen_in_calm_wakes_between_glances() -> None:
     stream = Stream(noise=0.25)
     stream.rest()
