@@ -29,7 +29,6 @@ WAITS = (
     "_worker (concurrent",
     "GarbageCollectorThread.run",
     "Clock.wait",
-    "AvSource._wait_for_file",
     "select",
 )
 INSIDE = {
