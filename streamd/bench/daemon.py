@@ -110,7 +110,8 @@ def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             urllib.request.urlopen(f"{url}/readyz", timeout=2).close()
             return
         time.sleep(0.2)
-    raise UnavailableError(f"the daemon did not become ready: {log.read_text(errors='replace')[-2000:]}")
+    said = log.read_text(errors="replace")[-2000:].strip() or "it said nothing"
+    raise UnavailableError(f"the daemon did not become ready within {READY_TIMEOUT_S:g} s: {said}")
 
 
 def _free_ports(count: int) -> list[int]:

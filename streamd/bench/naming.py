@@ -1,7 +1,9 @@
 """How right names are, by the same rule for a daemon's events and for a loop's frames. Pure.
 
 A name that is borne belongs to the stay whose face is where it was said, and is right if that person has this name.
-Where nobody knows the places, it is right if somebody of this name is there at that moment.
+Where nobody knows the places, it is right if somebody of this name is there at that moment. A name that was borne
+already when the clip began again is right if somebody of this name comes while it is borne: a face that is away for
+a few seconds keeps its track, and nothing is said when it is back.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class Borne:
     from_s: float
     to_s: float
     centre: tuple[float, float] | None = None
-    """Of the face, in the full picture's pixels, at ``from_s``."""
+    """Of the face, in the full picture's pixels, at ``from_s``; None where the name is from before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,11 @@ def judge(borne: Sequence[Borne], stays: Sequence[Stay]) -> Naming:
 
 def _owner(borne: Borne, stays: Sequence[Stay]) -> int | None:
     """Whose name it is, by place; where places are unknown, somebody's of that name, or anybody's who is there."""
+    until_s = borne.from_s if borne.centre is not None else borne.to_s
     there = {
         number: stay
         for number, stay in enumerate(stays)
-        if stay.start_s - TOLERANCE_S <= borne.from_s <= stay.end_s + TOLERANCE_S
+        if stay.start_s - TOLERANCE_S <= until_s and borne.from_s <= stay.end_s + TOLERANCE_S
     }
     if borne.centre is not None and all(stay.way is not None for stay in there.values()):
         distances = {number: _distance(borne, stay) for number, stay in there.items()}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_settings_argument, settings_of
 from streamd.commands.bench_scene import add_scene_arguments, scene_of
-from streamd.errors import ExitCode, UsageError
+from streamd.errors import ExitCode, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from streamd.bench.pipeline import Load, Report
@@ -75,15 +77,22 @@ def _lines(report: Report) -> list[str]:
     return lines
 
 
-def _sweep(measured: Any, cameras: int, prefix: Path, *, as_json: bool) -> int:
-    """Twice as many cameras each time, until the 95th percentile of the frames' age passes ``MOST_AGE_S``."""
+def _sweep(measured: Callable[[int], Report], cameras: int, prefix: Path, *, as_json: bool) -> int:
+    """Twice as many cameras each time, until the 95th percentile of the frames' age passes ``MOST_AGE_S``, or there are
+    more than can be started at once."""
     import csv
 
     from streamd.bench.plots import draw_sweep
 
     reports: list[dict[str, Any]] = []
     while cameras <= MOST_CAMERAS:
-        report = measured(cameras)
+        try:
+            report = measured(cameras)
+        except UnavailableError as error:
+            if not reports:
+                raise
+            sys.stderr.write(f"{cameras} cameras: {error}\n")
+            break
         body = report.to_json()
         reports.append(body)
         if not as_json:

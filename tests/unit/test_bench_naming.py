@@ -59,6 +59,14 @@ def test_without_places_a_name_is_right_while_its_owner_is_there() -> None:
     assert judge([Borne("Ada", 7.0, 8.0)], there).false_names == 1
 
 
+def test_a_name_from_before_the_seam_belongs_to_whoever_of_this_name_comes_while_it_is_borne() -> None:
+    later = [Stay("Ada", True, 4.0, 6.0, (LEFT, LEFT)), Stay("a stranger", False, 4.0, 6.0, (RIGHT, RIGHT))]
+    naming = judge([Borne("Ada", 0.0, 6.0)], later)
+    assert (naming.named, naming.false_names, naming.recall_seconds) == (1, 0, 1.0)
+    naming = judge([Borne("Bob", 0.0, 6.0)], later)
+    assert (naming.named, naming.false_names, naming.false_s) == (0, 1, 6.0)
+
+
 def test_clips_add_up() -> None:
     one = judge([Borne("Ada", 2.0, 6.0)], [ADA])
     both = one + judge([], [ADA]) + Naming()
