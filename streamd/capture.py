@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -14,7 +15,7 @@ import cv2
 import zmq
 
 from streamd.child import ChildContext
-from streamd.config import CameraConfig, redacted_url
+from streamd.config import CameraConfig, CaptureConfig, redacted_url
 from streamd.domain import Frame, FrameId
 from streamd.endpoints import offers_endpoint, views_endpoint
 from streamd.framelink import Asked, CaptureEnd
@@ -23,6 +24,7 @@ from streamd.metrics import Metrics
 from streamd.reading import WAKE_ALWAYS, CameraState, Newest, Reader, converted, full_picture
 from streamd.showing import Showing
 from streamd.sockets import CurveClient
+from streamd.sources.gathering import GATHER_S
 from streamd.sources.mainwork import MainWork
 from streamd.sources.opening import camera_opener, capture_config
 from streamd.workerfinder import WorkerFinder
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 CALM_S = 1.5
 """How long nothing must have moved before the decoder may rest."""
+STALE_S, LONGEST_WAIT_S = 0.12, 0.7
+"""A picture that is older is not given away where another comes soon; the worker gives up after a second."""
 
 
 class Capture:
@@ -62,9 +66,10 @@ class Capture:
         self._told: CameraState | None = None
         self._told_at_s = float("-inf")
         self._wanted: Asked | None = None
+        self._wanted_at_s = -math.inf
         self._sent: tuple[Newest, Frame] | None = None
         """The frame sent last, whose picture the worker may ask for."""
-        self._watched = False
+        self._watched = self._settled = False
         self._showing = Showing(views, camera, self._epoch, self._mask) if views is not None else None
 
     def run(self) -> int:
@@ -77,7 +82,7 @@ class Capture:
         self._reader.start()
         self._context.link.ready()
         while not self._context.draining:
-            woken = dict(poller.poll(int(POLL_S * 1000)))
+            woken = dict(poller.poll(int(1000 * (POLL_S if self._wanted is None else STALE_S))))
             if self._reader.wake_fd in woken:
                 self._reader.acknowledge()
             self._step(time.monotonic(), woken)
@@ -95,12 +100,14 @@ class Capture:
             self._wanted = self._sent = None
         self._told = state
         if self._link.socket in woken:
-            self._hear(self._link.asked())
-        seen = self._watched or (self._showing is not None and self._showing.smooth(now_s))
-        self._reader.resting = not seen and now_s - self._reader.stirred_at_s >= CALM_S
+            self._hear(self._link.asked(), now_s)
+        shown = self._showing is not None and self._showing.smooth(now_s)
+        calm = now_s - self._reader.stirred_at_s >= CALM_S
+        self._reader.resting = calm and not self._watched and not shown
+        self._reader.settled = self._settled and not shown
         newest = self._reader.newest
         if newest is not None and self._wanted is not None:
-            if self._send(picture=self._wanted.picture):
+            if self._is_fresh(newest, now_s) and self._send(picture=self._wanted.picture):
                 self._wanted = None
         elif newest is not None:
             self._link.announce(motion=newest.motion, now_s=now_s)
@@ -124,11 +131,16 @@ class Capture:
         frame, seq = (latest.frame, latest.seq) if latest is not None else (None, 0)
         self._showing.answer(frame, seq, now_s, trouble=None if state.online else state.message)
 
-    def _hear(self, asked: Asked) -> None:
+    def _is_fresh(self, newest: Newest, now_s: float) -> bool:
+        shown_s = max(newest.frame.captured_at_s, self._reader.unchanged_at_s)
+        patience_s = patience(self._config.capture, resting=self._reader.resting, settled=self._reader.settled)
+        return now_s - shown_s <= STALE_S or now_s - self._wanted_at_s >= patience_s
+
+    def _hear(self, asked: Asked, now_s: float) -> None:
         if asked.watched is not None:
-            self._watched = asked.watched
+            self._watched, self._settled = asked.watched, asked.settled
         if asked.frame:
-            self._wanted = asked
+            self._wanted, self._wanted_at_s = asked, now_s
         if asked.picture_of is not None and self._sent is not None and asked.picture_of == self._sent[0].seq:
             newest, frame = self._sent
             with self._timed():
@@ -140,6 +152,8 @@ class Capture:
         if newest is None:
             return False
         frame = self._converted(newest, picture=picture)
+        unchanged_s = max(0.0, self._reader.unchanged_at_s - frame.captured_at_s)
+        frame = replace(frame, unchanged_s=unchanged_s)
         self._sent = newest, replace(frame, picture=None)
         self._link.send(frame)
         self._metrics.sent += 1
@@ -162,6 +176,14 @@ class Capture:
         started_s = time.monotonic()
         yield
         self._context.metrics.stage.labels(stage="convert").observe(time.monotonic() - started_s)
+
+
+def patience(config: CaptureConfig, *, resting: bool, settled: bool) -> float:
+    """Seconds to wait for a newer picture than a stale one, when the worker asks: one comes soon where pictures come a
+    few at a time, because all are known, or at glances, because nothing moves."""
+    if resting:
+        return min(LONGEST_WAIT_S, config.glance_s)
+    return GATHER_S if settled else 0.0
 
 
 class _CameraMetrics:

@@ -123,6 +123,8 @@ class Frame:
     """Whether the camera shows another scene than in the last frame looked at."""
     full_size: tuple[int, int] | None = None
     """Width and height of the picture, where that is not at hand."""
+    unchanged_s: float = 0.0
+    """How long after this moment the view is known to have looked the same: its packets said that nothing moved."""
 
     @property
     def size(self) -> tuple[int, int]:

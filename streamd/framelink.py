@@ -145,6 +145,7 @@ class CaptureEnd:
             full_range=colour.full_range if colour else False,
             motion=round(frame.motion, 5),
             cut=frame.cut,
+            unchanged=round(frame.unchanged_s, 3),
             payload=payload,
             coding=PLAIN if quality is None else JPEG,
         )
@@ -165,6 +166,8 @@ class Asked:
     """Whether with the full picture."""
     watched: bool | None = None
     """Whether somebody is followed; None where nothing was said."""
+    settled: bool = False
+    """Whether everybody who is followed has a verdict."""
     picture_of: int | None = None
     """The frame sent before whose picture is wanted."""
 
@@ -174,10 +177,11 @@ def _asked(before: Asked, header: Header) -> Asked:
         return replace(before, picture_of=header.integer("seq"))
     if header.kind != SEND:
         return before
-    # Workers on other hosts may be older, and say neither.
+    # Workers on other hosts may be older, and say none of these.
     picture = header.flag("picture") if "picture" in header.fields else True
     watched = header.flag("watched") if "watched" in header.fields else True
-    return replace(before, frame=True, picture=picture, watched=watched)
+    settled = header.flag("settled") if "settled" in header.fields else False
+    return replace(before, frame=True, picture=picture, watched=watched, settled=settled)
 
 
 def _planes(picture: Picture | None) -> Yuv420:
@@ -235,14 +239,15 @@ class WorkerEnd:
         self._host = host_id()
         self._route: dict[str, Socket] = {}
 
-    def grant(self, camera: str, *, picture: bool = True, watched: bool = True) -> bool:
+    def grant(self, camera: str, *, picture: bool = True, watched: bool = True, settled: bool = False) -> bool:
         """Ask a camera for its newest frame; False where it is not there.
 
         Args:
             picture: with the full picture.
             watched: whether somebody is followed on this camera.
+            settled: whether everybody who is followed has a verdict.
         """
-        return self._ask(camera, SEND, picture=picture, watched=watched)
+        return self._ask(camera, SEND, picture=picture, watched=watched, settled=settled)
 
     def ask_picture(self, frame: FrameId) -> bool:
         """Ask for the full picture of the frame that came last; False where its camera is not there."""
@@ -324,6 +329,7 @@ class WorkerEnd:
             motion=min(1.0, max(0.0, header.number("motion"))),
             cut="cut" in header.fields and header.flag("cut"),  # captures on other hosts may be older
             full_size=size,
+            unchanged_s=max(0.0, header.number("unchanged")) if "unchanged" in header.fields else 0.0,
         )
 
     def _captured_at_s(self, header: Header) -> float:

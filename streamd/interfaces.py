@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -85,6 +86,9 @@ class DecoderWork:
     alarms: int = 0
     """Times that packets said that something began to move."""
     cpu_s: float = 0.0
+    unchanged_at_s: float = -math.inf
+    """Until when the picture given last stands for the view (monotonic): packets after it are held back, because they
+    say that nothing moves, or because key frames alone are wanted."""
 
     def plus(self, other: DecoderWork) -> DecoderWork:
         """Both together."""
@@ -94,6 +98,7 @@ class DecoderWork:
             self.late + other.late,
             self.alarms + other.alarms,
             self.cpu_s + other.cpu_s,
+            max(self.unchanged_at_s, other.unchanged_at_s),
         )
 
 
@@ -102,6 +107,9 @@ class Source(Protocol):
 
     resting: bool
     """Whether nothing moves and nobody is followed: the source may give fewer frames then. Set by the reader."""
+
+    settled: bool
+    """Whether everybody who is followed is known: nobody minds a short delay then. Set by the reader."""
 
     @property
     def work(self) -> DecoderWork:

@@ -121,7 +121,12 @@ class Metrics:
         "camera",
         "reason",
     )
-    frame_age = _histogram("frame_age_seconds", "Age of a frame when work on it starts.", "camera", buckets=SECONDS)
+    frame_age = _histogram(
+        "frame_age_seconds",
+        "Age of a frame when work on it starts, or of the last packet after it that said that nothing moved.",
+        "camera",
+        buckets=SECONDS,
+    )
     wait = _histogram(
         "wait_seconds",
         "How long a camera that is due waits until it is asked for a frame.",

@@ -79,7 +79,7 @@ class Reader:
         self.corrupt_packets = 0
         self.work = DecoderWork()
         """Over all connections."""
-        self._resting = False
+        self._resting = self._settled = False
         self._source: Source | None = None
         self.stirred_at_s = time.monotonic()
         """When something last moved, or packets said so."""
@@ -128,6 +128,17 @@ class Reader:
             source.resting = resting  # at once: it may be inside ``read`` for seconds
 
     @property
+    def settled(self) -> bool:
+        """Whether everybody who is followed is known; set by whoever knows, from any thread."""
+        return self._settled
+
+    @settled.setter
+    def settled(self, settled: bool) -> None:
+        self._settled = settled
+        if (source := self._source) is not None:
+            source.settled = settled
+
+    @property
     def state(self) -> CameraState:
         with self._lock:
             return self._state
@@ -142,6 +153,11 @@ class Reader:
         """The newest frame, also where it was taken already."""
         with self._lock:
             return self._latest
+
+    @property
+    def unchanged_at_s(self) -> float:
+        """Until when the latest frame stands for the view; see ``DecoderWork``."""
+        return self._source.work.unchanged_at_s if self._source is not None else -math.inf
 
     def take(self) -> Newest | None:
         """The newest frame, from which motion is measured hereafter; None if it was taken already."""
@@ -168,7 +184,7 @@ class Reader:
         failures = 0
         while not self._stop.is_set():
             source = self._source = self._make()
-            source.resting = self._resting
+            source.resting, source.settled = self._resting, self._settled
             try:
                 self._read_all(source)
             except SourceError as error:

@@ -103,8 +103,8 @@ def strain(waits: Sequence[Wait]) -> float | None:
 class Scheduler:
     """Grants frames to cameras: about ``max_batch`` are under way at once.
 
-    A camera that takes long to answer, because it is far away, counts for as much less as work on a frame is quicker
-    than its answer: meanwhile others are asked.
+    A camera that takes long to answer, because it is far away or waits for its next picture, counts for as much less as
+    work on a frame is quicker than its answer: meanwhile others are asked.
     """
 
     def __init__(self, cameras: Mapping[str, Intervals], *, max_batch: int, grant_timeout_s: float = 1.0) -> None:
@@ -168,14 +168,15 @@ class Scheduler:
         self._work_s += SMOOTHING * (seconds - self._work_s)
         self._worked_s += seconds
 
-    @property
-    def under_way(self) -> int:
-        return sum(entry.granted_at_s is not None for entry in self._cameras.values())
+    def awaits(self, now_s: float, within_s: float) -> bool:
+        """Whether a frame is under way that was asked for less than ``within_s`` ago."""
+        granted = (entry.granted_at_s for entry in self._cameras.values())
+        return any(at_s is not None and now_s - at_s < within_s for at_s in granted)
 
     def grants(self, now_s: float, *, in_hand: int = 0) -> list[str]:
         """Cameras to ask now, most overdue first; ``in_hand`` frames have arrived and wait for work."""
         self._forget_lost(now_s)
-        taken = in_hand + sum(self._share(e) for e in self._cameras.values() if e.granted_at_s is not None)
+        taken = in_hand + self._taken(now_s)
         if taken >= self._max_batch:
             return []
         chosen = []
@@ -186,7 +187,7 @@ class Scheduler:
             self._note_wait(name, entry, now_s)
             self._grant(entry, now_s)
             entry.ready_at_s = None
-            taken += self._share(entry)
+            taken += self._share(entry, now_s)
             chosen.append(name)
         return chosen
 
@@ -194,8 +195,10 @@ class Scheduler:
         """The grant could not be delivered."""
         self.gone(camera)
 
-    def next_s(self) -> float | None:
-        """When the next camera that is ready becomes due, or a grant is given up; None while nobody is."""
+    def next_s(self, now_s: float) -> float | None:
+        """When the next camera that is ready can be asked, or a grant is given up; None while nobody is ready."""
+        if self._taken(now_s) >= self._max_batch:
+            return now_s + max(self._work_s, LEAST_INTERVAL_S)
         moments = [
             entry.granted_at_s + self._grant_timeout_s
             if entry.granted_at_s is not None
@@ -236,9 +239,15 @@ class Scheduler:
             waited_s = max(0.0, now_s - max(entry.ready_at_s, entry.looked_at_s + interval_s))
             self._waits.append(Wait(name, waited_s, waited_s / max(interval_s, LEAST_INTERVAL_S)))
 
-    def _share(self, entry: _Camera) -> float:
+    def _taken(self, now_s: float) -> float:
+        """How much of it all frames under way take."""
+        return sum(self._share(e, now_s) for e in self._cameras.values() if e.granted_at_s is not None)
+
+    def _share(self, entry: _Camera, now_s: float) -> float:
         """How much of the worker's attention a frame under way takes, while it comes."""
-        return min(1.0, self._work_s / entry.answer_s) if entry.answer_s else 1.0
+        waited_s = 0.0 if entry.granted_at_s is None else now_s - entry.granted_at_s
+        answer_s = max(entry.answer_s, waited_s)
+        return min(1.0, self._work_s / answer_s) if answer_s > 0 else 1.0
 
     def _forget_lost(self, now_s: float) -> None:
         for entry in self._cameras.values():

@@ -140,7 +140,7 @@ class Worker:
         now_s = time.monotonic()
         if self._in_hand:
             return 0.0 if self._batch_is_due(now_s) else self._budget_s / 4
-        next_s = self._scheduler.next_s()
+        next_s = self._scheduler.next_s(now_s)
         return LONGEST_WAIT_S if next_s is None else min(LONGEST_WAIT_S, max(0.0, next_s - now_s))
 
     def _take(self, message: Message, now_s: float) -> None:
@@ -165,15 +165,15 @@ class Worker:
             self._in_hand.append(message)
 
     def _batch_is_due(self, now_s: float) -> bool:
-        """Full, or nothing else under way, or the oldest has waited for the budget."""
-        if len(self._in_hand) >= self._max_batch or not self._scheduler.under_way:
+        """Full, or nothing else about to come, or the oldest has waited for the budget."""
+        if len(self._in_hand) >= self._max_batch or not self._scheduler.awaits(now_s, self._budget_s):
             return True
         return now_s - min(frame.captured_at_s for frame in self._in_hand) >= self._budget_s
 
     def _look(self, now_s: float) -> None:
         frames, self._in_hand = self._in_hand, []
         for frame in frames:
-            age_s = max(0.0, now_s - frame.captured_at_s)
+            age_s = max(0.0, now_s - frame.captured_at_s - frame.unchanged_s)
             self._context.metrics.frame_age.labels(camera=frame.id.camera).observe(age_s)
             self._context.metrics.frames.labels(camera=frame.id.camera, outcome="looked_at").inc()
         looks = []
@@ -233,7 +233,8 @@ class Worker:
         for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
             attention = self._pipeline.attention(camera)
             picture = self._whole_frames or self._pipeline.wants_picture(camera)
-            if not self._link.grant(camera, picture=picture, watched=attention is not Attention.NOTHING):
+            watched, settled = attention is not Attention.NOTHING, attention is Attention.TRACKED
+            if not self._link.grant(camera, picture=picture, watched=watched, settled=settled):
                 self._scheduler.refused(camera)
         for camera, count in self._scheduler.lost_grants().items():
             self._context.metrics.frames.labels(camera=camera, outcome="unanswered").inc(count)

@@ -53,7 +53,7 @@ class AvSource:
     ) -> None:
         """``noticed`` is told of every packet when it comes, decoded or not."""
         self.work = DecoderWork()
-        self.resting = False
+        self.resting = self.settled = False
         self._url = url
         self._config = config
         self._clock = clock or Clock()
@@ -178,13 +178,15 @@ class AvSource:
         """What is to be decoded now that this packet is here."""
         unseen = max(1, round(self._config.glance_s * self._fps))
         due = self._doze.sift(packet, most_held=self._most_held(), most_unseen=unseen)
+        if not due and not self._doze.glancing:
+            self.work.unchanged_at_s = self._clock.now_s()
         if self._naps and self._doze.dozing and self._doze.holding % together(self._fps) == 0:
             self._nap()
         if len(due) != 1 or self._config.idle == "all":
             return due
-        resting = self.resting and not self._doze.dozing
-        due = self._gathering.sift(packet, fps=self._fps, resting=resting, keys_suffice=self._keys_suffice)
-        if due and resting and self._naps:
+        patient = (self.resting and not self._doze.dozing) or self.settled
+        due = self._gathering.sift(packet, fps=self._fps, patient=patient, keys_suffice=self._keys_suffice)
+        if due and patient and self._naps:
             self._nap()
         return due
 

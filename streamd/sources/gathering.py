@@ -39,20 +39,20 @@ class Gathering(Generic[P]):
         self.skipped += len(self._kept)
         self._kept = []
 
-    def sift(self, packet: P, *, fps: float, resting: bool, keys_suffice: bool) -> list[P]:
+    def sift(self, packet: P, *, fps: float, patient: bool, keys_suffice: bool) -> list[P]:
         """The packets to decode now, in order; none while this one is kept.
 
         Args:
             packet: The next one.
             fps: Packets per second.
-            resting: Whether nobody minds a short delay.
+            patient: Whether nobody minds a short delay.
             keys_suffice: Whether the decoder needs nothing of what comes before a key frame.
         """
         if packet.is_keyframe and keys_suffice:
             self.skipped += len(self._kept)
             self._kept = []
         self._kept.append(packet)
-        if resting and len(self._kept) < together(fps):
+        if patient and len(self._kept) < together(fps):
             return []
         kept, self._kept = self._kept, []
         return kept

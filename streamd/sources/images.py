@@ -68,7 +68,7 @@ class ImageFolder:
         self._folder = folder
         self.corrupt_packets = 0
         self.work = DecoderWork()
-        self.resting = False
+        self.resting = self.settled = False
         self._config = config
         self._clock = clock or Clock()
         self._interval_s = 1 / config.image_fps

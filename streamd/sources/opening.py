@@ -102,7 +102,7 @@ class _Refused:
     def __init__(self, message: str) -> None:
         self.corrupt_packets = 0
         self.work = DecoderWork()
-        self.resting = False
+        self.resting = self.settled = False
         self._message = message
 
     def open(self) -> NoReturn:

@@ -69,6 +69,14 @@ class PairedSource:
     def resting(self, value: bool) -> None:
         self._sub.resting = value
 
+    @property
+    def settled(self) -> bool:
+        return self._sub.settled
+
+    @settled.setter
+    def settled(self, value: bool) -> None:
+        self._sub.settled = value
+
     def open(self) -> SourceInfo:
         self.close()
         self._time = StreamTime()

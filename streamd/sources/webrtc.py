@@ -95,7 +95,7 @@ class WhipSource:
         """``endpoint`` is where offers come in."""
         self.work = DecoderWork()
         self.corrupt_packets = 0
-        self.resting = False
+        self.resting = self.settled = False
         self._config = config
         self._slot = Slot()
         self._receiver = Receiver(endpoint, self._slot)

@@ -12,7 +12,7 @@ import zmq
 import zmq.auth
 
 from streamd.domain import Bgr, Frame, FrameId, Yuv420
-from streamd.framelink import Arrived, Bye, CaptureEnd, Message, Ready, WorkerEnd
+from streamd.framelink import Arrived, Asked, Bye, CaptureEnd, Message, Ready, WorkerEnd
 from streamd.sockets import CurveClient, CurveServer, Sockets, public_key_names
 from streamd.workerfinder import WorkerFinder
 
@@ -329,3 +329,28 @@ def test_a_picture_that_was_left_out_is_sent_when_it_is_asked_for_or_said_not_to
         assert arrived.id == whole.id
         assert (arrived.picture is None) == (sent.picture is None)
     assert worker.garbage == 0
+
+
+def test_how_long_a_view_stayed_as_it_is_travels_with_it(sockets: Sockets, tmp_path: Path) -> None:
+    worker, capture = pair(sockets, tmp_path)
+    announced(capture, worker)
+    capture.send(replace(frame(), unchanged_s=1.5))
+    (received,) = (m for m in heard(worker, Frame) if isinstance(m, Frame))
+    assert received.unchanged_s == 1.5
+
+
+def test_a_grant_says_whether_somebody_is_followed_and_whether_all_are_known(sockets: Sockets, tmp_path: Path) -> None:
+    worker, capture = pair(sockets, tmp_path)
+    for watched, settled in ((False, False), (True, False), (True, True)):
+        announced(capture, worker)
+        assert worker.grant("door", watched=watched, settled=settled)
+        asked = Asked()
+
+        def granted() -> bool:
+            nonlocal asked
+            asked = capture.asked()
+            return asked.frame
+
+        assert until(granted)
+        assert (asked.watched, asked.settled) == (watched, settled)
+        capture.send(frame())

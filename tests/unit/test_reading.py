@@ -46,7 +46,7 @@ class Scripted:
     def __init__(self, *script: Still | SourceError) -> None:
         self.script = list(script)
         self.opened = self.closed = self.corrupt_packets = 0
-        self.work, self.resting = DecoderWork(), False
+        self.work, self.resting, self.settled = DecoderWork(), False, False
         self.gate = threading.Semaphore(0)
 
     def open(self) -> SourceInfo:

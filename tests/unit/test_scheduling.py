@@ -103,8 +103,11 @@ def test_a_grant_that_is_never_answered_frees_its_slot_and_is_counted() -> None:
     s.ready("dead", 0.0, at_s=0.0)
     assert s.grants(0.0) == ["dead"]
     s.ready("alive", 0.0, at_s=0.0)
-    assert s.grants(0.5) == []
-    assert s.grants(1.0) == ["alive"]
+    assert s.grants(0.0) == []
+    assert s.grants(0.5) == ["alive"], "nor does anybody wait for it until then"
+    assert s.lost_grants() == {}
+    s.arrived("alive", 0.6)
+    assert s.grants(1.0) == []
     assert s.lost_grants() == {"dead": 1}
     assert s.lost_grants() == {}
 
@@ -120,10 +123,31 @@ def test_a_camera_that_went_frees_its_slot() -> None:
 
 def test_the_next_moment_is_when_the_earliest_ready_camera_becomes_due() -> None:
     s = scheduler("a", "b")
-    assert s.next_s() is None
+    assert s.next_s(0.0) is None
     s.looked("a", Attention.TRACKED, 10.0)
     s.ready("a", 0.0, at_s=0.0)
-    assert s.next_s() == 10.25
+    assert s.next_s(0.0) == 10.25
+
+
+def test_a_camera_that_waits_for_its_next_picture_does_not_keep_others_waiting() -> None:
+    s = scheduler("still", "lively")
+    s.worked(0.05)  # on average 0.01
+    s.ready("still", 0.0, at_s=0.0)
+    s.ready("lively", 0.0, at_s=0.0)
+    (first,) = s.grants(0.0)
+    assert s.grants(0.001) == [], "it may answer at once"
+    assert 0.001 < (s.next_s(0.001) or 0.0) < 0.02, "the others are thought of again soon, but not without a pause"
+    (second,) = s.grants(0.015)
+    assert {first, second} == {"still", "lively"}
+
+
+def test_a_batch_does_not_wait_for_a_camera_that_takes_long() -> None:
+    s = scheduler("slow")
+    assert not s.awaits(0.0, 0.03)
+    s.ready("slow", 0.0, at_s=0.0)
+    s.grants(0.0)
+    assert s.awaits(0.02, 0.03)
+    assert not s.awaits(0.04, 0.03)
 
 
 def test_a_reload_keeps_the_state_of_cameras_that_stay() -> None:

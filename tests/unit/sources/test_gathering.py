@@ -12,35 +12,35 @@ class Packet:
     size: int = 1000
 
 
-def play(gathering: Gathering[Packet], numbers: range, *, resting: bool, gop: int = 30, keys: bool = True) -> list[int]:
+def play(gathering: Gathering[Packet], numbers: range, *, patient: bool, gop: int = 30, keys: bool = True) -> list[int]:
     decoded = []
     for number in numbers:
         packet = Packet(number, number % gop == 0)
-        decoded += [p.number for p in gathering.sift(packet, fps=15, resting=resting, keys_suffice=keys)]
+        decoded += [p.number for p in gathering.sift(packet, fps=15, patient=patient, keys_suffice=keys)]
     return decoded
 
 
 def test_a_camera_that_does_not_rest_is_decoded_packet_by_packet() -> None:
     gathering: Gathering[Packet] = Gathering()
     for number in range(40):
-        assert play(gathering, range(number, number + 1), resting=False) == [number]
+        assert play(gathering, range(number, number + 1), patient=False) == [number]
 
 
 def test_one_that_rests_is_decoded_three_at_a_time_and_in_order() -> None:
     gathering: Gathering[Packet] = Gathering()
-    steps = [play(gathering, range(n, n + 1), resting=True) for n in range(1, 10)]
+    steps = [play(gathering, range(n, n + 1), patient=True) for n in range(1, 10)]
     assert steps == [[], [], [1, 2, 3], [], [], [4, 5, 6], [], [], [7, 8, 9]]
 
 
 def test_whoever_wakes_gets_what_was_kept() -> None:
     gathering: Gathering[Packet] = Gathering()
-    assert play(gathering, range(1, 3), resting=True) == []
-    assert play(gathering, range(3, 4), resting=False) == [1, 2, 3]
+    assert play(gathering, range(1, 3), patient=True) == []
+    assert play(gathering, range(3, 4), patient=False) == [1, 2, 3]
 
 
 def test_nothing_before_a_key_frame_is_decoded_for_nothing() -> None:
     gathering: Gathering[Packet] = Gathering()
-    decoded = play(gathering, range(1, 40), resting=True, gop=20)
+    decoded = play(gathering, range(1, 40), patient=True, gop=20)
     assert 19 not in decoded
     assert decoded[decoded.index(20) :][:3] == [20, 21, 22]
     assert gathering.skipped == 1
@@ -48,10 +48,10 @@ def test_nothing_before_a_key_frame_is_decoded_for_nothing() -> None:
 
 def test_where_key_frames_do_not_suffice_every_packet_is_decoded() -> None:
     gathering: Gathering[Packet] = Gathering()
-    assert play(gathering, range(1, 41), resting=True, gop=20, keys=False) == list(range(1, 40))
+    assert play(gathering, range(1, 41), patient=True, gop=20, keys=False) == list(range(1, 40))
     assert gathering.skipped == 0
 
 
 def test_slow_streams_are_not_kept_waiting() -> None:
     gathering: Gathering[Packet] = Gathering()
-    assert gathering.sift(Packet(1), fps=5, resting=True, keys_suffice=True) == [Packet(1)]
+    assert gathering.sift(Packet(1), fps=5, patient=True, keys_suffice=True) == [Packet(1)]

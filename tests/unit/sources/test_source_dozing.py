@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,3 +95,4 @@ def test_a_looped_file_is_known_when_it_begins_again(tmp_path: Path) -> None:
     source.close()
     share = (source.work.skipped - before.skipped) / (source.work.packets - before.packets)
     assert 0.36 <= share <= 0.4, "four of ten, also at the seams"
+    assert source.work.unchanged_at_s == -math.inf, "sizes that do not tell say nothing about the view"
