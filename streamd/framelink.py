@@ -1,8 +1,8 @@
 """How pictures travel: on demand, newest only, the same over ipc and tcp.
 
 A capture says READY when it has something new; the worker answers SEND when it has room; the capture replies with
-FRAME, whatever is newest *then*. READY is repeated until answered, a SEND unanswered is forgotten, so that either
-side may be killed and come back. Nothing queues pixels.
+FRAME, whatever is newest *then*, or next where that comes soon and the newest is old. READY is repeated until answered,
+a SEND unanswered is forgotten, so that either side may be killed and come back. Nothing queues pixels.
 
 FRAME has three parts: the header, the detector-sized BGR image, and the full picture as planar 4:2:0. The picture is
 left out where SEND says so; the worker asks for it by PICTURE, naming the frame, if the image shows somebody whose face

@@ -29,6 +29,7 @@ WAITS = (
     "_worker (concurrent",
     "GarbageCollectorThread.run",
     "Clock.wait",
+    "AvSource._wait_for_file",
     "select",
 )
 INSIDE = {

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from e2e.conftest import OBAMA, MakeDaemon
 from e2e.daemon import assert_contiguous, eventually
+from mediafiles import write_video
 from numpy.typing import NDArray
 from rtsp_fixtures import RtspServer
 
@@ -54,6 +55,26 @@ def test_a_new_photo_in_the_folder_counts_while_the_person_stands_there(
         assert revised.identity is None
         forgotten = daemon.await_event("person.forgotten")
         assert forgotten.identity == {"id": (enrolled.identity or {})["id"]}
+
+
+def test_what_is_looked_at_where_nothing_moves_is_not_old(tmp_path: Path, make_daemon: MakeDaemon) -> None:
+    """Key frames are two seconds apart, looks three, and the packets in between say that nothing moves."""
+    picture = np.random.default_rng(1).integers(0, 255, (240, 320, 3)).astype(np.uint8)
+    clip = write_video(tmp_path / "still.mp4", [picture] * 400, fps=5)
+    camera = {"url": str(clip), "detection": {"still_interval_s": 3.0}}
+    with make_daemon({"still": camera}) as daemon:
+        eventually(
+            lambda: daemon.metrics().total("streamd_packets_total", outcome="skipped") > 20,
+            timeout_s=60,
+            what="packets held back",
+        )
+        age = "streamd_frame_age_seconds"
+        before = daemon.metrics()
+        eventually(lambda: daemon.metrics().total(f"{age}_count") >= before.total(f"{age}_count") + 3, timeout_s=30)
+        after = daemon.metrics()
+        looked = after.total(f"{age}_count") - before.total(f"{age}_count")
+        young = after.total(f"{age}_bucket", le="0.5") - before.total(f"{age}_bucket", le="0.5")
+        assert young == looked
 
 
 def test_a_camera_with_the_wrong_password_says_so_and_shows_it_nowhere(
