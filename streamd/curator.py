@@ -110,4 +110,7 @@ class Curator:
         self._metrics.gallery_people.set(self._gallery.people_count)
         self._metrics.gallery_faces.set(self._gallery.faces_count)
         self._metrics.gallery_version.set(self._gallery.version)
+        if self._strangers is not None:
+            self._metrics.gallery_strangers.set(self._strangers.count)
+            self._metrics.gallery_ignored.set(self._strangers.ignored_count)
         return 0.0 if busy else PAUSE_S

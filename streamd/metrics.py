@@ -180,6 +180,8 @@ class Metrics:
     )
     gallery_people = _gauge("gallery_people", "People in the gallery.")
     gallery_faces = _gauge("gallery_faces", "Faces in the gallery.")
+    gallery_strangers = _gauge("gallery_strangers", "Strangers who are recognised, those who are ignored among them.")
+    gallery_ignored = _gauge("gallery_ignored_strangers", "Strangers of whom nothing is told.")
     gallery_version = _gauge("gallery_version", "Version of the gallery that is searched.")
     gallery_recall = _gauge("gallery_recall", "Share of approximate searches that found the nearest face, of late.")
     gallery_server_up = _gauge("gallery_server_up", "Whether the server of a shared gallery answers.")

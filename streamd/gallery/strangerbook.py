@@ -67,6 +67,15 @@ class StrangerBook:
     def any_ignored(self) -> bool:
         return bool(self._ignored)
 
+    @property
+    def count(self) -> int:
+        """Strangers as of the last refresh."""
+        return len(self._index.people)
+
+    @property
+    def ignored_count(self) -> int:
+        return len(self._ignored)
+
     def is_stranger(self, nearest_known: float | None, threshold: float) -> bool:
         """Whether somebody without a name may be taken for a stranger, and not for a poor view of a known person."""
         return nearest_known is None or nearest_known < threshold - NEARLY_KNOWN * self._scores.scale

@@ -69,6 +69,7 @@ def test_an_ignored_face_is_never_told_of_again(
         left = daemon.await_event("face.left")
         eventually(lambda: command(daemon, "unknown", "list", "--all"))
         command(daemon, "unknown", "ignore", stranger)
+        eventually(lambda: daemon.metrics().total("streamd_gallery_ignored_strangers") == 1)
         before = daemon.metrics().total("streamd_faces_total", outcome="embedded")
         rtsp.show("cam1", biden)
         eventually(lambda: daemon.metrics().total("streamd_faces_total", outcome="embedded") >= before + 5)

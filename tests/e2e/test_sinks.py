@@ -132,7 +132,8 @@ def test_an_excluded_zone_and_a_mask_hide_a_face(make_daemon: MakeDaemon, visits
 def test_a_worker_that_was_killed_leaves_no_appearance_open(make_daemon: MakeDaemon, visits: Path) -> None:
     daemon = make_daemon({"kitchen": {"url": str(visits), "capture": {"image_fps": 5}}})
     daemon.start()
-    named = daemon.await_event("face.identified", name=OBAMA)
+    first = daemon.await_event("face.left")  # it may have been half over when the worker was ready
+    named = daemon.await_event("face.identified", name=OBAMA, after=first.seq)
     daemon.kill("worker@0")
     left = eventually(lambda: [e for e in daemon.events("face.left") if e.track == named.track])[0]
     assert left.message == "the worker was started anew"

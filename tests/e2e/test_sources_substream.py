@@ -105,11 +105,18 @@ def test_the_main_stream_is_decoded_only_while_pictures_are_asked_for(server: Rt
 def test_the_picture_of_a_moment_ago_is_given_too(server: RtspServer) -> None:
     with Camera(server.url("main"), server.url("sub")) as camera:
         camera.read_until(lambda frame: camera.work.passed > 0, within_s=6)
-        looked_at = camera.read()
-        looked_at.bgr(*SUB)
-        for _ in range(5):
-            camera.read()
-        assert error_of(looked_at) in (-1, 0, 1)
+        errors: list[int] = []
+
+        def looked_at_and_asked_for_later(frame: DecodedFrame) -> bool:
+            frame.bgr(*SUB)
+            for _ in range(5):
+                camera.read()
+            if (error := error_of(frame)) is not None:  # decoding it may take too long on a busy machine
+                errors.append(error)
+            return bool(errors)
+
+        camera.read_until(looked_at_and_asked_for_later, within_s=10)
+        assert errors[0] in (-1, 0, 1)
 
 
 def test_without_its_main_stream_a_camera_gives_the_pictures_of_its_sub_stream(own_server: RtspServer) -> None:
