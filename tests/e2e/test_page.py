@@ -15,7 +15,7 @@ from e2e.conftest import OBAMA, MakeDaemon
 from e2e.daemon import Daemon, eventually
 from e2e.page_audit import shortcomings
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, Route, expect, sync_playwright
 from rtsp_fixtures import RtspServer, placed
 
 from streamd.access import hash_password
@@ -218,9 +218,15 @@ def test_a_browsers_camera_is_sent_and_recognised(
         context.set_default_timeout(WAIT_MS)
         visitor, other = Visitor(context, daemon.http), Visitor(context, daemon.http)
         events = other.open("/#/events")
+        cameras: list[Route] = []
+        context.route("**/api/v1/cameras", lambda route: cameras.append(route))
         page = visitor.open("/camera#name=phone")
-        page.get_by_test_id("phone-start").click()
-        expect(page.get_by_test_id("phone-state")).to_have_attribute("data-state", "sending")
+        page.get_by_test_id("phone-start").click()  # before the page knows which cameras there are
+        eventually(lambda: page.evaluate("1") == 1 and cameras, what="the page asks for the cameras")
+        for asked in cameras:
+            asked.continue_()
+        context.unroute("**/api/v1/cameras")
+        expect(page.get_by_test_id("phone-state")).to_have_attribute("data-state", "sending", timeout=WAIT_MS)
         daemon.await_event("face.identified", camera="phone", name=OBAMA, timeout_s=30)
         expect(events.get_by_test_id("timeline")).to_contain_text(OBAMA)
         page.get_by_test_id("phone-stop").click()

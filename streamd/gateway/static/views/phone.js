@@ -102,14 +102,14 @@ function sender({ name, token }) {
   const stop = button(t.phone.stop, { sign: "close", testid: "phone-stop", click: end, hidden: true });
   const flip = iconButton(t.phone.flip, "flip", {
     testid: "phone-flip",
-    click: () => look(facing === "user" ? "environment" : "user"),
+    click: () => (looking = look(facing === "user" ? "environment" : "user")),
   });
   const which = token
     ? h("p", {}, t.phone.as, " ", h("strong.break", {}, name))
     : h("div.stack", {}, field(t.phone.camera, choice), madeField);
   say("idle", t.phone.idle);
-  if (!token) void fill();
-  void look(facing);
+  let filling = token ? null : fill();
+  let looking = look(facing);
   window.addEventListener("pagehide", () => stopCamera(stream));
   return h(
     "div.phone-grid",
@@ -133,7 +133,6 @@ function sender({ name, token }) {
       if (session.may("admin")) options.push(h("option", { value: NEW }, t.phone.newCamera));
       replace(choice, options);
       if (options.length === 0) said.say(t.phone.noCamera);
-      start.disabled = options.length === 0;
       newName();
     } catch (error) {
       said.say(error.message);
@@ -175,11 +174,9 @@ function sender({ name, token }) {
   async function begin() {
     said.say("");
     try {
-      const camera = token ? name : await chosen();
-      if (!camera) return;
-      if (!stream?.active) await look(facing);
-      const track = stream?.getVideoTracks()[0];
-      if (!track) return;
+      const ready = await busy(start, prepared);
+      if (!ready) return;
+      const { camera, track } = ready;
       running = new AbortController();
       keepAwake(running.signal);
       shown(true);
@@ -191,11 +188,23 @@ function sender({ name, token }) {
     }
   }
 
+  /** What is to be sent, and as which camera; null where that cannot be had, which was said. */
+  async function prepared() {
+    const camera = token ? name : await chosen();
+    if (!camera) return null;
+    await looking;
+    if (!stream?.active) await (looking = look(facing));
+    const track = stream?.getVideoTracks()[0];
+    return track ? { camera, track } : null;
+  }
+
   /** The camera's name; one that is new is made first. */
   async function chosen() {
+    await filling;
+    if (!choice.value) await (filling = fill());
     if (choice.value !== NEW) return choice.value;
     if (!made.value.trim() || !made.reportValidity()) return void made.focus();
-    const camera = await busy(start, () => api.post("cameras", { name: made.value.trim(), whip: true }));
+    const camera = await api.post("cameras", { name: made.value.trim(), whip: true });
     choice.prepend(h("option", { value: camera.name, selected: true }, camera.name));
     newName();
     return camera.name;
