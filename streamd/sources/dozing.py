@@ -173,9 +173,14 @@ class Doze(Generic[P]):
             self._usual = [_largest(self._groups)]
 
     def _is_glance(self, most_unseen: int) -> bool:
-        """Whether this packet's picture is wanted: as few of a group as will do, at equal distances."""
-        glances = math.ceil(self._group_length / most_unseen)
-        return self._glancing and self._since_key % math.ceil(self._group_length / glances) == 0
+        """Whether this packet's picture is wanted: the last of a group is as long before the next key frame as may be,
+        for what follows it is never decoded; those before it are as few as will do, at equal distances."""
+        if not self._glancing:
+            return False
+        last = self._group_length - most_unseen
+        if self._since_key >= last:  # also in a group that goes on for longer
+            return (self._since_key - last) % most_unseen == 0
+        return self._since_key % math.ceil(last / math.ceil(last / most_unseen)) == 0
 
     def _would_notice(self) -> bool:
         """Whether somebody who comes would show in the size of packets."""

@@ -128,14 +128,15 @@ def test_packets_among_which_a_person_would_not_show_are_decoded_at_glances() ->
     assert stream.doze.skipped + stream.doze.holding == 5 * 9
 
 
-def test_glances_are_as_few_as_will_do() -> None:
-    for most_unseen, decoded in ((30, 1), (29, 16), (15, 16), (14, 21), (8, 25), (1, 30)):
+def test_glances_are_as_few_as_will_do_and_nothing_is_decoded_after_the_last() -> None:
+    glances = {30: [], 29: [1], 15: [15], 14: [8, 16], 12: [9, 18], 8: [8, 16, 22], 1: list(range(1, 30))}
+    for most_unseen, wanted in glances.items():
         stream = Stream(key_size=8_000, most_unseen=most_unseen)
         stream.rest()
         steps = stream.play(GOP) + stream.play(1)
-        assert sum(steps) == decoded + 1
-        seen = [index for index, count in enumerate(steps) if count]
-        assert max(np.diff(seen)) <= most_unseen
+        assert [index for index, count in enumerate(steps) if count] == [0, *wanted, GOP]
+        assert sum(steps) == 1 + max(wanted, default=0) + 1
+        assert max(np.diff([0, *wanted, GOP])) <= most_unseen
 
 
 def test_a_group_that_goes_on_for_longer_is_glanced_at_all_the_same() -> None:
