@@ -144,9 +144,10 @@ def test_a_subscriber_that_does_not_read_holds_up_nobody(
     with make_daemon({"door": {"url": rtsp.url("cam1")}}) as daemon, daemon.subscribe(since=0) as idle:
         assert idle.next(10) is not None
         with daemon.subscribe(since=0) as busy:
+            last = daemon.journal()[-1]
             for _ in range(3):
                 rtsp.show("cam1", obama)
-                last = daemon.await_event("face.identified", after=daemon.journal()[-1].seq)
+                last = daemon.await_event("face.identified", after=last.seq)
                 rtsp.show("cam1", nobody)
                 last = daemon.await_event("face.left", after=last.seq)
             seen = []
