@@ -90,6 +90,14 @@ class Lifecycle:
     def on_beat(self, now_s: float) -> None:
         self._last_sign_s = now_s
 
+    def excuse(self, seconds: float) -> None:
+        """Nobody ran for so long, the child as little as who waits for it: this time does not count."""
+        self._last_sign_s += seconds
+        if self._aborted_at_s is not None:
+            self._aborted_at_s += seconds
+        if self.state is State.STOPPING:
+            self.since_s += seconds
+
     def on_exit(self, code: int, now_s: float) -> None:
         """The process is gone; ``code`` is its exit status, negative for a signal."""
         self.exit_code = code

@@ -33,6 +33,8 @@ from streamd.workload import work_of
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 1.0
+HALT_S = 2.0
+"""Who wakes so much later than asked was not let run, and nor were the children: a machine that was paused."""
 WEIGH_EVERY_S = 5.0
 """How often the workers' load is looked at."""
 EXTEND_EVERY_S = 10.0
@@ -84,6 +86,7 @@ class Supervisor:
         poller.register(self._wake_read, zmq.POLLIN)
         while not self._done():
             poller.poll(math.ceil(max(0.0, self._due_s - time.monotonic()) * 1000))
+            self._excuse(time.monotonic() - self._due_s)
             self._heed_signals()
             self._hear(time.monotonic())
             if time.monotonic() < self._due_s:
@@ -241,6 +244,14 @@ class Supervisor:
             logger.error("%s cannot run: see its message above", child.spec.name)
             self._exit_code = code
             self._stop_everything()
+
+    def _excuse(self, late_s: float) -> None:
+        """What counts is how long children are silent while they could speak."""
+        if not HALT_S <= late_s < math.inf:
+            return
+        logger.warning("the machine halted for %.1f s, or gave no time to this process: no child is blamed", late_s)
+        for child in self._children.values():
+            child.lifecycle.excuse(late_s)
 
     # -- who looks after whom ------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 """What the daemon survives: every child killed, a server that goes, a worker that hangs, bad files, slow readers."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -72,6 +74,25 @@ def test_a_child_that_hangs_is_replaced(victim: str, rtsp: RtspServer, make_daem
         last = daemon.journal()[-1].seq
         rtsp.show("cam1", obama)
         daemon.await_event("face.identified", after=last)
+        assert_contiguous(daemon.journal())
+
+
+def test_a_machine_that_halts_costs_no_restart(rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture) -> None:
+    """As a virtual machine that is paused: nobody runs, and time goes on."""
+    with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra={"supervision": {"stall_after_s": 3}}) as daemon:
+        daemon.await_event("camera.online")
+        assert daemon.process is not None
+        children = {child.name: child.pid for child in daemon.status().children}
+        everybody = [daemon.process.pid, *(pid for pid in children.values() if pid is not None)]
+        for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)
+        threading.Event().wait(5)
+        for pid in everybody:  # the supervisor first, before anybody could give a sign of life
+            os.kill(pid, signal.SIGCONT)
+        eventually(lambda: "the machine halted" in daemon.logged(), what="it was noticed")
+        rtsp.show("cam1", obama)
+        daemon.await_event("face.identified")
+        assert {child.name: child.pid for child in daemon.status().children} == children
         assert_contiguous(daemon.journal())
 
 

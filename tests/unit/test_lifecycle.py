@@ -50,6 +50,24 @@ def test_a_child_that_cannot_run_as_configured_is_not_started_again(code: int) -
     assert life.tick(1e6) is None
 
 
+def test_time_in_which_nobody_ran_does_not_count() -> None:
+    life = running()
+    life.excuse(30.0)
+    assert life.tick(30.0 + POLICY.stall_after_s - 0.1) is None
+    assert life.tick(30.0 + POLICY.stall_after_s) is Action.ABORT
+    life.excuse(30.0)
+    assert life.tick(60.0 + POLICY.stall_after_s) is None
+    assert life.tick(60.0 + POLICY.stall_after_s + POLICY.abort_grace_s) is Action.KILL
+
+
+def test_a_drain_that_was_halted_has_its_whole_time() -> None:
+    life = running()
+    life.stop(0.0)
+    life.excuse(30.0)
+    assert life.tick(30.0 + POLICY.drain_s - 0.1) is None
+    assert life.tick(30.0 + POLICY.drain_s) is Action.KILL
+
+
 def test_a_child_that_never_becomes_ready_is_aborted() -> None:
     life = Lifecycle(POLICY, jitter=lambda: 0.0)
     life.begin(0.0)
