@@ -150,7 +150,8 @@ def test_a_hundred_kills_under_load_leave_everybody_with_the_journals_sequence(
             assert all(load.delivered for load in loads)
             daemon.stop()
             daemon.start()
-            eventually(lambda: set(deliveries.places().values()) == {daemon.journal()[-1].seq}, timeout_s=60)
+            told = daemon.journal()[-1].seq  # more comes meanwhile: somebody walks past the camera
+            eventually(lambda: min(deliveries.places().values()) >= told, timeout_s=60)
             daemon.stop()
             daemon.start()  # the last events are of the end itself
             journal = daemon.journal()
