@@ -21,7 +21,7 @@ from streamd.sources.opening import open_camera
 pytestmark = pytest.mark.e2e
 
 MAIN, SUB = (1280, 720), (320, 180)
-CAPTURE = CaptureConfig(read_timeout_s=1.0, open_timeout_s=4.0, retry_min_s=0.1, retry_max_s=0.2)
+CAPTURE = CaptureConfig(read_timeout_s=3.0, open_timeout_s=6.0, retry_min_s=0.1, retry_max_s=0.2)
 
 
 class Camera:
