@@ -44,14 +44,16 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[MakeVisitor]:
-    contexts = []
+    contexts, visitors = [], []
 
     def make(daemon: Daemon) -> Visitor:
         contexts.append(browser.new_context(viewport={"width": 1280, "height": 800}))
         contexts[-1].set_default_timeout(WAIT_MS)
-        return Visitor(contexts[-1], daemon.http)
+        visitors.append(Visitor(contexts[-1], daemon.http))
+        return visitors[-1]
 
     yield make
+    print(*(complaint for visitor in visitors for complaint in visitor.complaints), sep="\n")
     for context in contexts:
         context.close()
 
@@ -71,6 +73,24 @@ def test_the_live_view_shows_a_box_at_the_face(
         page.goto(daemon.http + "/#/events")
         eventually(lambda: daemon.metrics().total("streamd_viewers", camera="door") == 0, what="the viewer is gone")
         assert visitor.complaints == []
+
+
+@pytest.mark.parametrize("module", ["app.js", "dom.js", "views/camera.js", "faceboxes.js"])
+def test_what_did_not_come_of_the_page_is_fetched_again(
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path, module: str
+) -> None:
+    """As when the network changes while the page is loading."""
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        visitor, asked = visit(daemon), []
+
+        def fail_once(route: Route) -> None:
+            asked.append(route)
+            route.abort("connectionreset") if len(asked) == 1 else route.continue_()
+
+        visitor.page.route(f"**/static/{module}", fail_once)
+        page = visitor.open("/#/live/door")
+        expect(page.get_by_test_id("stage")).to_be_visible(timeout=WAIT_MS)
+        assert len(asked) >= 2
 
 
 def green_at_face(page: Page, shown: Picture) -> bool:

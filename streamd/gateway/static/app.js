@@ -7,7 +7,7 @@ import { closeDialogs } from "./dialog.js";
 import { feed } from "./feed.js";
 import { loginPage } from "./login.js";
 import { button } from "./parts.js";
-import { startRouter } from "./router.js";
+import { notLoaded, startRouter } from "./router.js";
 import { session } from "./session.js";
 import { shell } from "./shell.js";
 import { t } from "./strings.js";
@@ -19,7 +19,8 @@ window.addEventListener("hashchange", closeDialogs);
 void start();
 
 async function start() {
-  if (location.pathname === "/camera") return void (await import("./views/phone.js")).showPhone(app);
+  if (location.pathname === "/camera")
+    return void import("./views/phone.js").then(({ showPhone }) => showPhone(app), notLoaded);
   try {
     if (await session.load()) inside();
     else outside({ loggedOut: location.hash === "#/out" });

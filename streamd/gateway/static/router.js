@@ -51,6 +51,12 @@ export function setQuery(query) {
 /** Shows the current view again. */
 export const refresh = () => window.dispatchEvent(new HashChangeEvent("hashchange"));
 
+/** Has the page loaded again (boot.js): what a browser once failed to import it may never ask for again. */
+export function notLoaded(error) {
+  console.error(error);
+  window.dispatchEvent(new Event("streamd:missing"));
+}
+
 async function navigate(root, onNav) {
   const [path, search = ""] = (location.hash.slice(1) || "/").split("?");
   const { route, params } = match(path);
@@ -58,8 +64,8 @@ async function navigate(root, onNav) {
   const again = shown === path;
   leave?.abort();
   const left = (leave = new AbortController());
-  const view = await (route ? route.load() : import("./views/missing.js"));
-  if (left.signal.aborted) return;
+  const view = await (route ? route.load() : import("./views/missing.js")).catch(notLoaded);
+  if (left.signal.aborted || !view) return;
   onNav(route?.nav ?? "");
   const box = document.createElement("div");
   box.className = "view";
