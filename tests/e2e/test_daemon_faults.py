@@ -86,7 +86,7 @@ def test_a_machine_that_halts_costs_no_restart(rtsp: RtspServer, make_daemon: Ma
         everybody = [daemon.process.pid, *(pid for pid in children.values() if pid is not None)]
         for pid in everybody:
             os.kill(pid, signal.SIGSTOP)
-        threading.Event().wait(5)
+        threading.Event().wait(5)  # the halt itself, longer than a child may be silent
         for pid in everybody:  # the supervisor first, before anybody could give a sign of life
             os.kill(pid, signal.SIGCONT)
         eventually(lambda: "the machine halted" in daemon.logged(), what="it was noticed")

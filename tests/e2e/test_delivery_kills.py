@@ -95,7 +95,7 @@ def killed_running(daemon: Daemon, victim: str) -> bool:
 
 @pytest.mark.timeout(300)
 def test_a_hundred_kills_under_load_leave_everybody_with_the_journals_sequence(
-    tmp_path: Path, models_dir: Path, gallery: Path, visits: Path
+    tmp_path: Path, models_dir: Path, gallery: Path, visits: Path, request: pytest.FixtureRequest
 ) -> None:
     moments = random.Random(5)
     receiver = Receiver()
@@ -118,6 +118,7 @@ def test_a_hundred_kills_under_load_leave_everybody_with_the_journals_sequence(
             loads = [Load(endpoint, n, enough) for n in range(SENDERS)]
             follower = Follower(daemon, tmp_path / "followed")
             follower.start()
+            request.addfinalizer(follower.kill)
             for load in loads:
                 load.start()
             killed: dict[str, int] = {}

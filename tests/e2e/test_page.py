@@ -75,7 +75,7 @@ def test_the_live_view_shows_a_box_at_the_face(
         assert visitor.complaints == []
 
 
-@pytest.mark.parametrize("module", ["app.js", "dom.js", "views/camera.js", "faceboxes.js"])
+@pytest.mark.parametrize("module", ["app.js", "views/camera.js", "faceboxes.js"])
 def test_what_did_not_come_of_the_page_is_fetched_again(
     make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path, module: str
 ) -> None:
@@ -91,6 +91,24 @@ def test_what_did_not_come_of_the_page_is_fetched_again(
         page = visitor.open("/#/live/door")
         expect(page.get_by_test_id("stage")).to_be_visible(timeout=WAIT_MS)
         assert len(asked) >= 2
+
+
+def test_who_went_on_to_another_view_is_not_taken_from_it(
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path
+) -> None:
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        visitor, asked = visit(daemon), []
+        visitor.page.route("**/static/views/camera.js", lambda route: route.abort("connectionreset"))
+        page = visitor.open("/#/people")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        page.on("request", lambda request: asked.append(request.url))
+        page.evaluate("() => { location.hash = '#/live/door'; window.here = true; }")
+        eventually(lambda: page.evaluate("1") and any("camera.js" in url for url in asked), what="the view is missed")
+        page.evaluate("() => { location.hash = '#/people'; }")
+        eventually(lambda: page.evaluate("1") and any("healthz" in url for url in asked), what="it would load again")
+        page.get_by_test_id("add-person").first.click()
+        page.get_by_test_id("new-name").fill("Joe")
+        assert page.evaluate("() => window.here")
 
 
 def green_at_face(page: Page, shown: Picture) -> bool:

@@ -9,11 +9,13 @@
 })();
 
 // Something of the page itself did not come: Chromium gives up on what it is loading when the network changes. The page
-// loads itself again as soon as the daemon answers; what never comes is asked for every half minute.
+// loads itself again as soon as the daemon answers; what never comes is asked for every half minute, unless somebody has
+// gone on to another view meanwhile, and may be writing there.
 (() => {
   const FIRST_MS = 500;
   const LATER_MS = 30_000;
   const KEY = "streamd.reloaded";
+  let missed = "";
   let waits = false;
   const again = async () => {
     await new Promise((done) => setTimeout(done, pause()));
@@ -22,10 +24,13 @@
     } catch {
       return again();
     }
+    waits = false;
+    if (location.href !== missed) return;
     remember();
     location.reload();
   };
   const missing = () => {
+    missed = location.href;
     if (waits) return;
     waits = true;
     void again();
