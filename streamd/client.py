@@ -13,17 +13,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 
 import zmq
-import zmq.asyncio
 
 from streamd.catchup import CatchUp
 from streamd.config import EventsConfig
 from streamd.events import Event
+from streamd.loopsocket import LoopSocket
 from streamd.signatures import signature_is_valid
 from streamd.sinks.zeromq import HEARTBEAT_TOPIC
-from streamd.sockets import Socket, Sockets, try_send
+from streamd.sockets import Socket, Sockets, has_message, try_receive, try_send
 
 __all__ = ["AsyncSubscription", "Event", "Subscription", "asubscribe", "signature_is_valid", "subscribe"]
 
@@ -155,7 +156,8 @@ class Subscription(_Subscriber):
 class AsyncSubscription(_Subscriber):
     """``Subscription`` for asyncio: ``async with`` and ``async for``. To be used by one task."""
 
-    _shadows: tuple[zmq.asyncio.Socket, zmq.asyncio.Socket] | None = None
+    _listening: tuple[LoopSocket, ...] = ()
+    _woken: asyncio.Event
 
     async def __aenter__(self) -> AsyncSubscription:
         return self
@@ -173,22 +175,47 @@ class AsyncSubscription(_Subscriber):
         end_s = float("inf") if timeout_s is None else heard_s + timeout_s
         while not self._state.ready:
             self._ask()
-            wait_s = max(0.0, min(_POLL_S, end_s - time.monotonic()))
-            if self._shadows is None:  # they belong to the running loop
-                shadow = zmq.asyncio.Socket.from_socket
-                self._shadows = shadow(self._live), shadow(self._asking)
-            live, asking = self._shadows
-            socket, take = (asking, self._state.answer) if self._state.behind else (live, self._state.hear)
-            if await socket.poll(int(wait_s * 1000)):
-                take(await socket.recv_multipart())
+            self._listen()
+            socket, take = (self._asking, self._state.answer) if self._state.behind else (self._live, self._state.hear)
+            if (parts := try_receive(socket)) is not None:
+                take(parts)
                 heard_s = time.monotonic()
+                await asyncio.sleep(0)
             elif not self._state.behind and time.monotonic() - heard_s > SILENT_S:
                 self._renew()
-                self._shadows, heard_s = None, time.monotonic()
-            await asyncio.sleep(0)
+                heard_s = time.monotonic()
+            else:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(max(0.0, min(_POLL_S, end_s - time.monotonic()))):
+                        await self._woken.wait()
             if not self._state.ready and time.monotonic() >= end_s:
                 return None
         return self._state.ready.popleft()
+
+    def close(self) -> None:
+        self._leave_loop()
+        super().close()
+
+    def _renew(self) -> None:
+        self._leave_loop()
+        super()._renew()
+
+    def _listen(self) -> None:
+        """Be woken by whatever comes from now on; what is there already is to be looked for after this."""
+        if not self._listening:  # they belong to the running loop
+            self._woken = asyncio.Event()
+            self._listening = tuple(LoopSocket(each, partial(self._wake, each)) for each in (self._live, self._asking))
+        self._woken.clear()
+
+    def _leave_loop(self) -> None:
+        """Before a socket is closed: its file descriptor's number is given to the next file that is opened."""
+        for each in self._listening:
+            each.close()
+        self._listening = ()
+
+    def _wake(self, socket: Socket) -> None:
+        if has_message(socket):
+            self._woken.set()
 
 
 def _received(socket: Socket, wait_s: float) -> list[bytes]:

@@ -27,9 +27,14 @@ class LoopSocket:
         self._loop.call_soon(self._look)
 
     def close(self) -> None:
-        """To be called before the socket is closed."""
+        """To be called before the socket is closed.
+
+        The loop would go on believing that it watches this file descriptor, and would never hear of the next file with
+        the same number, such as a connection that somebody makes to an HTTP server in this loop.
+        """
         self._closed = True
-        self._loop.remove_reader(self._fd)
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._fd)
 
     def _look(self) -> None:
         if not self._closed:  # it may have been closed since this was put into the loop's queue

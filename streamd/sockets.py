@@ -194,7 +194,7 @@ def redial(socket: Socket, old: str, new: str) -> None:
 def try_receive(socket: Socket) -> list[bytes] | None:
     """A message that has arrived, or None; never waits. Asking first costs a tenth of the exception that says there is
     nothing, which loops that wake for another socket would raise most of the time."""
-    if not _has_message(socket):
+    if not has_message(socket):
         return None
     try:
         return socket.recv_multipart(zmq.NOBLOCK)
@@ -204,7 +204,7 @@ def try_receive(socket: Socket) -> list[bytes] | None:
 
 def try_receive_frames(socket: Socket) -> list[zmq.Frame] | None:
     """The same without copying."""
-    if not _has_message(socket):
+    if not has_message(socket):
         return None
     try:
         return socket.recv_multipart(zmq.NOBLOCK, copy=False)
@@ -212,7 +212,8 @@ def try_receive_frames(socket: Socket) -> list[zmq.Frame] | None:
         return None
 
 
-def _has_message(socket: Socket) -> bool:
+def has_message(socket: Socket) -> bool:
+    """Whether there is one to take; never waits."""
     return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
 

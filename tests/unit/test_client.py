@@ -285,3 +285,35 @@ def test_a_connection_that_died_unnoticed_is_made_again(server: Server, monkeypa
         found = events.next(10.0)
     assert found is not None
     assert found.seq == 2
+
+
+def test_the_loop_forgets_a_socket_before_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another connection gets the closed socket's file descriptor, and must be heard by the loop all the same."""
+    monkeypatch.setattr("streamd.client.SILENT_S", 0.0)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    async def answered(port: int) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"hello\n")
+        async with asyncio.timeout(5.0):
+            heard = await reader.readline() == b"hello\n"
+        writer.close()
+        return heard
+
+    async def run() -> None:
+        publish, replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            async with AsyncSubscription(publish=publish, replay=replay) as events:
+                for _ in range(5):
+                    assert await events.next(0.05) is None  # connects again each time
+                assert all(await asyncio.gather(*(answered(port) for _ in range(20))))
+            assert all(await asyncio.gather(*(answered(port) for _ in range(20))))
+
+    asyncio.run(run())
