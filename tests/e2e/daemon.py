@@ -30,14 +30,17 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T], *, timeout_s: float = 20.0, what: str = "") -> T:
-    """The first true value of ``look``; fails after ``timeout_s``."""
+    """The first true value of ``look``; fails after ``timeout_s``. A key or an index that is not there may come yet."""
     tick, end_s = threading.Event(), time.monotonic() + timeout_s
     while True:
-        found = look()
-        if found:
-            return found
+        seen: T | LookupError
+        try:
+            if seen := look():
+                return seen
+        except LookupError as error:
+            seen = error
         if time.monotonic() > end_s:
-            raise AssertionError(f"not within {timeout_s} s: {what or look}; last seen: {found!r}")
+            raise AssertionError(f"not within {timeout_s} s: {what or look}; last seen: {seen!r}")
         tick.wait(0.05)
 
 
