@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,16 +22,15 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._let_in()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self._server = get_server(folder, cleanup_mode="stop")
+        self._server = get_server(folder, cleanup_mode="stop", start=False)
+        self._server.ensure_pgdata_inited()
+        # Processes are killed here, never the machine; to sync all after each kill takes ten seconds on a busy disk.
+        with (self._server.pgdata / "postgresql.conf").open("a") as settings:
+            settings.write("fsync = off\n")
+        self._run(self._server.start)
         self.dsn = self._server.get_uri()
         self._databases = 0
         self._address = ""
-        # Processes are killed here, never the machine; to sync all after each kill takes ten seconds on a busy disk.
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
 
     def new_database(self) -> str:
         """An empty one, and how to reach it."""
@@ -72,19 +72,21 @@ class Postgres:
 
     def start(self) -> None:
         """As after a power cut: what its children held may take a moment to be free."""
+        self._run(self._server.ensure_postgres_running)
 
+    def _run(self, begin: Callable[[], None]) -> None:
         def started() -> bool:
             self._let_in()  # each time: another pytest that begins meanwhile closes its folder
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    self._server.ensure_postgres_running()
-                with psycopg.connect(self.dsn, connect_timeout=2):
+                    begin()
+                with psycopg.connect(self._server.get_uri(), connect_timeout=2):
                     return True
-            except (psycopg.Error, subprocess.SubprocessError, AssertionError):
+            except (psycopg.Error, subprocess.SubprocessError, AssertionError, OSError, ValueError):
                 return False
 
-        eventually(started, timeout_s=30.0, what="PostgreSQL started")
+        eventually(started, timeout_s=60.0, what="PostgreSQL started")
 
     def stop(self) -> None:
         self._server.cleanup()

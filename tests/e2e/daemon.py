@@ -29,15 +29,15 @@ from streamd.scrape import Scrape
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], *, timeout_s: float = 20.0, what: str = "") -> T:
-    """The first true value of ``look``; fails after ``timeout_s``. A key or an index that is not there may come yet."""
+def eventually(look: Callable[[], T], *, timeout_s: float = 40.0, what: str = "") -> T:
+    """The first true value of ``look``; fails after ``timeout_s``. What is not there, or does not answer, may yet."""
     tick, end_s = threading.Event(), time.monotonic() + timeout_s
     while True:
-        seen: T | LookupError
+        seen: T | Exception
         try:
             if seen := look():
                 return seen
-        except LookupError as error:
+        except (LookupError, UnavailableError) as error:
             seen = error
         if time.monotonic() > end_s:
             raise AssertionError(f"not within {timeout_s} s: {what or look}; last seen: {seen!r}")
@@ -101,7 +101,7 @@ class Daemon:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -119,7 +119,7 @@ class Daemon:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def reload(self) -> None:
         assert self.process is not None
@@ -142,9 +142,14 @@ class Daemon:
             return 0, str(error)
 
     def metrics(self) -> Scrape:
+        return Scrape.parse(eventually(self.exposed, what="/metrics"))
+
+    def exposed(self) -> str:
+        """The text of ``/metrics``. Raises UnavailableError: the supervisor did not answer the gateway in time."""
         code, text = self.get("/metrics")
-        assert code == 200, text
-        return Scrape.parse(text)
+        if code != 200:
+            raise UnavailableError(f"/metrics: {code} {text[:200]}")
+        return text
 
     def logged(self) -> str:
         return self.log.read_text(errors="replace")
@@ -194,7 +199,7 @@ class Daemon:
         ]
 
     def await_event(
-        self, kind: str, *, camera: str | None = None, name: str | None = None, after: int = 0, timeout_s: float = 20.0
+        self, kind: str, *, camera: str | None = None, name: str | None = None, after: int = 0, timeout_s: float = 40.0
     ) -> Event:
         def look() -> list[Event]:
             return [e for e in self.events(kind, camera=camera, name=name) if e.seq > after]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ class WorkerBox(Daemon):
         assert self.process is not None
         children = [child.pid for child in self.status().children if child.pid is not None]
         for pid in (self.process.pid, *children):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it notices that its supervisor is gone
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         eventually(lambda: not any(_lives(pid) for pid in children), what="the box is dark")
 

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -33,12 +32,12 @@ def test_a_killed_child_runs_again_and_the_daemon_goes_on(
     with make_daemon(two_cameras(rtsp)) as daemon:
         await_both_online(daemon)
         rtsp.show("cam2", obama)
-        daemon.await_event("face.identified", camera="yard")
+        named = daemon.await_event("face.identified", camera="yard")
         rtsp.show("cam2", nobody)
-        daemon.await_event("face.left", camera="yard")
+        daemon.await_event("face.left", camera="yard", after=named.seq)
         last = daemon.journal()[-1].seq
         killed = daemon.kill(victim)
-        eventually(lambda: daemon.running(victim, instead_of=killed), what=f"{victim} again")
+        eventually(lambda: daemon.running(victim, instead_of=killed), timeout_s=60, what=f"{victim} again")
         for mount, camera in (("cam1", "door"), ("cam2", "yard")):
             rtsp.show(mount, obama)
             daemon.await_event("face.identified", camera=camera, after=last)
@@ -67,10 +66,10 @@ def test_an_rtsp_server_that_dies_and_returns_costs_one_camera_for_a_while(
 
 @pytest.mark.parametrize("victim", ["worker@0", "capture@door"])
 def test_a_child_that_hangs_is_replaced(victim: str, rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture) -> None:
-    with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra={"supervision": {"stall_after_s": 2}}) as daemon:
+    with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra={"supervision": {"stall_after_s": 6}}) as daemon:
         daemon.await_event("camera.online")
         hung = daemon.kill(victim, signal.SIGSTOP)
-        eventually(lambda: daemon.running(victim, instead_of=hung), timeout_s=30)
+        eventually(lambda: daemon.running(victim, instead_of=hung), timeout_s=60)
         last = daemon.journal()[-1].seq
         rtsp.show("cam1", obama)
         daemon.await_event("face.identified", after=last)
@@ -79,17 +78,19 @@ def test_a_child_that_hangs_is_replaced(victim: str, rtsp: RtspServer, make_daem
 
 def test_a_machine_that_halts_costs_no_restart(rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture) -> None:
     """As a virtual machine that is paused: nobody runs, and time goes on."""
-    with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra={"supervision": {"stall_after_s": 3}}) as daemon:
+    # Longer than the machine's own short halts, which are not excused, and a beat.
+    with make_daemon({"door": {"url": rtsp.url("cam1")}}, extra={"supervision": {"stall_after_s": 6}}) as daemon:
         daemon.await_event("camera.online")
         assert daemon.process is not None
         children = {child.name: child.pid for child in daemon.status().children}
         everybody = [daemon.process.pid, *(pid for pid in children.values() if pid is not None)]
+        before = len(daemon.logged())
         for pid in everybody:
             os.kill(pid, signal.SIGSTOP)
-        threading.Event().wait(5)  # the halt itself, longer than a child may be silent
+        threading.Event().wait(9)  # the halt itself, longer than a child may be silent
         for pid in everybody:  # the supervisor first, before anybody could give a sign of life
             os.kill(pid, signal.SIGCONT)
-        eventually(lambda: "the machine halted" in daemon.logged(), what="it was noticed")
+        eventually(lambda: "the machine halted" in daemon.logged()[before:], what="it was noticed")
         rtsp.show("cam1", obama)
         daemon.await_event("face.identified")
         assert {child.name: child.pid for child in daemon.status().children} == children
@@ -163,7 +164,7 @@ def test_a_subscriber_that_does_not_read_holds_up_nobody(
     rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture, nobody: Picture
 ) -> None:
     with make_daemon({"door": {"url": rtsp.url("cam1")}}) as daemon, daemon.subscribe(since=0) as idle:
-        assert idle.next(10) is not None
+        assert idle.next(60) is not None
         with daemon.subscribe(since=0) as busy:
             last = daemon.journal()[-1]
             for _ in range(3):
@@ -173,7 +174,7 @@ def test_a_subscriber_that_does_not_read_holds_up_nobody(
                 last = daemon.await_event("face.left", after=last.seq)
             seen = []
             while not seen or seen[-1] < last.seq:
-                event = busy.next(10)
+                event = busy.next(60)
                 assert event is not None
                 seen.append(event.seq)
             assert seen == list(range(1, last.seq + 1))
@@ -186,7 +187,7 @@ def test_children_leave_when_the_supervisor_is_killed(rtsp: RtspServer, make_dae
     assert daemon.process is not None
     daemon.process.kill()
     daemon.process.wait()
-    eventually(lambda: not any(_alive(pid) for pid in pids), timeout_s=15, what="children gone")
+    eventually(lambda: not any(_alive(pid) for pid in pids), timeout_s=60, what="children gone")
 
 
 def _alive(pid: int) -> bool:
@@ -200,7 +201,7 @@ def _alive(pid: int) -> bool:
 def test_a_second_daemon_and_a_port_in_use_say_so(rtsp: RtspServer, make_daemon: MakeDaemon) -> None:
     with make_daemon({"door": {"url": rtsp.url("cam1")}}) as daemon:
         command = [sys.executable, "-m", "streamd", "run", "-c", str(daemon.config)]
-        second = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert second.returncode == 69
         assert "another streamd runs with this state_dir" in second.stderr
 
@@ -209,7 +210,7 @@ def test_a_second_daemon_and_a_port_in_use_say_so(rtsp: RtspServer, make_daemon:
         other.write_config()
         other.start(wait=False)
         assert other.process is not None
-        assert other.process.wait(30) == 69
+        assert other.process.wait(60) == 69
         assert "address in use" in other.logged()
         assert daemon.publish in other.logged()
 
@@ -234,9 +235,7 @@ def test_two_signals_end_it_at_once(rtsp: RtspServer, make_daemon: MakeDaemon) -
     daemon.start()
     daemon.kill("worker@0", signal.SIGSTOP)
     assert daemon.process is not None
-    started_s = time.monotonic()
     daemon.process.send_signal(signal.SIGINT)
     eventually(lambda: "stopping" in daemon.logged())
     daemon.process.send_signal(signal.SIGINT)
-    daemon.process.wait(15)
-    assert time.monotonic() - started_s < daemon.body.get("supervision", {}).get("drain_s", 20)
+    daemon.process.wait(15)  # a drain would take ``drain_s``, 20 s: the worker does not answer

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -164,8 +165,9 @@ def test_a_capture_finds_its_worker_from_the_first_ones_port(fleet: Fleet) -> No
 
 
 def test_a_wire_that_was_cut_is_used_again(fleet: Fleet, obama: Picture) -> None:
-    fleet.show("gate", obama)
-    in_view(fleet, "gate")
+    for camera in ("gate", "dock"):
+        fleet.show(camera, obama)
+        in_view(fleet, camera)
     before = {camera: last_seq(fleet.box_of(camera)) for camera in ("gate", "dock")}
     fleet.wires["north"].cut()
     for camera, seq in before.items():
@@ -173,8 +175,7 @@ def test_a_wire_that_was_cut_is_used_again(fleet: Fleet, obama: Picture) -> None
         assert offline.message
     fleet.wires["north"].join()
     for camera, seq in before.items():
-        online = fleet.box_of(camera).await_event("camera.online", camera=camera, after=seq, timeout_s=30)
-        assert online.seq > seq
+        fleet.box_of(camera).await_event("camera.online", camera=camera, after=seq, timeout_s=30)
     identified(fleet, "gate", after=before["gate"])
 
 
@@ -198,8 +199,9 @@ def test_a_worker_box_goes_on_after_a_power_cut_and_the_other_one_meanwhile(
     assert OBAMA in known(fleet.west)
 
 
-def test_a_capture_box_that_comes_back_is_taken_up_again(fleet: Fleet) -> None:
-    fleet.west.await_event("camera.online", camera="yard", timeout_s=40)
+def test_a_capture_box_that_comes_back_is_taken_up_again(fleet: Fleet, obama: Picture) -> None:
+    fleet.show("yard", obama)
+    in_view(fleet, "yard")
     before = last_seq(fleet.west)
     fleet.captures["yard"].kill()
     fleet.west.await_event("camera.offline", camera="yard", after=before, timeout_s=30)
@@ -210,16 +212,14 @@ def test_a_capture_box_that_comes_back_is_taken_up_again(fleet: Fleet) -> None:
 def test_the_bus_has_every_event_of_every_box_once(fleet: Fleet) -> None:
     fleet.east.await_event("camera.online", camera="dock", timeout_s=40)
 
-    def arrived() -> dict[str, list[tuple[int, str]]] | None:
-        found: dict[str, list[tuple[int, str]]] = {"west": [], "east": []}
-        for subject, seq, event_id in nats_messages(fleet.bus.port, STREAM):
-            found[subject.split(".")[2]].append((seq, event_id))
-        complete = all(len(found[d.box.name]) >= len(d.journal()) for d in (fleet.west, fleet.east))
-        return found if complete else None
+    def arrived(box: str, count: int) -> list[tuple[int, str]]:
+        messages = nats_messages(fleet.bus.port, STREAM)
+        found = [(seq, event_id) for subject, seq, event_id in messages if subject.split(".")[2] == box]
+        return found if len(found) >= count else []
 
     for daemon, name in ((fleet.west, "west"), (fleet.east, "east")):
-        rows = eventually(arrived, what="every event on the bus")[name]
-        journal = daemon.journal()
+        journal = daemon.journal()  # more may be told meanwhile
         assert_contiguous(journal)
+        rows = eventually(partial(arrived, name, len(journal)), what="every event on the bus")
         assert rows[: len(journal)] == [(event.seq, event.id) for event in journal]
         assert len({event_id for _, event_id in rows}) == len(rows)

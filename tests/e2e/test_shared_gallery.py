@@ -416,7 +416,7 @@ def test_the_daemon_goes_on_while_the_server_is_dead(
             daemon.await_event("face.identified", name="Joe Biden")
         finally:
             postgres.start()
-        daemon.await_event("gallery.online")
+        daemon.await_event("gallery.online", timeout_s=60)  # tried again after up to ten seconds
         eventually(lambda: daemon.metrics().total("streamd_gallery_unsent") == 0)
         other = make_box(config)
         eventually(lambda: _synced(other) and "Joe Biden" in other.state())
