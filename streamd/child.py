@@ -109,6 +109,7 @@ def run_supervised(role: str, serve: Serve) -> int:
     faulthandler.enable()  # SIGABRT, the supervisor's first step against a hang, prints every stack
     # Ctrl-C reaches the whole process group; children leave when the supervisor says so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     launch = Launch.from_line(sys.stdin.buffer.readline())
     setup_logging(launch.config.log, role=launch.name)
     heartbeat_s = launch.config.supervision.heartbeat_s

@@ -48,7 +48,13 @@ class Child:
     def start(self, endpoint: str, now_s: float) -> None:
         """Start the process and hand it its launch line; its standard input stays open as its lifeline."""
         command = [sys.executable, "-m", "streamd", self.spec.role, "--supervised"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
+        # Ctrl-C reaches the whole process group: a child ignores it once it can (``run_supervised``), and until then,
+        # while it loads its libraries, it is held back.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment())
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.lifecycle.on_started(now_s)
         launch = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config)
         try:

@@ -69,11 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     top.add_argument("--version", action="version", version=f"streamd {streamd.__version__}")
     top.add_argument("command", metavar="COMMAND", choices=[*VERBS, *ROLES])
     command = top.parse_args(args[:1] or ["--help"]).command
-    module = importlib.import_module(f"streamd.commands.{command}")
-    parser = _Parser(prog=f"streamd {command}", description={**VERBS, **ROLES}[command])
-    module.add_arguments(parser)
     try:
-        code = module.run(parser.parse_args(args[1:]))
+        code = _run(command, args[1:])
         sys.stdout.flush()
     except StreamdError as error:
         print(_in_words(error, command), file=sys.stderr)
@@ -83,7 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `streamd events | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
-    return int(code)
+    return code
+
+
+def _run(command: str, args: Sequence[str]) -> int:
+    module = importlib.import_module(f"streamd.commands.{command}")
+    parser = _Parser(prog=f"streamd {command}", description={**VERBS, **ROLES}[command])
+    module.add_arguments(parser)
+    return int(module.run(parser.parse_args(args)))
 
 
 def _in_words(error: StreamdError, command: str) -> str:

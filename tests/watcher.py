@@ -31,6 +31,16 @@ def csrf(base: str) -> dict[str, str]:
         return {"X-CSRF-Token": json.load(answer)["csrf"]}
 
 
+def post_sdp_until_there_is_time(base: str, path: str, sdp: str | bytes) -> tuple[int, str, str]:
+    """``post_sdp``, again while a busy camera has no picture at once (503)."""
+    for _ in range(10):
+        answer = post_sdp(base, path, sdp)
+        if answer[0] != 503:
+            break
+        time.sleep(0.5)
+    return answer
+
+
 def post_sdp(base: str, path: str, sdp: str | bytes) -> tuple[int, str, str]:
     """Status, body and location of the answer."""
     body = sdp if isinstance(sdp, bytes) else sdp.encode()
@@ -77,7 +87,7 @@ class Watcher:
         self.peer.on("track", self._begin)
         await self.peer.setLocalDescription(await self.peer.createOffer())
         offer, path = self.peer.localDescription.sdp, f"/whep/{self._camera}"
-        status, body, self.location = await asyncio.to_thread(post_sdp, self._base, path, offer)
+        status, body, self.location = await asyncio.to_thread(post_sdp_until_there_is_time, self._base, path, offer)
         assert status == 201, (status, body)
         await self.peer.setRemoteDescription(RTCSessionDescription(body, "answer"))
         return self

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,6 +229,19 @@ def test_a_missing_and_a_wrong_configuration_name_the_place(tmp_path_factory: py
         assert done.returncode == 78
         for text in expected:
             assert text in done.stderr
+
+
+def test_ctrl_c_while_everybody_starts_ends_all_in_good_order(rtsp: RtspServer, make_daemon: MakeDaemon) -> None:
+    """A terminal sends it to the whole process group, also to children that are loading their libraries."""
+    daemon = make_daemon({"door": {"url": rtsp.url("cam1")}})
+    daemon.start(wait=False)
+    process = daemon.process
+    assert process is not None
+    children = eventually(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    for pid in (process.pid, *map(int, children)):
+        os.kill(pid, signal.SIGINT)
+    assert process.wait(60) == 0
+    assert "Traceback" not in daemon.logged()
 
 
 def test_two_signals_end_it_at_once(rtsp: RtspServer, make_daemon: MakeDaemon) -> None:

@@ -45,8 +45,8 @@ PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in
 ANN = "Ann Smith"
 """Whom the pages tell of."""
 CAMERA = "192.168.1.20/stream1"
-UNTIL_S = 3
-"""For how long a command runs that goes on until Ctrl-C."""
+UNTIL_S = 10
+"""For how long a command runs that goes on until Ctrl-C: it must have begun by then."""
 
 
 def blocks(page: Path, info: str) -> list[str]:

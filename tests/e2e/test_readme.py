@@ -24,6 +24,9 @@ DEMO = Path("state/streamd/demo/streamd.yaml")
 README = (ROOT / "README.md").read_text()
 
 
+pytestmark = pytest.mark.timeout(240)
+
+
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
@@ -50,7 +53,7 @@ def until_line(command: list[str], wanted: list[str], *, cwd: Path, env: dict[st
     reader = threading.Thread(target=lambda: printed.extend(process.stdout or ()), daemon=True)
     reader.start()
     try:
-        eventually(lambda: all(any(w in line for line in printed) for w in wanted), timeout_s=60, what=str(wanted))
+        eventually(lambda: all(any(w in line for line in printed) for w in wanted), timeout_s=100, what=str(wanted))
     except AssertionError:
         print("".join(printed), file=sys.stderr)
         raise

@@ -17,6 +17,8 @@ from conftest import unavailable
 
 from streamd.installation import HIDDEN
 
+pytestmark = pytest.mark.timeout(360)
+
 ROOT = Path(__file__).parents[2]
 BOX = ROOT / "tests" / "systemd_box.sh"
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -46,7 +48,7 @@ DRIVER = """#!/bin/bash
 # Each answer is a line 'name<TAB>value'.
 say() { printf '%s\\t%s\\n' "$1" "$2"; }
 shown() { systemctl show streamd -P "$1"; }
-until_true() { for i in $(seq 150); do if eval "$1"; then return 0; fi; sleep 0.1; done; say timeout "$1"; return 1; }
+until_true() { for i in $(seq 600); do if eval "$1"; then return 0; fi; sleep 0.1; done; say timeout "$1"; return 1; }
 streamd() { /opt/streamd/bin/streamd "$@"; }
 as_service() { runuser -u streamd -- /opt/streamd/bin/streamd "$@"; }
 identified() { as_service events --type face.identified --camera "$1" --last 1 2>/dev/null | grep -c Obama; }
@@ -157,7 +159,7 @@ def run_box(folder: Path) -> dict[str, str]:
     environment = {**os.environ, "BOX": str(folder), "SOURCE": str(ROOT), "SITE": sysconfig.get_paths()["purelib"]}
     # After a time-out, what was told until then says more.
     with (folder / "log").open("wb") as log, suppress(subprocess.TimeoutExpired):
-        subprocess.run([*command, "bash", str(BOX)], env=environment, stdout=log, stderr=log, timeout=100)
+        subprocess.run([*command, "bash", str(BOX)], env=environment, stdout=log, stderr=log, timeout=300)
     out = folder / "out"
     if not out.exists():
         unavailable(f"systemd does not start here: {(folder / 'log').read_text(errors='replace')[-1000:]}")

@@ -19,7 +19,7 @@ from e2e.daemon import Daemon, eventually
 from mediafiles import write_video
 from numpy.typing import NDArray
 from rtsp_fixtures import RtspServer, placed
-from watcher import Watcher, hang_up, post_sdp
+from watcher import Watcher, hang_up, post_sdp, post_sdp_until_there_is_time
 
 from streamd.drawing import COLOURS
 from streamd.gateway.api.events import MOST_STREAMS, PULSE_S
@@ -64,9 +64,16 @@ def daemon(
 
 def faces(daemon: Daemon, camera: str = "door") -> list[dict[str, object]]:
     code, text = daemon.get(f"/api/v1/cameras/{camera}/faces")
-    assert code == 200, text
+    if code != 200:
+        raise LookupError(text)
     found: list[dict[str, object]] = json.loads(text)["faces"]
     return found
+
+
+def known_face(daemon: Daemon) -> dict[str, object]:
+    """The one that the camera ``door`` shows, once it has its name (again)."""
+    (face,) = eventually(lambda: [face for face in faces(daemon) if face["name"] == OBAMA], what="a known face")
+    return face
 
 
 def has_box(picture: Picture | None, box: object) -> bool:
@@ -87,8 +94,15 @@ def has_box(picture: Picture | None, box: object) -> bool:
 
 
 def fetched(daemon: Daemon, path: str) -> bytes:
-    with urllib.request.urlopen(daemon.http + path, timeout=10) as answer:
-        return bytes(answer.read())
+    def look() -> bytes:
+        try:
+            with urllib.request.urlopen(daemon.http + path, timeout=10) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                raise LookupError(error.code, error.read()) from error
+
+    return eventually(look, what=path)
 
 
 def decoded(jpeg: bytes) -> Picture:
@@ -105,8 +119,7 @@ def viewers(daemon: Daemon) -> float:
 def test_a_viewer_sees_the_box_at_the_face(daemon: Daemon, codec: str) -> None:
     async def watch() -> None:
         async with Watcher(daemon.http, "door", codecs=(codec,)) as watcher:
-            (face,) = faces(daemon)
-            assert face["name"] == OBAMA
+            face = await asyncio.to_thread(known_face, daemon)
             await watcher.until(lambda: has_box(watcher.newest, face["box"]), what="a box at the face")
             assert watcher.sizes == [SIZE]
 
@@ -158,18 +171,21 @@ def test_boxes_keep_step_with_a_face_that_moves(daemon: Daemon) -> None:
         if len(columns) and len(photograph) > 50:
             offsets.append(int(columns[0] - photograph[0]))
 
+    def steady() -> bool:
+        """Over a whole walk there and back, once the delay is found; where the machine halts one walk may be spoilt."""
+        latest = np.array(offsets[-2 * 160 // STEP_PX :])
+        return len(offsets) >= 120 and bool(np.mean(np.abs(latest - np.median(latest))) <= STEP_PX)
+
     async def watch() -> None:
         async with Watcher(daemon.http, "walk") as watcher:
             watcher.on_frame = measure
-            await watcher.until(lambda: len(offsets) >= 90, what="pictures with a box")
+            await watcher.until(steady, timeout_s=60, what="boxes that keep step")
 
     asyncio.run(watch())
-    latest = np.array(offsets[40:])  # the delay is found by then
-    assert np.mean(np.abs(latest - np.median(latest))) <= STEP_PX
 
 
 def test_a_still_picture_has_the_box_and_the_width_that_was_asked_for(daemon: Daemon) -> None:
-    (face,) = faces(daemon)
+    face = known_face(daemon)
     eventually(lambda: has_box(decoded(fetched(daemon, "/api/v1/cameras/door/picture.jpg")), face["box"]))
     plain = decoded(fetched(daemon, "/api/v1/cameras/door/picture.jpg?annotated=false&width=320"))
     assert plain.shape == (180, 320, 3)
@@ -239,10 +255,11 @@ VP9 = OFFER + (
 def test_what_cannot_be_watched_is_refused_in_words_and_logged(
     daemon: Daemon, camera: str, sdp: str | bytes, status: int, words: str
 ) -> None:
-    code, body, _ = post_sdp(daemon.http, f"/whep/{camera}", sdp)
+    before = len(daemon.logged())
+    code, body, _ = (post_sdp if status == 503 else post_sdp_until_there_is_time)(daemon.http, f"/whep/{camera}", sdp)
     assert code == status, body
     assert words in json.loads(body)["error"]
-    assert words in daemon.logged()
+    assert words in daemon.logged()[before:]
     eventually(lambda: viewers(daemon) == 0)
 
 
@@ -250,8 +267,7 @@ def test_watching_goes_on_when_the_cameras_process_was_killed(daemon: Daemon) ->
     async def watch() -> None:
         async with Watcher(daemon.http, "door") as watcher:
             await watcher.until(lambda: watcher.frames > 3)
-            daemon.kill("capture@door", signal.SIGKILL)
-            before = daemon.child("capture@door").pid
+            before = daemon.kill("capture@door", signal.SIGKILL)
             await asyncio.to_thread(eventually, lambda: daemon.running("capture@door", instead_of=before))
             seen = watcher.frames
             await watcher.until(lambda: watcher.frames > seen + 10, what="pictures of the new process")
@@ -265,7 +281,7 @@ def test_after_a_kill_of_the_gateway_people_can_watch_again(daemon: Daemon) -> N
 
     async def watch() -> None:
         async with Watcher(daemon.http, "door") as watcher:
-            (face,) = faces(daemon)
+            face = await asyncio.to_thread(known_face, daemon)
             await watcher.until(lambda: has_box(watcher.newest, face["box"]), what="a box at the face")
 
     asyncio.run(watch())

@@ -64,7 +64,9 @@ async function navigate(root, onNav) {
   const again = shown === path;
   leave?.abort();
   const left = (leave = new AbortController());
-  const view = await (route ? route.load() : import("./views/missing.js")).catch(notLoaded);
+  const view = await (route ? route.load() : import("./views/missing.js")).catch((error) =>
+    left.signal.aborted ? console.error(error) : notLoaded(error),
+  );
   if (left.signal.aborted || !view) return;
   onNav(route?.nav ?? "");
   const box = document.createElement("div");

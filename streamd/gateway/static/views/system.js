@@ -17,14 +17,17 @@ export async function show({ root, signal }) {
   const box = h("div.stack.stack-wide", { "data-testid": "system" });
   root.append(head(t.system.title, { lead: t.system.lead }), systemTabs("system"), box);
   const ask = () => api.get("system", {}, { signal });
-  if (!(await load(box, signal, ask, report))) return;
-  while (!signal.aborted) {
-    try {
-      await pause(EVERY_MS, signal);
-      if (box.contains(document.activeElement)) continue;
-      replace(box, report(await ask()));
-    } catch {
-      // The banner tells of a daemon that is away.
+  if (await load(box, signal, ask, report)) void watch();
+
+  async function watch() {
+    while (!signal.aborted) {
+      try {
+        await pause(EVERY_MS, signal);
+        if (box.contains(document.activeElement)) continue;
+        replace(box, report(await ask()));
+      } catch {
+        // The banner tells of a daemon that is away.
+      }
     }
   }
 }
