@@ -237,8 +237,15 @@ def test_ctrl_c_while_everybody_starts_ends_all_in_good_order(rtsp: RtspServer, 
     daemon.start(wait=False)
     process = daemon.process
     assert process is not None
-    children = eventually(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
-    for pid in (process.pid, *map(int, children)):
+
+    def loading() -> list[int]:
+        """The children, once each has begun to load its libraries."""
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return (
+            list(map(int, found)) if all("pydantic" in Path(f"/proc/{pid}/maps").read_text() for pid in found) else []
+        )
+
+    for pid in (process.pid, *eventually(loading)):
         os.kill(pid, signal.SIGINT)
     assert process.wait(60) == 0
     assert "Traceback" not in daemon.logged()
