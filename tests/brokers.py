@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -109,7 +110,10 @@ class Mosquitto(_Server):
 
     def __init__(self, folder: Path, *, password: str | None = None, tls: Certificate | None = None) -> None:
         super().__init__(folder)
-        lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {folder}/"]
+        # It syncs its database with every packet. Its process is killed here, never the machine.
+        memory = Path("/dev/shm")
+        self._kept = Path(tempfile.mkdtemp(prefix="mosquitto-", dir=memory if memory.is_dir() else folder))
+        lines = [f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {self._kept}/"]
         lines += ["autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0", "user root"]
         if password is None:
             lines += ["allow_anonymous true"]
@@ -120,6 +124,10 @@ class Mosquitto(_Server):
         if tls is not None:
             lines += [f"certfile {tls.certificate}", f"keyfile {tls.key}"]
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        shutil.rmtree(self._kept, ignore_errors=True)
 
     def command(self) -> list[str]:
         return [program("mosquitto"), "-c", str(self.folder / "mosquitto.conf")]

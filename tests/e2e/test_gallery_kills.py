@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 KILLS = 200
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_a_gallery_survives_two_hundred_kills_with_every_acknowledged_change(tmp_path: Path) -> None:

@@ -46,7 +46,13 @@ def test_states_are_retained_and_home_assistant_is_told_of_cameras_and_people(br
     made.recall([])
     made.deliver([parcel(told(1)), parcel(told(2, track="door-2"), wanted=False)])
     listener = MqttListener(broker.port, "#", password="open sesame")
+
+    def announced(kind: str) -> int:
+        return sum(topic.startswith(f"homeassistant/{kind}/") for topic in listener.retained())
+
+    # The broker gives retained topics one after the other; which comes last is its own affair.
     eventually(lambda: "streamd/people/p2/state" in listener.retained())
+    eventually(lambda: (announced("sensor"), announced("device_tracker")) == (1, 2))
     topics = listener.retained()
     assert topics["streamd/status"] == b"online"
     assert json.loads(topics["streamd/cameras/door/people"])["names"] == ["Person 1", "Person 2"]
@@ -90,10 +96,12 @@ def test_who_was_there_before_is_known_again(broker: Mosquitto) -> None:
 def test_who_is_forgotten_leaves_nothing_on_the_broker(broker: Mosquitto) -> None:
     made = destination(broker)
     made.open()
+    made.recall([])
     gone = replace(an_event(1, kind=EventType.PERSON_FORGOTTEN, camera="-"), identity={"id": "p1"}, seq=2)
     made.deliver([parcel(told(1)), parcel(gone)])
     listener = MqttListener(broker.port, "#", password="open sesame")
     eventually(lambda: "streamd/cameras/door/people" in listener.retained())
+    eventually(lambda: any(topic.startswith("homeassistant/sensor/") for topic in listener.retained()))
     assert not any("p1" in topic for topic in listener.retained())
     assert b"Person 1" not in b"".join(listener.retained().values())
     made.close()

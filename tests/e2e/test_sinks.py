@@ -44,15 +44,21 @@ def test_one_sink_that_refuses_and_one_that_is_dead_delay_nobody(
         daemon.start()
         daemon.await_event("face.left", name=OBAMA)
         eventually(lambda: "face.left" in (out.read_text() if out.exists() else ""), what="the file has it")
-        lines = [json.loads(line) for line in out.read_text().splitlines()]
-        identified = next(line for line in lines if line["type"] == "face.identified")
+
+        def told() -> list[dict[str, Any]]:
+            """The sink begins with what comes next, which may be after the first name."""
+            lines = [json.loads(line) for line in out.read_text().splitlines()]
+            return [line for line in lines if line["type"] == "face.identified"]
+
+        identified = eventually(told, what="somebody named")[0]
         assert identified["zones"] == ["step"]
         assert "account" not in identified
         eventually(lambda: "the broker refuses" in daemon.logged())
         assert "wrong" not in daemon.logged()
         wanted = {"file": 1, "home": 0, "dead": 0}
         eventually(lambda: wanted.items() <= daemon.metrics().by("streamd_sink_up", "sink").items())
-        eventually(lambda: "is put aside: answered 500" in daemon.logged(), timeout_s=30)
+        put_aside = f"event {identified['seq']} is put aside: answered 500"
+        eventually(lambda: put_aside in daemon.logged())
         shown = streamd(daemon, "events", "--sinks")
         assert f"hook  #{identified['seq']}: answered 500" in shown
         receiver.status = 200
@@ -126,7 +132,9 @@ def test_an_excluded_zone_and_a_mask_hide_a_face(make_daemon: MakeDaemon, visits
     daemon.await_event("face.left", camera="open", name=OBAMA)
     daemon.await_event("face.identified", camera="open", after=daemon.events("face.left", camera="open")[0].seq)
     for camera in ("excluded", "masked", "patient"):
-        assert [e.type.value for e in daemon.journal() if e.camera == camera] == ["camera.online"]
+        told = {e.type.value for e in daemon.journal() if e.camera == camera}
+        assert "camera.online" in told
+        assert not any(kind.startswith("face.") for kind in told)
 
 
 def test_a_worker_that_was_killed_leaves_no_appearance_open(make_daemon: MakeDaemon, visits: Path) -> None:

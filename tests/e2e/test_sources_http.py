@@ -109,7 +109,7 @@ def camera(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def opened(url: str, **options: object) -> Source:
-    limits = {"read_timeout_s": 1.0, "open_timeout_s": 4.0}
+    limits = {"read_timeout_s": 1.0, "open_timeout_s": 10.0}
     source = open_source(url, CaptureConfig.model_validate({**limits, **options}))
     source.open()
     return source
@@ -140,11 +140,16 @@ def test_mjpeg_comes_at_the_cameras_pace_and_not_behind_it(camera: str) -> None:
     source = opened(f"http://{camera}/mjpeg")
     for _ in range(FPS):  # what was probed comes at once
         source.read(1.0)
-    began_s = time.monotonic()
-    for _ in range(FPS):
-        source.read(1.0)
+
+    def second_s() -> float:
+        began_s = time.monotonic()
+        for _ in range(FPS):
+            source.read(1.0)
+        return time.monotonic() - began_s
+
+    # A machine that halts makes one long, and what came meanwhile the next one short.
+    assert 0.5 < np.median([second_s() for _ in range(5)]) < 2.0
     source.close()
-    assert 0.5 < time.monotonic() - began_s < 2.0
 
 
 def test_a_live_stream_that_ends_is_lost(camera: str) -> None:
@@ -185,7 +190,9 @@ def test_a_recording_behind_http_is_paced_and_looped_like_a_file(camera: str) ->
     source = opened(f"http://{camera}/clip.mp4")
     due = np.array([source.read(1.0).captured_at_s for _ in range(FPS + 5)])
     source.close()
-    np.testing.assert_allclose(np.diff(due), 1 / FPS, atol=0.01)
+    steps_s = np.diff(due)
+    np.testing.assert_allclose(np.delete(steps_s, FPS - 1), 1 / FPS, atol=0.01)
+    assert 1 / FPS - 0.01 <= steps_s[FPS - 1] < 5.0, "it is opened again there"
 
 
 def test_live_hls_comes_evenly_instead_of_a_segment_at_once(camera: str) -> None:

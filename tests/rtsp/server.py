@@ -96,9 +96,9 @@ state = {"frozen": False}
 """True, or the one mount that is."""
 
 
-def answer_shown(mount):
+def answer_shown(mount, at_s=None):
     pending.discard(mount)
-    print("shown", mount, time.monotonic(), flush=True)
+    print("shown", mount, time.monotonic() if at_s is None else at_s, flush=True)
 
 
 def on_configure(factory, media, mount):
@@ -130,9 +130,10 @@ def on_configure(factory, media, mount):
         buffer = Gst.Buffer.new_wrapped(bytes(picture))
         buffer.pts = now
         buffer.duration = Gst.SECOND // FPS
+        pushed_s = time.monotonic()
         flow = feeding.emit("push-buffer", buffer)
         if mount in pending:
-            answer_shown(mount)
+            answer_shown(mount, pushed_s)
         return flow in (Gst.FlowReturn.OK, Gst.FlowReturn.FLUSHING)
 
     def gone():

@@ -16,9 +16,9 @@ SMALL = ((64, 48),)
 
 
 def test_frames_arrive_at_their_pace() -> None:
-    without = next(costs(0.5, transports=("ipc",), sizes=SMALL))
+    without = next(costs(1.0, transports=("ipc",), sizes=SMALL))
     assert (without.picture, without.paced) == (False, True)
-    assert 8 <= without.frames_per_second <= 20
+    assert 4 <= without.frames_per_second <= 60  # 15; a machine that halts makes it catch up. Without a pace thousands
     assert without.us > 0
     assert without.sender_cpu_us > 0
     assert without.receiver_cpu_us > 0

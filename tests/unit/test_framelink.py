@@ -89,7 +89,7 @@ def test_a_frame_arrives_as_it_was_sent(sockets: Sockets, tmp_path: Path) -> Non
 def test_ready_is_repeated_only_after_a_second_or_more_motion(sockets: Sockets, tmp_path: Path) -> None:
     worker, capture = pair(sockets, tmp_path)
     announced(capture, worker, motion=0.01)
-    start_s = time.monotonic()
+    start_s = capture._announced_at_s
 
     def told(motion: float, *moments_s: float) -> list[Message]:
         """What the worker hears when the capture announces at these moments, however busy the socket is."""

@@ -303,8 +303,8 @@ def test_a_bad_camera_fails_with_advice_and_is_closed(failure: Exception, advice
 
 
 def test_a_camera_that_hangs_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPEN_S", "PICTURE_S", "GRACE_S"):
-        monkeypatch.setattr(camera_checks, name, 0.1)
+    for name, seconds in (("OPEN_S", 0.1), ("PICTURE_S", 0.1), ("WATCH_S", 0.1), ("GRACE_S", 3.0)):
+        monkeypatch.setattr(camera_checks, name, seconds)
     forever = threading.Event()
     findings = camera_findings(stuck=FakeSource(wait=forever), door=FakeSource())
     forever.set()

@@ -247,7 +247,8 @@ def test_a_file_held_by_another_writer_says_so(tmp_path: Path, monkeypatch: pyte
         other.add_faces("Anna", [face(unit(1))])
 
 
-def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_two_writers_at_once_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamd.gallery.database.BUSY_TIMEOUT_S", 60.0)
     path = tmp_path / "gallery.sqlite"
     GalleryStore(path).close()
 
@@ -267,8 +268,9 @@ def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("attempt", range(10))
-def test_many_may_open_a_new_file_at_once(attempt: int, tmp_path: Path) -> None:
+def test_many_may_open_a_new_file_at_once(attempt: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten times: the collision that this guards against happens in one of some dozens."""
+    monkeypatch.setattr("streamd.gallery.database.BUSY_TIMEOUT_S", 60.0)
     path = tmp_path / "gallery.sqlite"
     failures: list[Exception] = []
 
