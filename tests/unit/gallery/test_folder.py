@@ -279,6 +279,26 @@ def test_a_vanished_folder_forgets_nobody(bench: Bench, caplog: pytest.LogCaptur
     assert bench.people() == {"Anna": 1, "Bert": 1}
 
 
+@pytest.mark.parametrize("vanish", ["deleted", "empty mount point"])
+def test_photos_of_somebody_forgotten_stay_unwanted_while_the_folder_is_away(bench: Bench, vanish: str) -> None:
+    bench.photo("Anna/1.png")
+    bench.settle()
+    bench.store.forget("Anna")
+    bench.settle()
+    aside = bench.folder.rename(bench.folder.with_name("aside"))
+    if vanish == "empty mount point":
+        bench.folder.mkdir()
+    for _ in range(2):
+        bench.restarted()
+        assert bench.settle() == SyncReport()
+    if bench.folder.exists():
+        bench.folder.rmdir()
+    aside.rename(bench.folder)
+    bench.restarted()
+    assert bench.settle() == SyncReport()
+    assert bench.people() == {}
+
+
 def test_a_folder_that_cannot_be_listed_loses_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.photo("Anna/1.png", RED)
     bench.photo("Bert/1.png", GREEN)
