@@ -372,7 +372,7 @@ def serve(context: ChildContext) -> int:
         if isinstance(model, Warmable):
             model.warm_up()
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
-        store = open_store(config, actor="daemon")
+        store = open_store(config, actor="daemon", adopt=True)
         # Photos that change while the old model answers are taken over by the new one.
         folder = (
             None
