@@ -8,7 +8,7 @@ from pathlib import Path
 from streamd.config import Config
 from streamd.errors import UsageError
 from streamd.gallery.names import person_name
-from streamd.gallery.personfolder import move_photos, planned_moves
+from streamd.gallery.personfolder import directories_of, move_photos, planned_moves
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.undo import Undone
 
@@ -45,13 +45,14 @@ def rename_person(config: Config, store: GalleryStore, name: str, new: str) -> F
     Raises:
         UsageError: a name cannot be one, or there is a folder of the new name.
         GalleryError: there is no such person, or one of the new name.
+        UnavailableError: photos cannot be moved; the person has the new name already.
     """
     old, wanted = person_name(name), person_name(new)
-    before, after = config.gallery_folder / old, config.gallery_folder / wanted
-    if before.is_dir() and after.exists():
-        raise UsageError(f"the folder {after} exists already; move its photos away first")
+    folder = config.gallery_folder
+    if directories_of(folder, old) and (taken := _taken(folder, wanted)):
+        raise UsageError(f"the folder {taken} exists already; move its photos away first")
     store.rename(old, wanted)
-    return _follow(before, after)
+    return _follow(folder, old, wanted)
 
 
 def merge_people(config: Config, store: GalleryStore, name: str, into: str) -> Merged:
@@ -71,18 +72,26 @@ def merge_people(config: Config, store: GalleryStore, name: str, into: str) -> M
 
 
 def undo_change(config: Config, store: GalleryStore, version: int | None) -> tuple[Undone, list[FolderMove]]:
-    """Take back one change; None: the newest. Raises GalleryError."""
+    """Take back one change; None: the newest. Raises GalleryError; UnavailableError: photos cannot be moved."""
     undone = store.undo(version)
-    folder = config.gallery_folder
-    moves = [_follow(folder / before, folder / after) for before, after in undone.renamed]
+    moves = [_follow(config.gallery_folder, before, after) for before, after in undone.renamed]
     return undone, [move for move in moves if move is not None]
 
 
-def _follow(before: Path, after: Path) -> FolderMove | None:
+def _follow(folder: Path, old: str, new: str) -> FolderMove | None:
     """The photos follow the name, or the next one there would bring the other name back."""
-    if not before.is_dir():
+    found = directories_of(folder, old)
+    if not found:
         return None
-    if after.exists():
-        return FolderMove(before, after, moved=False)
+    before, after = found[0], folder / new
+    if taken := _taken(folder, new):
+        return FolderMove(before, taken, moved=False)
     before.rename(after)
+    move_photos(folder, planned_moves(folder, old, new))  # of a second directory that differs in its spelling only
     return FolderMove(before, after, moved=True)
+
+
+def _taken(folder: Path, name: str) -> Path | None:
+    """What is in the way of a person's folder of this name."""
+    wanted = folder / name
+    return wanted if wanted.exists() else next(iter(directories_of(folder, name)), None)

@@ -372,11 +372,11 @@ def serve(context: ChildContext) -> int:
         if isinstance(model, Warmable):
             model.warm_up()
     with LiveGallery(config.gallery_file, model_id=embedder.model_id, config=config.gallery) as gallery:
-        store = open_store(config, actor="daemon")
-        # Photos that change meanwhile are taken over by the new model.
+        store = open_store(config, actor="daemon", adopt=True)
+        # Photos that change while the old model answers are taken over by the new one.
         folder = (
             None
-            if change is not None
+            if change is not None and change.previous is not None
             else _folder(context, store, detectors[config.detection.model], embedder, gallery=gallery)
         )
         book = _strangers(config, store, embedder)

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from streamd.gallery.opening import open_store
 
     config = load_config(args.config)
-    with open_store(config) as store:
+    with open_store(config, adopt=args.verb == "sync" and config.gallery.kind != "local") as store:
         return _VERBS[args.verb](args, store, config)
 
 

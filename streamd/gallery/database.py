@@ -40,6 +40,8 @@ class Database:
         self.path = path
         self.vault = vault
         self.actor = actor
+        self.refusal = ""
+        """Why every change is refused; empty where none is."""
         self._lock = threading.RLock()
         with self._in_words():
             _create_private(path)
@@ -65,6 +67,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """One transaction that no other writer can enter; all of it happens, or nothing."""
+        if self.refusal:
+            raise GalleryError(f"gallery {self.path}: {self.refusal}")
         with self._transaction("BEGIN IMMEDIATE") as connection:
             if vault_token(connection) != self._token:
                 raise GalleryError(f"gallery {self.path}: its key was changed meanwhile; start this process again")

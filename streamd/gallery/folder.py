@@ -77,7 +77,7 @@ class FolderSync:
         known, reloaded = self._load()
         try:
             changed = self._listing.look(self._wall_clock())
-            if self._is_another_folder() and known.photos:
+            if self._is_another_folder() and (known.photos or known.dismissed):
                 self._warn(f"the gallery folder {self._listing.folder} is not the one it was, and empty")
                 return report
         except OSError as error:
@@ -113,7 +113,7 @@ class FolderSync:
 
     def _absent(self, error: OSError, known: Known) -> None:
         folder = self._listing.folder
-        if isinstance(error, FileNotFoundError) and not known.photos:
+        if isinstance(error, FileNotFoundError) and not (known.photos or known.dismissed):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as reason:

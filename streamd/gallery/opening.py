@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from streamd.config import Config
 from streamd.errors import GalleryError
 from streamd.gallery.examiner import PhotoExaminer
-from streamd.gallery.mirror import keep_shared
+from streamd.gallery.mirror import keep_shared, shared_otherwise
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.vault import load_vault
 from streamd.interfaces import Detector, Embedder
@@ -36,15 +36,22 @@ def load_photo_models(config: Config) -> PhotoModels:
     return PhotoModels(detector, embedder)
 
 
-def open_store(config: Config, *, actor: str | None = None) -> GalleryStore:
-    """The configured gallery file; ``actor`` is who makes changes, by default the user of this process.
+def open_store(config: Config, *, actor: str | None = None, adopt: bool = False) -> GalleryStore:
+    """The configured gallery file.
+
+    Args:
+        actor: who makes changes, by default the user of this process.
+        adopt: whether the file is shared as this configuration says from now on. Otherwise a file that is shared in
+            another way can be read, and every change of it is refused.
 
     Raises:
         GalleryError: the file or its key cannot be used.
     """
     store = GalleryStore(config.gallery_file, vault=load_vault(config.gallery.key_file), actor=actor or _user())
     try:
-        keep_shared(store, config.gallery)
+        if adopt:
+            keep_shared(store, config.gallery)
+        store.database.refusal = shared_otherwise(store, config.gallery)
     except GalleryError:
         store.close()
         raise

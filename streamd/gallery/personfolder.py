@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,17 +18,27 @@ class PhotoMove:
     after: str
 
 
+def directories_of(folder: Path, name: str) -> list[Path]:
+    """What the watched folder takes for this person's (``name`` in NFC), the one of exactly this name first.
+
+    A name that comes from a Mac is decomposed, and so another one to Linux.
+    """
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if unicodedata.normalize("NFC", path.name) == name and path.is_dir()]
+    return sorted(found, key=lambda path: path.name != name)
+
+
 def planned_moves(folder: Path, name: str, into: str) -> list[PhotoMove]:
     """How the files of ``name`` go to ``into``; none takes the place of another."""
-    source, target = folder / name, folder / into
-    if not source.is_dir():
-        return []
+    sources = directories_of(folder, name)
+    target = next(iter(directories_of(folder, into)), folder / into)
     taken = {path.name for path in target.iterdir()} if target.is_dir() else set()
     moves = []
-    for path in sorted(p for p in source.iterdir() if p.is_file()):
+    for path in (p for source in sources for p in sorted(source.iterdir()) if p.is_file()):
         file = _free(path, taken)
         taken.add(file)
-        moves.append(PhotoMove(f"{name}/{path.name}", f"{into}/{file}"))
+        moves.append(PhotoMove(f"{path.parent.name}/{path.name}", f"{target.name}/{file}"))
     return moves
 
 

@@ -7,7 +7,7 @@ never compared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -43,10 +43,47 @@ def missing_faces(store: GalleryStore, model_id: str) -> int:
         return int(connection.execute("SELECT count(*)" + _MISSING, (model_id, 0, model_id)).fetchone()[0])
 
 
-def other_models(store: GalleryStore, model_id: str) -> list[str]:
-    """Models that the gallery has embeddings of, but for this one; the one with most faces first."""
-    counts = store.faces_by_model()
-    return sorted(counts.keys() - {model_id}, key=lambda other: -counts[other])
+def missing_stranger_views(store: GalleryStore, model_id: str) -> int:
+    """How many views of strangers have an embedding of another model."""
+    with store.database.read() as connection:
+        query = "SELECT count(*) FROM stranger_faces WHERE model_id <> ?"
+        return int(connection.execute(query, (model_id,)).fetchone()[0])
+
+
+def is_behind(store: GalleryStore, model_id: str) -> bool:
+    """Whether there is anybody whom this model does not know yet, and could.
+
+    Faces whose crops cannot be read are told of, and do not count: no embedding of theirs will ever come.
+    """
+    after, unreadable = 0, 0
+    while found := _next_chips(store, model_id, after):
+        if any(chip is not None for _, chip in found):
+            return True
+        after, unreadable = found[-1][0], unreadable + len(found)
+    if unreadable:
+        logger.warning(
+            "%d faces are not known to %s, and their crops cannot be read: 'streamd gallery audit' names them",
+            unreadable,
+            model_id,
+        )
+    return missing_stranger_views(store, model_id) > 0
+
+
+def fuller_models(store: GalleryStore, model_id: str) -> list[str]:
+    """Models that know more faces than this one, or as many and more views of strangers; the one with most first.
+
+    None where this one was the last to have been finished: what others know is what came late, or cannot be read.
+    """
+    last = "SELECT detail FROM changes WHERE what = ? AND detail LIKE 'all with %' ORDER BY version DESC LIMIT 1"
+    query = "SELECT model_id, count(*) FROM stranger_faces GROUP BY model_id"
+    with store.database.read() as connection:
+        if connection.execute(last, (REEMBEDDED,)).fetchone() == (_all_with(model_id),):
+            return []
+        views = {str(other): int(count) for other, count in connection.execute(query)}
+    faces = store.faces_by_model()
+    known = {other: (faces.get(other, 0), views.get(other, 0)) for other in {model_id, *faces, *views}}
+    fuller = [other for other in known if known[other] > known[model_id]]
+    return sorted(fuller, key=known.__getitem__, reverse=True)
 
 
 def embed_again(store: GalleryStore, embedder: Embedder) -> Iterator[int]:
@@ -67,23 +104,48 @@ def embed_again(store: GalleryStore, embedder: Embedder) -> Iterator[int]:
             yield len(readable)
 
 
-def finish(store: GalleryStore, embedder: Embedder) -> None:
-    """Every face has an embedding of the new model: those of others go, and strangers are embedded again.
+def embed_strangers(store: GalleryStore, embedder: Embedder) -> Iterator[dict[int, bytes | None]]:
+    """Embed some views of strangers at a time; yields the embeddings by view, None where its crop cannot be read.
+
+    Nothing is written before ``finish``: strangers known to this model by half would be given a second id.
+
+    Raises:
+        GalleryError: the gallery cannot be read.
+    """
+    after = 0
+    query = "SELECT id, unseal(chip) FROM stranger_faces WHERE model_id <> ? AND id > ? ORDER BY id LIMIT ?"
+    while True:
+        with store.database.read() as connection:
+            rows_found = connection.execute(query, (embedder.model_id, after, _BATCH)).fetchall()
+        if not rows_found:
+            return
+        found = [(int(view), _decoded(data)) for view, data in rows_found]
+        after = found[-1][0]
+        embedded: dict[int, bytes | None] = {view: None for view, _ in found}
+        if readable := [(view, chip) for view, chip in found if chip is not None]:
+            vectors = embedder.embed(as_wanted(embedder, [chip for _, chip in readable]))
+            embedded |= {view: _bytes(vector) for (view, _), vector in zip(readable, vectors, strict=True)}
+        yield embedded
+
+
+def finish(store: GalleryStore, model_id: str, strangers: Mapping[int, bytes | None]) -> None:
+    """Every face has an embedding of the new model: those of others go, and strangers get theirs.
+
+    Args:
+        strangers: what ``embed_strangers`` gave. Views without an embedding go.
 
     Raises:
         GalleryError: the gallery cannot be read or written.
     """
-    model_id = embedder.model_id
     with store.database.write() as connection:
-        query = "SELECT id, unseal(chip) FROM stranger_faces WHERE model_id <> ?"
-        for face_id, data in connection.execute(query, (model_id,)).fetchall():
-            chip = _decoded(data)
-            if chip is None:
-                connection.execute("DELETE FROM stranger_faces WHERE id = ?", (face_id,))
+        for view, vector in strangers.items():
+            if vector is None:
+                connection.execute("DELETE FROM stranger_faces WHERE id = ? AND model_id <> ?", (view, model_id))
                 continue
-            vector = embedder.embed(as_wanted(embedder, [chip]))[0]
-            update = "UPDATE stranger_faces SET model_id = ?, vector = seal(?) WHERE id = ?"
-            connection.execute(update, (model_id, _bytes(vector), face_id))
+            update = "UPDATE stranger_faces SET model_id = ?, vector = seal(?) WHERE id = ? AND model_id <> ?"
+            connection.execute(update, (model_id, vector, view, model_id))
+        if strangers:  # whoever answers with this model already reads them again
+            connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES ('')")
         connection.execute(
             "DELETE FROM faces WHERE model_id <> ? AND EXISTS (SELECT 1 FROM faces g WHERE g.model_id = ?"
             " AND g.person_id = faces.person_id AND g.source_sha256 = faces.source_sha256)",
@@ -91,8 +153,15 @@ def finish(store: GalleryStore, embedder: Embedder) -> None:
         )
         # The same faces under another model: nothing that anybody would want back.
         connection.execute("DELETE FROM undo WHERE batch = (SELECT batch FROM present)")
-        rows.log_change(connection, REEMBEDDED, "", f"all with {model_id}")
+        rows.log_change(connection, REEMBEDDED, "", _all_with(model_id))
     drop_saved(store.path)
+
+
+def is_finished(store: GalleryStore, model_id: str, *, since: int) -> bool:
+    """Whether ``finish`` came to its end after version ``since`` of the gallery."""
+    query = "SELECT 1 FROM changes WHERE version > ? AND what = ? AND detail = ?"
+    with store.database.read() as connection:
+        return connection.execute(query, (since, REEMBEDDED, _all_with(model_id))).fetchone() is not None
 
 
 def as_wanted(embedder: Embedder, chips: Sequence[Image]) -> Image:
@@ -101,6 +170,10 @@ def as_wanted(embedder: Embedder, chips: Sequence[Image]) -> Image:
     if alignment == ARCFACE:
         return np.stack(chips)
     return np.stack([cut_chip(Bgr(chip), TEMPLATE, alignment) for chip in chips])
+
+
+def _all_with(model_id: str) -> str:
+    return f"all with {model_id}"
 
 
 def _next_chips(store: GalleryStore, model_id: str, after: int) -> list[tuple[int, Image | None]]:

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 from galleryparts import BLUE, GREEN, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
+from streamd.config import Config
+from streamd.errors import UsageError
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync, SyncReport
 from streamd.gallery.folderrecords import FolderRecords
+from streamd.gallery.names import person_name
+from streamd.gallery.rows import RENAMED
 from streamd.gallery.store import GalleryStore
+from streamd.peoplechanges import merge_people, rename_person, undo_change
 
 
 class Clock:
@@ -55,6 +60,12 @@ class Bench:
 
     def photo(self, path: str, colour: tuple[int, int, int] = RED, *, seed: int = 0) -> Path:
         return write_photo(self.folder / path, colour, seed=seed)
+
+    def renames(self) -> list[int]:
+        """Versions at which somebody got another name."""
+        query = "SELECT version FROM changes WHERE what = ?"
+        with self.store.database.read() as connection:
+            return [int(row[0]) for row in connection.execute(query, (RENAMED,))]
 
     def people(self) -> dict[str, int]:
         return {p.name: p.faces for p in self.store.people()}
@@ -279,6 +290,26 @@ def test_a_vanished_folder_forgets_nobody(bench: Bench, caplog: pytest.LogCaptur
     assert bench.people() == {"Anna": 1, "Bert": 1}
 
 
+@pytest.mark.parametrize("vanish", ["deleted", "empty mount point"])
+def test_photos_of_somebody_forgotten_stay_unwanted_while_the_folder_is_away(bench: Bench, vanish: str) -> None:
+    bench.photo("Anna/1.png")
+    bench.settle()
+    bench.store.forget("Anna")
+    bench.settle()
+    aside = bench.folder.rename(bench.folder.with_name("aside"))
+    if vanish == "empty mount point":
+        bench.folder.mkdir()
+    for _ in range(2):
+        bench.restarted()
+        assert bench.settle() == SyncReport()
+    if bench.folder.exists():
+        bench.folder.rmdir()
+    aside.rename(bench.folder)
+    bench.restarted()
+    assert bench.settle() == SyncReport()
+    assert bench.people() == {}
+
+
 def test_a_folder_that_cannot_be_listed_loses_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.photo("Anna/1.png", RED)
     bench.photo("Bert/1.png", GREEN)
@@ -405,3 +436,59 @@ def test_an_idle_step_lists_no_directory_twice(bench: Bench, monkeypatch: pytest
     monkeypatch.setattr(os, "scandir", counting)
     bench.settle()
     assert listed == [bench.folder.name]
+
+
+def test_another_name_moves_a_folder_whose_name_came_from_a_mac(bench: Bench) -> None:
+    config = Config(state_dir=bench.folder.parent)
+    assert config.gallery_folder == bench.folder
+    bench.photo("Jose\u0301/1.png", RED, seed=1)  # decomposed
+    bench.settle()
+    moved = rename_person(config, bench.store, "Jos\u00e9", "Pepe")
+    assert moved is not None
+    assert moved.moved
+    bench.settle()
+    bench.photo("Pepe/2.png", RED, seed=2)
+    bench.settle()
+    assert bench.people() == {"Pepe": 2}
+    _, (back,) = undo_change(config, bench.store, next(iter(bench.renames())))
+    assert back.moved
+    bench.settle()
+    assert bench.people() == {"Jos\u00e9": 2}
+
+
+def test_another_name_moves_both_spellings_of_a_folder(bench: Bench) -> None:
+    config = Config(state_dir=bench.folder.parent)
+    bench.photo("Jos\u00e9/1.png", RED, seed=1)
+    bench.photo("Jose\u0301/1.png", RED, seed=2)
+    bench.settle()
+    rename_person(config, bench.store, "Jos\u00e9", "Pepe")
+    bench.settle()
+    assert bench.people() == {"Pepe": 2}
+    assert sorted(str(p.relative_to(bench.folder)) for p in bench.folder.rglob("*.png")) == [
+        "Pepe/1-2.png",
+        "Pepe/1.png",
+    ]
+
+
+def test_a_name_is_refused_whose_folder_is_there_in_another_spelling(bench: Bench) -> None:
+    config = Config(state_dir=bench.folder.parent)
+    bench.photo("Anna/1.png")
+    bench.settle()
+    (bench.folder / "Jose\u0301").mkdir()
+    with pytest.raises(UsageError, match="exists already"):
+        rename_person(config, bench.store, "Anna", "Jos\u00e9")
+    assert bench.people() == {"Anna": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "into"), [("Jose\u0301", "Anna"), ("Anna", "Jose\u0301"), ("Jose\u0301", "Rene\u0301")]
+)
+def test_a_merge_moves_the_photos_of_a_folder_whose_name_came_from_a_mac(bench: Bench, name: str, into: str) -> None:
+    config = Config(state_dir=bench.folder.parent)
+    bench.photo(f"{name}/1.png", RED, seed=1)
+    bench.photo(f"{into}/1.png", GREEN, seed=2)
+    bench.settle()
+    assert merge_people(config, bench.store, name, into).photos == 1
+    assert [p.name for p in bench.folder.iterdir()] == [into]
+    bench.settle()
+    assert bench.people() == {person_name(into): 2}
