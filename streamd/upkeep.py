@@ -46,14 +46,16 @@ class Upkeep:
     def news(self) -> list[Event]:
         """People enrolled and forgotten, and strangers who got a name, since the last call.
 
-        Changes made while no worker ran are told by the next one. Raises GalleryError.
+        Changes made while no worker ran are told by the next one. Raises GalleryError; what was not told then is
+        told by the next call.
         """
         events: list[Event] = []
         version = self._store.version()
         if version == self._told_version:
             return events
-        for change in self._store.changes(after=self._told_version):
-            self._told_version = change.version
+        reached = self._told_version
+        for change in self._store.changes(after=reached):
+            reached = change.version
             if change.what in (ENROLLED, FORGOTTEN):
                 events.append(_person_event(change))
             elif change.what == ASSIGNED and change.name is not None:
@@ -62,7 +64,8 @@ class Upkeep:
             elif change.what == UNDONE and change.detail:  # forgetting a person empties it
                 for stranger_id in self._unnamed(change):
                     events += self._revisions(change, stranger_id, message="the name was taken back")
-        self._write_told()
+        self._write_told(reached)
+        self._told_version = reached
         return events
 
     def clean_up(self, now_wall_s: float) -> None:
@@ -156,9 +159,9 @@ class Upkeep:
             row = connection.execute("SELECT value FROM settings WHERE key = ?", (_TOLD,)).fetchone()
         return int(row[0]) if row else self._store.version()
 
-    def _write_told(self) -> None:
+    def _write_told(self, version: int) -> None:
         with self._store.database.write() as connection:
-            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_TOLD, str(self._told_version)))
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_TOLD, str(version)))
 
 
 def _person_event(change: Change) -> Event:

@@ -7,6 +7,7 @@ import pytest
 from galleryparts import MODEL, face, unit
 
 from streamd.config import Config, GalleryConfig
+from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
@@ -53,6 +54,20 @@ def test_what_happened_while_no_worker_ran_is_told_by_the_next(store: GallerySto
     assert kinds(first.news()) == ["person.enrolled"]
     store.forget("Bert")
     assert kinds(Upkeep(store, settings(journal)).news()) == ["person.forgotten"]
+
+
+def test_what_cannot_be_noted_as_told_is_told_by_the_next_call(
+    store: GalleryStore, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = Upkeep(store, settings(journal))
+    store.add_faces("Anna", [face(unit(1))])
+    store.forget("Anna")
+    with monkeypatch.context() as busy:
+        busy.setattr(store.database, "write", lambda: store.database.scalar("not SQL"))  # raises GalleryError
+        with pytest.raises(GalleryError):
+            upkeep.news()
+    assert kinds(upkeep.news()) == ["person.enrolled", "person.forgotten"]
+    assert upkeep.news() == []
 
 
 def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GalleryStore, journal: Path) -> None:
