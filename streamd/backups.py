@@ -18,6 +18,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamd.wallclock import was_set
+
 FOLDER = "backups"
 KEPT = 3
 """Newest copies of each file that are kept."""
@@ -62,7 +64,7 @@ def back_up(path: Path, format: int) -> Path:
     with _scratch(made) as scratch:
         _copy(path, scratch)
         scratch.replace(made)
-    thin_out(path.parent)
+    thin_out(path.parent, besides=made)
     return made
 
 
@@ -74,14 +76,22 @@ def backups(state_dir: Path, file: str | None = None) -> list[Backup]:
     return sorted(wanted, key=lambda backup: (backup.made_wall_s, backup.path.name), reverse=True)
 
 
-def thin_out(state_dir: Path, *, now_wall_s: float | None = None) -> int:
-    """Delete all but the last few copies of each file, and those that are too old; how many went. Raises OSError."""
+def thin_out(state_dir: Path, *, now_wall_s: float | None = None, besides: Path | None = None) -> int:
+    """Delete all but the last few copies of each file, and those that are too old; how many went. Raises OSError.
+
+    Copies from before the clock was set are neither older nor newer than others: of these the last few are kept, too.
+
+    Args:
+        besides: a copy that stays in any case, and counts as the newest.
+    """
     oldest_s = (time.time() if now_wall_s is None else now_wall_s) - KEPT_S
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, bool], int] = {}
     gone = 0
-    for backup in backups(state_dir):
-        seen[backup.file] = seen.get(backup.file, 0) + 1
-        if seen[backup.file] > KEPT or backup.made_wall_s < oldest_s:
+    for backup in sorted(backups(state_dir), key=lambda backup: backup.path != besides):
+        dated = was_set(backup.made_wall_s)
+        kind = (backup.file, dated)
+        seen[kind] = seen.get(kind, 0) + 1
+        if backup.path != besides and (seen[kind] > KEPT or (dated and backup.made_wall_s < oldest_s)):
             backup.path.unlink(missing_ok=True)
             gone += 1
     return gone

@@ -112,7 +112,7 @@ class Curator:
                 self._strangers.flush()
                 self._strangers.refresh()
             if self._upkeep is not None:
-                self._upkeep.clean_up(time.time())
+                self._upkeep.clean_up(time.time(), now_s=time.monotonic())
                 self._tell(self._upkeep)
             self._check_recall(time.monotonic())
         except GalleryError as error:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -232,6 +233,23 @@ def test_the_last_few_copies_are_kept_and_none_for_long(old: Path) -> None:
     newest_s = backups.backups(old)[0].made_wall_s
     assert thin_out(old, now_wall_s=newest_s + KEPT_S + 60) == KEPT
     assert copies(old) == []
+
+
+def test_a_copy_made_before_the_clock_was_set_is_kept(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(KEPT):
+        back_up(old / "gallery.sqlite", 1)
+    in_1970, earlier_in_1970 = time.gmtime(42.0), time.gmtime(41.0)
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "gmtime", lambda: in_1970)
+        clock.setattr(time, "time", lambda: 42.0)
+        for _ in range(KEPT):
+            back_up(old / "gallery.sqlite", 1)
+        in_1970 = earlier_in_1970
+        made = back_up(old / "gallery.sqlite", 1)
+        assert made.exists()
+    thin_out(old)
+    assert made.exists()
+    assert len(copies(old)) == 2 * KEPT
 
 
 def test_copies_hold_nobody_who_was_forgotten(old: Path) -> None:
