@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import calendar
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -28,6 +29,12 @@ KEPT_S = 30 * 86_400.0
 ROOM_BYTES = 16 << 20
 """Free space that a copy leaves over."""
 _NAME = re.compile(r"^(?P<file>.+)\.format(?P<format>\d+)\.(?P<at>\d{8}T\d{6}Z)(?:-\d+)?$")
+_SCRATCH = re.compile(
+    r"^\.(?:.+\.format\d+\.\d{8}T\d{6}Z(?:-\d+)?\.\d+|(?:gallery|journal)\.sqlite\.(?:\d+|[a-z0-9_]{8}))$"
+)
+"""Copies being made or put back (named after their process), and archives being imported (folders)."""
+_BESIDE = ("-journal", "-wal", "-shm")
+"""What SQLite puts beside a file, after its name."""
 _TIME = "%Y%m%dT%H%M%SZ"
 
 
@@ -59,6 +66,7 @@ def back_up(path: Path, format: int) -> Path:
     """
     folder = path.parent / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
+    _drop_remnants(path.parent)
     _check_room(path, folder)
     made = _free_name(folder, f"{path.name}.format{format}.{time.strftime(_TIME, time.gmtime())}")
     with _scratch(made) as scratch:
@@ -94,15 +102,38 @@ def thin_out(state_dir: Path, *, now_wall_s: float | None = None, besides: Path 
         if backup.path != besides and (seen[kind] > KEPT or (dated and backup.made_wall_s < oldest_s)):
             backup.path.unlink(missing_ok=True)
             gone += 1
+    _drop_remnants(state_dir)
     return gone
 
 
 def drop_backups(state_dir: Path) -> int:
-    """Delete every copy; how many there were. Raises OSError."""
+    """Delete every copy, and what is left of those that were never finished; how many copies there were.
+
+    Raises OSError.
+    """
     found = backups(state_dir)
     for backup in found:
         backup.path.unlink(missing_ok=True)
+    _drop_remnants(state_dir)
     return len(found)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """A scratch file or folder in the state directory is in use meanwhile, and no remnant; there need be none.
+
+    Raises BlockingIOError where it is held already.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def put_back(backup: Backup, path: Path) -> None:
@@ -118,8 +149,7 @@ def put_back(backup: Backup, path: Path) -> None:
         with closing(_opened(scratch)) as db:
             if (answer := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(f"malformed: {answer}")
-        for suffix in ("-wal", "-shm"):  # they belong to what is replaced
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _unlink_beside(path)  # it belongs to what is replaced
         scratch.replace(path)
 
 
@@ -165,11 +195,45 @@ def _free_name(folder: Path, name: str) -> Path:
 
 @contextmanager
 def _scratch(target: Path) -> Iterator[Path]:
-    """A file of this user's alone beside ``target``, gone afterwards unless it was moved."""
+    """A file of this user's alone beside ``target``, gone afterwards unless it was moved; locked meanwhile."""
     path = target.with_name(f".{target.name}.{os.getpid()}")
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+    descriptor = _locked(path)
     try:
         yield path
     finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        _unlink_beside(path)
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    """A new file's descriptor; the lock says that its process lives, whatever number a later one has."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if path.exists():
+            return descriptor
+        os.close(descriptor)  # it was taken for a remnant before it was locked
+
+
+def _drop_remnants(state_dir: Path) -> None:
+    """Delete what was left behind by processes that were killed: it holds people, too. Another user's stays."""
+    for folder in (state_dir, state_dir / FOLDER):
+        for path in list(folder.iterdir()) if folder.is_dir() else ():
+            scratch = _without_suffix(path)
+            if _SCRATCH.match(scratch.name):
+                with suppress(BlockingIOError, PermissionError), held(scratch):
+                    if path.is_dir():
+                        shutil.rmtree(path)
+                    else:
+                        path.unlink(missing_ok=True)
+
+
+def _without_suffix(path: Path) -> Path:
+    """The file beside which SQLite put this one, or the file itself."""
+    return path.with_name(next((path.name.removesuffix(s) for s in _BESIDE if path.name.endswith(s)), path.name))
+
+
+def _unlink_beside(path: Path) -> None:
+    for suffix in _BESIDE:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

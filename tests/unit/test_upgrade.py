@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +25,7 @@ from streamd.backups import KEPT, KEPT_S, back_up, format_of, put_back, thin_out
 from streamd.cli import main
 from streamd.erasure import erase_person
 from streamd.errors import ExitCode, GalleryError, JournalError, UnavailableError
+from streamd.gallery.archive import scratch_beside
 from streamd.gallery.database import Database
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.store import GalleryStore, Mark
@@ -250,6 +255,68 @@ def test_a_copy_made_before_the_clock_was_set_is_kept(old: Path, monkeypatch: py
     thin_out(old)
     assert made.exists()
     assert len(copies(old)) == 2 * KEPT
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from streamd import backups
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+"""
+COPYING = "backups.os.fsync = die; backups.back_up(Path(sys.argv[1]) / 'gallery.sqlite', 1)"
+RESTORING = """
+copy = backups.back_up(Path(sys.argv[1]) / 'gallery.sqlite', 1)
+backups.Path.replace = die
+backups.put_back(backups.backups(Path(sys.argv[1]))[0], Path(sys.argv[1]) / 'gallery.sqlite')
+"""
+IMPORTING = """
+from streamd.gallery.archive import scratch_beside
+with scratch_beside(Path(sys.argv[1]) / 'gallery.sqlite') as scratch:
+    (scratch / 'gallery.sqlite').write_bytes(b'Ann Smith')
+    die()
+"""
+
+
+def hidden(state: Path) -> list[Path]:
+    return [path for folder in (state, state / "backups") for path in folder.glob(".*")]
+
+
+@pytest.mark.parametrize("work", [COPYING, RESTORING, IMPORTING])
+@pytest.mark.parametrize("remedy", [backups.drop_backups, thin_out, lambda state: back_up(state / "gallery.sqlite", 1)])
+def test_nothing_is_left_of_a_copy_whose_process_was_killed(
+    old: Path, work: str, remedy: Callable[[Path], object]
+) -> None:
+    process = subprocess.run([sys.executable, "-c", KILLED + work, str(old)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    (left,) = hidden(old)
+    if left.is_file():
+        left.with_name(left.name + "-journal").write_bytes(b"Ann Smith")
+    remedy(old)
+    assert hidden(old) == []
+
+
+def test_a_copy_that_is_being_made_is_no_remnant(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = backups._copy
+
+    def slow(path: Path, into: Path) -> None:
+        copy(path, into)
+        backups.drop_backups(old)
+        assert hidden(old) == [into]
+
+    monkeypatch.setattr(backups, "_copy", slow)
+    assert back_up(old / "gallery.sqlite", 1).exists()
+    with scratch_beside(old / "gallery.sqlite") as scratch:
+        thin_out(old)
+        assert hidden(old) == [scratch]
+
+
+def test_what_others_hide_in_the_state_directory_is_left_alone(old: Path) -> None:
+    others = [old / name for name in (".gallery.sqlite", ".gallery.sqlite.swp", ".state.json.17", ".probe-17")]
+    for path in others:
+        path.touch()
+    back_up(old / "gallery.sqlite", 1)
+    backups.drop_backups(old)
+    assert all(path.exists() for path in others)
 
 
 def test_copies_hold_nobody_who_was_forgotten(old: Path) -> None:
