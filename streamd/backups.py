@@ -14,8 +14,9 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,9 @@ KEPT_S = 30 * 86_400.0
 """Copies older than this are deleted, whatever their number: what they hold is not kept longer elsewhere."""
 ROOM_BYTES = 16 << 20
 """Free space that a copy leaves over."""
+STEP_BYTES = 16 << 20
+"""Copied, and written to the disk, between two signs of life."""
+_on_step: ContextVar[Callable[[], None] | None] = ContextVar("_on_step", default=None)
 _NAME = re.compile(r"^(?P<file>.+)\.format(?P<format>\d+)\.(?P<at>\d{8}T\d{6}Z)(?:-\d+)?$")
 _SCRATCH = re.compile(
     r"^\.(?:.+\.format\d+\.\d{8}T\d{6}Z(?:-\d+)?\.\d+|(?:gallery|journal)\.sqlite\.(?:\d+|[a-z0-9_]{8}))$"
@@ -47,6 +51,16 @@ class Backup:
     """Name of what it is a copy of."""
     format: int
     made_wall_s: float
+
+
+@contextmanager
+def telling_of_copies(on_step: Callable[[], None]) -> Iterator[None]:
+    """Call ``on_step`` while copies that this thread makes meanwhile progress: a large file takes minutes."""
+    token = _on_step.set(on_step)
+    try:
+        yield
+    finally:
+        _on_step.reset(token)
 
 
 def format_of(path: Path) -> int:
@@ -174,10 +188,24 @@ def _check_room(source: Path, folder: Path) -> None:
 
 
 def _copy(path: Path, into: Path) -> None:
+    on_step = _on_step.get()
+
+    def step(status: int, remaining: int, total: int) -> None:
+        _sync(into)  # else all of it is left for the end, which may take as long again
+        if on_step is not None:
+            on_step()
+
     with closing(_opened(path)) as source, closing(sqlite3.connect(into)) as target:
-        source.backup(target)
+        source.execute("BEGIN")
+        source.execute("SELECT * FROM sqlite_master").fetchall()  # what is written from now on is not in the copy
+        page_size = source.execute("PRAGMA page_size").fetchone()[0]
+        source.backup(target, pages=STEP_BYTES // page_size, progress=step)
         target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
-    descriptor = os.open(into, os.O_RDONLY | os.O_CLOEXEC)
+    _sync(into)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -413,7 +413,8 @@ class SupervisionConfig(Section):
     stall_after_s: PositiveSeconds = 10.0
     """A child silent for this long is killed and started again."""
     start_timeout_s: PositiveSeconds = 60.0
-    """A child that is not ready after this long is killed and started again."""
+    """A child that is not ready after this long is killed and started again. While it copies a file before an upgrade,
+    the time counts from the copy's last progress."""
     backoff_min_s: PositiveSeconds = 0.5
     """Pause before the first restart; doubles with each, with jitter."""
     backoff_max_s: PositiveSeconds = 60.0

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from galleryparts import MODEL, face, unit
@@ -22,7 +23,10 @@ from publisherprocess import an_event
 import streamd
 from streamd import backups, statedir
 from streamd.backups import KEPT, KEPT_S, back_up, format_of, put_back, thin_out
+from streamd.child import ChildContext, Launch, _guarded
 from streamd.cli import main
+from streamd.config import Config
+from streamd.control import ControlLink
 from streamd.erasure import erase_person
 from streamd.errors import ExitCode, GalleryError, JournalError, UnavailableError
 from streamd.gallery.archive import scratch_beside
@@ -31,6 +35,7 @@ from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.store import GalleryStore, Mark
 from streamd.journal import Entry, Journal
 from streamd.journalfile import FORMAT
+from streamd.sockets import Sockets
 from streamd.statedir import admit_state, lock_state, read_record
 
 VECTOR = unit(1)
@@ -255,6 +260,45 @@ def test_a_copy_made_before_the_clock_was_set_is_kept(old: Path, monkeypatch: py
     thin_out(old)
     assert made.exists()
     assert len(copies(old)) == 2 * KEPT
+
+
+def test_a_copy_that_progresses_is_a_sign_of_life(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "STEP_BYTES", 8192)
+    with closing(sqlite3.connect(old / "gallery.sqlite", isolation_level=None)) as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+
+    beats: list[float] = []
+    link = SimpleNamespace(socket=None, due=lambda now_s: True, beat=lambda now_s, snapshot: beats.append(now_s))
+    launch = Launch("worker@0", 0, "", Config(state_dir=old))
+    with Sockets() as sockets:
+        context = ChildContext(launch, sockets, cast(ControlLink, link))
+
+        def serve(context: ChildContext) -> int:
+            GalleryStore(old / "gallery.sqlite").close()
+            return 0
+
+        assert _guarded("worker", serve, context) == 0
+    assert len(beats) == -(-pages // 2)
+    back_up(old / "gallery.sqlite", 1)
+    assert len(beats) == -(-pages // 2)
+
+
+def test_a_copy_is_of_one_moment_and_ends_although_others_write(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "STEP_BYTES", 4096)
+    with closing(sqlite3.connect(old / "gallery.sqlite", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        steps: list[int] = []
+
+        def write() -> None:
+            steps.append(1)
+            db.execute("UPDATE people SET name = ?", (f"Ann {len(steps)}",))
+
+        with backups.telling_of_copies(write):
+            made = back_up(old / "gallery.sqlite", 1)
+        assert len(steps) == db.execute("PRAGMA page_count").fetchone()[0]
+    with closing(sqlite3.connect(made)) as db:
+        assert db.execute("SELECT name FROM people").fetchall() == [("Ann Smith",)]
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 KILLED = """
