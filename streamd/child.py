@@ -17,6 +17,7 @@ from types import FrameType
 import zmq
 from pydantic import ValidationError
 
+from streamd.backups import telling_of_copies
 from streamd.config import Config
 from streamd.control import DRAIN, RELOAD, RELOADED, ControlLink
 from streamd.errors import ProtocolError, StreamdError
@@ -84,6 +85,10 @@ class ChildContext:
             elif command.kind == RELOADED:
                 error = command.fields.get("error")
                 self.reload_answers.append(error if isinstance(error, str) else None)
+        self.beat()
+
+    def beat(self) -> None:
+        """Give a sign of life where one is due."""
         now_s = time.monotonic()
         if self.link.due(now_s):
             self.link.beat(now_s, self.metrics.snapshot)
@@ -136,7 +141,9 @@ def _guarded(role: str, serve: Serve, context: ChildContext) -> int:
     if context.link.socket is None:
         signal.signal(signal.SIGINT, drain)
     try:
-        return serve(context)
+        # Before READY, too: then a start may take as long as the copy before an upgrade does.
+        with telling_of_copies(context.beat):
+            return serve(context)
     except StreamdError as error:
         logger.error("%s", error)
         return error.exit_code

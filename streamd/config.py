@@ -19,7 +19,9 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from streamd.configtypes import (
+    MOST_DAYS,
     CameraName,
+    Days,
     PositiveSeconds,
     Seconds,
     Section,
@@ -363,12 +365,12 @@ class GalleryConfig(Section):
     duplicates."""
     unknowns: bool = True
     """Whether strangers who come again are recognised (``unknown-7f3a``); their views are kept for that."""
-    unknown_retention_days: Annotated[float, Field(gt=0)] = 30.0
+    unknown_retention_days: Days = 30.0
     """Strangers not seen for this long are deleted; those who are ignored stay."""
-    retention_days: dict[str, Annotated[float, Field(gt=0)]] = {}
+    retention_days: dict[str, Days] = {}
     """``{group=visitor: 30}``: people with that label are forgotten, from the journal as well, so many days after they
     were enrolled. Of several the shortest counts; people without such a label are kept."""
-    undo_days: Annotated[float, Field(ge=0)] = 7.0
+    undo_days: Annotated[float, Field(ge=0, le=MOST_DAYS)] = 7.0
     """How long removed faces are kept so that ``streamd gallery undo`` can bring them back."""
 
     @model_validator(mode="after")
@@ -386,7 +388,7 @@ class EventsConfig(Section):
     """Where subscribers connect (ZeroMQ SUB)."""
     replay: TcpEndpoint = "tcp://127.0.0.1:5572"
     """Where subscribers ask for past events (ZeroMQ DEALER or REQ)."""
-    retention_days: Annotated[float, Field(gt=0)] = 30.0
+    retention_days: Days = 30.0
     """Events older than this are deleted from the journal, and the pictures with them."""
     max_mb: Annotated[float, Field(ge=1)] = 1000.0
     """Of a journal larger than this the oldest events are deleted, whatever their age."""
@@ -399,7 +401,7 @@ class SnapshotsConfig(Section):
     """Whether the best picture of each face is kept."""
     frames: Literal["none", "blurred", "full"] = "none"
     """Whether the whole picture of a verdict is kept: not, with everybody blurred who is not enrolled, or as it is."""
-    retention_days: Annotated[float, Field(gt=0)] = 7.0
+    retention_days: Days = 7.0
     """Pictures older than this are deleted; those of a person who is forgotten, with them."""
     max_mb: Annotated[float, Field(ge=1)] = 500.0
     """Of more pictures than this the oldest are deleted."""
@@ -413,7 +415,8 @@ class SupervisionConfig(Section):
     stall_after_s: PositiveSeconds = 10.0
     """A child silent for this long is killed and started again."""
     start_timeout_s: PositiveSeconds = 60.0
-    """A child that is not ready after this long is killed and started again."""
+    """A child that is not ready after this long is killed and started again. While it copies a file before an upgrade,
+    the time counts from the copy's last progress."""
     backoff_min_s: PositiveSeconds = 0.5
     """Pause before the first restart; doubles with each, with jitter."""
     backoff_max_s: PositiveSeconds = 60.0

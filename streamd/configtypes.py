@@ -12,6 +12,9 @@ TokenHash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 PositiveSeconds = Annotated[float, Field(gt=0)]
+MOST_DAYS = 36_500.0
+"""A hundred years: so long before now there is a date."""
+Days = Annotated[float, Field(gt=0, le=MOST_DAYS)]
 TcpEndpoint = Annotated[str, Field(pattern=r"^tcp://(\*|\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}$")]
 
 

@@ -8,6 +8,7 @@ interpreter, so the work loop goes on.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import deque
 from contextlib import AbstractContextManager
@@ -54,6 +55,8 @@ class Curator:
         self._upkeep = upkeep
         self._strangers = strangers
         self._events: deque[Event] = deque(maxlen=EVENTS_BOUND)
+        self._telling = threading.Lock()
+        self._told_last = False
         self._trouble = ""
         self._folder_due_s = 0.0
         self._recall_due_s = 0.0
@@ -68,6 +71,12 @@ class Curator:
         while self._events:
             found.append(self._events.popleft())
         return found
+
+    def last_events(self) -> list[Event]:
+        """The same before the work ends: what happens from now on is left to the next worker."""
+        with self._telling:
+            self._told_last = True
+        return self.events()
 
     def _look_at_folder(self, now_s: float) -> bool:
         """Whether there is more to do in it at once."""
@@ -88,6 +97,11 @@ class Curator:
         if (recall := self._gallery.recall) is not None:
             self._metrics.gallery_recall.set(recall)
 
+    def _tell(self, upkeep: Upkeep) -> None:
+        with self._telling:  # what it gives counts as told: nobody would take it after the last call
+            if not self._told_last:
+                self._events.extend(upkeep.news())
+
     def _step(self) -> float:
         """One round; seconds until the next."""
         busy = False
@@ -98,8 +112,8 @@ class Curator:
                 self._strangers.flush()
                 self._strangers.refresh()
             if self._upkeep is not None:
-                self._upkeep.clean_up(time.time())
-                self._events.extend(self._upkeep.news())
+                self._upkeep.clean_up(time.time(), now_s=time.monotonic())
+                self._tell(self._upkeep)
             self._check_recall(time.monotonic())
         except GalleryError as error:
             if str(error) != self._trouble:

@@ -17,7 +17,7 @@ from pathlib import Path
 from streamd.cooldown import Cooldown
 from streamd.deliveries import Deliveries
 from streamd.errors import SinkRefused, UnavailableError
-from streamd.events import Event, timestamp
+from streamd.events import Event, EventType, timestamp
 from streamd.interfaces import Destination, Parcel
 from streamd.journal import Filter, Journal, readable
 from streamd.metrics import Metrics
@@ -59,7 +59,7 @@ class Delivery:
         self._wake = threading.Event()
         self._refusals = 0
         self._was_up = False
-        self._keeps_state = False
+        self._keeps_state = self._forgets = False
         self._cooldown = Cooldown(config.cooldown_s)
         self._told = ""
         self._thread = threading.Thread(target=self._run, name=f"sink-{name}", daemon=True)
@@ -135,7 +135,7 @@ class Delivery:
             self._cooldown = Cooldown(self._config.cooldown_s)
             for event in past:
                 _ = self._fits(event) and self._cooldown.allows(event)
-            self._keeps_state = destination.keeps_state
+            self._keeps_state, self._forgets = destination.keeps_state, destination.forgets
             if self._keeps_state:
                 destination.recall([event for event in past if self._sees(event)])
             yield destination
@@ -201,7 +201,8 @@ class Delivery:
         if not self._sees(event):
             return None
         wanted = self._wants(event)
-        if wanted or self._keeps_state:
+        forgotten = self._forgets and event.type is EventType.PERSON_FORGOTTEN
+        if wanted or self._keeps_state or forgotten:
             return Parcel(event, event.to_json(), wanted)
         return None
 

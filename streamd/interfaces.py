@@ -244,7 +244,8 @@ class Parcel:
     body: bytes
     """Its JSON, number included."""
     wanted: bool = True
-    """False where the sink is configured not to tell of it; only destinations that keep a state get those."""
+    """False where the sink is configured not to tell of it; only destinations that keep a state get those, and of
+    people who are forgotten those that forget."""
 
 
 class Destination(Protocol):
@@ -252,6 +253,8 @@ class Destination(Protocol):
 
     keeps_state: bool
     """Whether it is to see all events, and those before its place in the journal once it is opened (``recall``)."""
+    forgets: bool
+    """Whether it takes out of what it wrote whoever is forgotten: it hears of all of them."""
 
     def open(self) -> None:
         """Connect. Raises SinkAway."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple
 from streamd.errors import JournalError, ProtocolError
 from streamd.events import Event, timestamp
 from streamd.journalfile import connected, in_words, locked
+from streamd.wallclock import AHEAD_S
 
 logger = logging.getLogger(__name__)
 
@@ -213,21 +215,26 @@ class Journal:
                     found[str(revised)] = stored
         return found
 
-    def prune(self, older_than_wall_s: float) -> int:
+    def prune(self, older_than_wall_s: float, *, now_wall_s: float | None = None) -> int:
         """Delete up to ``PRUNE_ROWS`` events from the front that are older; how many went.
 
-        Only the front, because the numbers held must stay contiguous: an event whose clock ran ahead holds
-        back those behind it until its time has come.
+        Only the front, because the numbers held must stay contiguous: an event whose clock ran ahead goes with those
+        behind it.
         """
+        older = timestamp(older_than_wall_s)
+        ahead = timestamp((time.time() if now_wall_s is None else now_wall_s) + AHEAD_S)
         with in_words(self.path), self._transaction():
-            first = self.first_seq
             keep = self._one(
-                "SELECT min(seq) FROM (SELECT seq, at FROM events ORDER BY seq LIMIT ?) WHERE at >= ?",
+                "SELECT min(seq) FROM (SELECT seq, at FROM events ORDER BY seq LIMIT ?) WHERE at BETWEEN ? AND ?",
                 PRUNE_ROWS,
-                timestamp(older_than_wall_s),
+                older,
+                ahead,
             )
-            below = first + PRUNE_ROWS if keep is None else int(keep)
-            return self._delete_below(below)
+            below = self.first_seq + PRUNE_ROWS if keep is None else int(keep)
+            if keep is None and self._one("SELECT at < ? FROM events WHERE at <= ? ORDER BY seq LIMIT 1", older, ahead):
+                return self._delete_below(below)
+            last = self._one("SELECT max(seq) FROM events WHERE seq < ? AND at < ?", below, older)
+            return 0 if last is None else self._delete_below(int(last) + 1)
 
     def shrink(self, max_bytes: int) -> int:
         """Delete up to ``PRUNE_ROWS`` events from the front while the file holds more; how many went.

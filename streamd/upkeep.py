@@ -13,12 +13,13 @@ from streamd.erasure import erase_person
 from streamd.errors import JournalError
 from streamd.events import Event, EventType, PersonFields, new_id, timestamp
 from streamd.gallery.labels import label_texts
-from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change
+from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change, Person
 from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import ASSIGNED, StrangerRecords
 from streamd.gallery.undo import UNDONE, drop_old_undo
 from streamd.journal import Filter, Journal, readable
+from streamd.wallclock import was_set
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,16 @@ class Upkeep:
     def news(self) -> list[Event]:
         """People enrolled and forgotten, and strangers who got a name, since the last call.
 
-        Changes made while no worker ran are told by the next one. Raises GalleryError.
+        Changes made while no worker ran are told by the next one. Raises GalleryError; what was not told then is
+        told by the next call.
         """
         events: list[Event] = []
         version = self._store.version()
         if version == self._told_version:
             return events
-        for change in self._store.changes(after=self._told_version):
-            self._told_version = change.version
+        reached = self._told_version
+        for change in self._store.changes(after=reached):
+            reached = change.version
             if change.what in (ENROLLED, FORGOTTEN):
                 events.append(_person_event(change))
             elif change.what == ASSIGNED and change.name is not None:
@@ -62,15 +65,24 @@ class Upkeep:
             elif change.what == UNDONE and change.detail:  # forgetting a person empties it
                 for stranger_id in self._unnamed(change):
                     events += self._revisions(change, stranger_id, message="the name was taken back")
-        self._write_told()
+        self._write_told(reached)
+        self._told_version = reached
         return events
 
-    def clean_up(self, now_wall_s: float) -> None:
-        """Delete what is too old: pictures every few minutes, the rest once an hour. Raises GalleryError."""
-        self._tidy_pictures(now_wall_s)
-        if now_wall_s - self._cleaned_at_s < CLEAN_EVERY_S:
+    def clean_up(self, now_wall_s: float, *, now_s: float | None = None) -> None:
+        """Delete what is too old: pictures every few minutes, the rest once an hour. Raises GalleryError.
+
+        Args:
+            now_wall_s: ages are counted from here.
+            now_s: what says whether it is time again, ``time.monotonic()`` where it is not given.
+        """
+        now_s = time.monotonic() if now_s is None else now_s
+        if now_s - self._tidied_at_s >= TIDY_EVERY_S:
+            self._tidied_at_s = now_s
+            self._tidy_pictures(now_wall_s)
+        if now_s - self._cleaned_at_s < CLEAN_EVERY_S:
             return
-        self._cleaned_at_s = now_wall_s
+        self._cleaned_at_s = now_s
         self._thin_out_backups(now_wall_s)
         self._forget_expired(now_wall_s)
         gone = self._strangers.drop_old(now_wall_s - self._config.unknown_retention_days * _DAY_S)
@@ -86,9 +98,6 @@ class Upkeep:
             logger.error("old copies from before an upgrade stay: %s", error)
 
     def _tidy_pictures(self, now_wall_s: float) -> None:
-        if now_wall_s - self._tidied_at_s < TIDY_EVERY_S:
-            return
-        self._tidied_at_s = now_wall_s
         oldest_s = now_wall_s - self._snapshots.retention_days * _DAY_S
         try:
             tidy(self._pictures, older_than_wall_s=oldest_s, max_bytes=self._snapshots.max_mb * 1e6)
@@ -97,12 +106,12 @@ class Upkeep:
 
     def _forget_expired(self, now_wall_s: float) -> None:
         """People whose label's time is over."""
-        if not self._config.retention_days:
+        if not self._config.retention_days or not was_set(now_wall_s):
             return
         for person in self._store.people():
             days = [self._config.retention_days.get(text) for text in label_texts(person.labels)]
             kept_days = min((d for d in days if d is not None), default=None)
-            if kept_days is None or now_wall_s - person.created_wall_s < kept_days * _DAY_S:
+            if kept_days is None or now_wall_s - self._since_wall_s(person, now_wall_s) < kept_days * _DAY_S:
                 continue
             self._store.forget(person.name)
             drop_saved(self._store.path)
@@ -111,6 +120,15 @@ class Upkeep:
             except JournalError as error:
                 logger.error("a person whose time was over is forgotten, but not in the journal: %s", error)
             logger.info("a person is forgotten after %g days", kept_days)
+
+    def _since_wall_s(self, person: Person, now_wall_s: float) -> float:
+        """When somebody was enrolled; of who was enrolled before the clock was set, when that was noticed."""
+        if was_set(person.created_wall_s):
+            return person.created_wall_s
+        key = f"noticed:{person.id}"
+        with self._store.database.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO settings VALUES (?, ?)", (key, str(now_wall_s)))
+            return float(connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()[0])
 
     def _unnamed(self, undone: Change) -> list[str]:
         """Strangers whose name was taken back."""
@@ -156,9 +174,9 @@ class Upkeep:
             row = connection.execute("SELECT value FROM settings WHERE key = ?", (_TOLD,)).fetchone()
         return int(row[0]) if row else self._store.version()
 
-    def _write_told(self) -> None:
+    def _write_told(self, version: int) -> None:
         with self._store.database.write() as connection:
-            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_TOLD, str(self._told_version)))
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_TOLD, str(version)))
 
 
 def _person_event(change: Change) -> Event:

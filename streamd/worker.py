@@ -284,6 +284,7 @@ class Worker:
         """End every track, and stay until the publisher has the events, a few seconds at most."""
         for camera in self._presence:
             self._send_all(self._pipeline.end_tracks(camera))
+        self._send_all(self._curator.last_events())
         deadline_s = time.monotonic() + 5.0
         poller = zmq.Poller()
         poller.register(self._sender.socket, zmq.POLLIN)

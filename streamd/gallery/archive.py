@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from streamd.backups import held
 from streamd.errors import GalleryError
 from streamd.events import timestamp
 from streamd.gallery.audit import audit
@@ -112,7 +113,7 @@ def opened_archive(
 def scratch_beside(path: Path) -> Iterator[Path]:
     """A private directory on the same file system as ``path``, gone afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as name:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as name, held(Path(name)):
         yield Path(name)
 
 

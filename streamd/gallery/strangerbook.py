@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from streamd.errors import GalleryError
 from streamd.gallery.index import Entries, ExactIndex, Hit
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.scores import ScoreModel, comparisons
@@ -33,6 +34,8 @@ NEARLY_KNOWN = 0.1
 """Somebody whose similarity to a known person is within this (on SFace's scale) of a name is no stranger yet: it may be
 a poor view of that person."""
 _CHIP_JPEG_QUALITY = 90
+_Note = Sighting | str | tuple[str, str]
+"""What is to be written: a sighting, a track to be retracted, or a pair of ids to be merged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +57,8 @@ class StrangerBook:
         self._scores = scores
         self._target_far = target_far
         self._lock = threading.Lock()
-        self._waiting: deque[Sighting | str | tuple[str, str]] = deque(maxlen=WAITING_BOUND)
-        """Sightings, tracks to be retracted, and pairs of ids to be merged."""
+        self._waiting: deque[_Note] = deque(maxlen=WAITING_BOUND)
+        """Both threads change it, and ``_merge`` replaces it: under the lock only."""
         self._version = -1
         self._ignored: frozenset[str] = frozenset()
         self._fresh: list[tuple[str, Vector]] = []
@@ -107,19 +110,17 @@ class StrangerBook:
 
     def retract(self, track: str) -> None:
         """The track has a name after all."""
-        self._waiting.append(track)
+        with self._lock:
+            self._waiting.append(track)
 
     def flush(self) -> None:
         """Write down what is new. Raises GalleryError; what was not written stays noted."""
-        while self._waiting:
-            what = self._waiting[0]
-            if isinstance(what, Sighting):
-                self._records.record(what)
-            elif isinstance(what, str):
-                self._records.retract(what)
-            else:
-                self._write_merge(*what)
-            self._waiting.popleft()
+        while (what := self._take()) is not None:
+            try:
+                self._write(what)
+            except GalleryError:
+                self._put_back(what)
+                raise
 
     def refresh(self) -> None:
         """Take over what others changed; what still waits to be written is kept."""
@@ -135,6 +136,23 @@ class StrangerBook:
                 if isinstance(sighting, Sighting)
                 for view in sighting.views
             ]
+
+    def _take(self) -> _Note | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _put_back(self, what: _Note) -> None:
+        with self._lock:
+            if len(self._waiting) < WAITING_BOUND:  # else it is the oldest of too many
+                self._waiting.appendleft(what)
+
+    def _write(self, what: _Note) -> None:
+        if isinstance(what, Sighting):
+            self._records.record(what)
+        elif isinstance(what, str):
+            self._records.retract(what)
+        else:
+            self._write_merge(*what)
 
     def _near(self, fused: Vector) -> list[Hit]:
         """Strangers who are similar enough, most similar first."""

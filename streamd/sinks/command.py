@@ -21,6 +21,7 @@ class CommandDestination:
     """Implements ``interfaces.Destination``."""
 
     keeps_state = False
+    forgets = False
 
     def __init__(self, config: CommandSink) -> None:
         self._command = list(config.command)

@@ -22,6 +22,7 @@ class FileDestination:
     """Implements ``interfaces.Destination``."""
 
     keeps_state = False
+    forgets = True
 
     def __init__(self, config: FileSink) -> None:
         self._path = config.path
@@ -69,6 +70,8 @@ class FileDestination:
         event = parcel.event
         if event.type is EventType.PERSON_FORGOTTEN and event.identity:
             self._forget(str(event.identity.get("id")))
+        if not parcel.wanted:
+            return
         if event.id == self._last_id or (event.seq <= self._last_seq and self._has(event.id)):
             return
         line = parcel.body + b"\n"

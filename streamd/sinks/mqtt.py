@@ -38,6 +38,7 @@ class MqttDestination:
     """Implements ``interfaces.Destination``."""
 
     keeps_state = True
+    forgets = False
 
     def __init__(self, config: MqttSink, *, cameras: Sequence[str]) -> None:
         try:

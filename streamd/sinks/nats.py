@@ -26,6 +26,7 @@ class NatsDestination:
     """Implements ``interfaces.Destination``."""
 
     keeps_state = False
+    forgets = False
 
     def __init__(self, config: NatsSink) -> None:
         try:

@@ -23,6 +23,7 @@ class WebhookDestination:
     """Implements ``interfaces.Destination``."""
 
     keeps_state = False
+    forgets = False
 
     def __init__(self, config: WebhookSink) -> None:
         self._config = config

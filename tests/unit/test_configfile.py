@@ -9,6 +9,7 @@ import pytest
 from streamd.config import Config
 from streamd.configfile import MAX_BYTES, load_config, load_text
 from streamd.errors import ConfigError, ConfigProblem
+from streamd.events import timestamp
 
 BASE = Path("/srv/cams")
 URL = "url: rtsp://192.0.2.1/s"
@@ -112,6 +113,22 @@ def test_a_wrong_value_is_named_with_its_place(text: str, position: tuple[int, i
     problem = only(text)
     assert ((problem.line, problem.column), problem.path) == (position, path)
     assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("events", "retention_days"),
+        ("snapshots", "retention_days"),
+        ("gallery", "unknown_retention_days"),
+        ("gallery", "undo_days"),
+    ],
+)
+def test_times_in_days_are_such_that_there_is_a_date_so_long_ago(section: str, key: str) -> None:
+    days = getattr(getattr(load(f"{section}: {{{key}: 36500}}"), section), key)
+    assert timestamp(-days * 86400).startswith("1870")  # of a clock that was not set
+    assert "36500" in only(f"{section}: {{{key}: 1000000}}").message
+    assert "36500" in only("gallery: {retention_days: {group=visitor: 1000000}}").message
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,24 @@ def test_pruned_numbers_are_never_given_again(path: Path) -> None:
 
 def test_pruning_takes_only_the_front(journal: Journal) -> None:
     journal.append([*entries(1, 2), *entries(3, 3, wall_s=3e9), *entries(4, 4), *entries(5, 5, wall_s=3e9)])
-    assert journal.prune(2e9) == 2
+    assert journal.prune(2e9, now_wall_s=3e9) == 2
     assert seqs(journal) == [3, 4, 5]
+
+
+def test_events_whose_clock_ran_ahead_go_with_those_behind_them(journal: Journal) -> None:
+    journal.append([*entries(1, 2, wall_s=3e9), *entries(3, 4), *entries(5, 5, wall_s=3e9), *entries(6, 6, wall_s=2e9)])
+    assert journal.prune(1e9, now_wall_s=2e9) == 0
+    assert journal.prune(1.5e9, now_wall_s=2e9) == 4
+    assert seqs(journal) == [5, 6]
+    assert journal.prune(2e9, now_wall_s=2e9) == 0
+    assert journal.prune(2.1e9, now_wall_s=2.1e9) == 2
+
+
+def test_many_events_whose_clock_ran_ahead_go_with_those_behind_them(journal: Journal) -> None:
+    journal.append(entries(1, PRUNE_ROWS + 1, wall_s=3e9))
+    assert journal.prune(1.5e9, now_wall_s=2e9) == 0
+    journal.append(entries(PRUNE_ROWS + 2, PRUNE_ROWS + 2))
+    assert [journal.prune(1.5e9, now_wall_s=2e9) for _ in range(3)] == [PRUNE_ROWS, 2, 0]
 
 
 def test_pruning_goes_in_bounded_steps(journal: Journal) -> None:

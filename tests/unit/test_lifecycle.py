@@ -76,6 +76,15 @@ def test_a_child_that_never_becomes_ready_is_aborted() -> None:
     assert life.tick(POLICY.start_timeout_s) is Action.ABORT
 
 
+def test_a_child_that_gives_signs_of_life_may_take_longer_to_become_ready() -> None:
+    life = Lifecycle(POLICY, jitter=lambda: 0.0)
+    life.begin(0.0)
+    life.on_started(0.0)
+    life.on_beat(POLICY.start_timeout_s - 1)
+    assert life.tick(2 * POLICY.start_timeout_s - 2) is None
+    assert life.tick(2 * POLICY.start_timeout_s - 1) is Action.ABORT
+
+
 def test_a_drain_that_takes_too_long_ends_in_a_kill_once() -> None:
     life = running()
     assert life.stop(5.0)

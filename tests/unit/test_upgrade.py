@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from galleryparts import MODEL, face, unit
@@ -17,14 +23,19 @@ from publisherprocess import an_event
 import streamd
 from streamd import backups, statedir
 from streamd.backups import KEPT, KEPT_S, back_up, format_of, put_back, thin_out
+from streamd.child import ChildContext, Launch, _guarded
 from streamd.cli import main
+from streamd.config import Config
+from streamd.control import ControlLink
 from streamd.erasure import erase_person
 from streamd.errors import ExitCode, GalleryError, JournalError, UnavailableError
+from streamd.gallery.archive import scratch_beside
 from streamd.gallery.database import Database
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.store import GalleryStore, Mark
 from streamd.journal import Entry, Journal
 from streamd.journalfile import FORMAT
+from streamd.sockets import Sockets
 from streamd.statedir import admit_state, lock_state, read_record
 
 VECTOR = unit(1)
@@ -232,6 +243,124 @@ def test_the_last_few_copies_are_kept_and_none_for_long(old: Path) -> None:
     newest_s = backups.backups(old)[0].made_wall_s
     assert thin_out(old, now_wall_s=newest_s + KEPT_S + 60) == KEPT
     assert copies(old) == []
+
+
+def test_a_copy_made_before_the_clock_was_set_is_kept(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(KEPT):
+        back_up(old / "gallery.sqlite", 1)
+    in_1970, earlier_in_1970 = time.gmtime(42.0), time.gmtime(41.0)
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "gmtime", lambda: in_1970)
+        clock.setattr(time, "time", lambda: 42.0)
+        for _ in range(KEPT):
+            back_up(old / "gallery.sqlite", 1)
+        in_1970 = earlier_in_1970
+        made = back_up(old / "gallery.sqlite", 1)
+        assert made.exists()
+    thin_out(old)
+    assert made.exists()
+    assert len(copies(old)) == 2 * KEPT
+
+
+def test_a_copy_that_progresses_is_a_sign_of_life(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "STEP_BYTES", 8192)
+    with closing(sqlite3.connect(old / "gallery.sqlite", isolation_level=None)) as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+
+    beats: list[float] = []
+    link = SimpleNamespace(socket=None, due=lambda now_s: True, beat=lambda now_s, snapshot: beats.append(now_s))
+    launch = Launch("worker@0", 0, "", Config(state_dir=old))
+    with Sockets() as sockets:
+        context = ChildContext(launch, sockets, cast(ControlLink, link))
+
+        def serve(context: ChildContext) -> int:
+            GalleryStore(old / "gallery.sqlite").close()
+            return 0
+
+        assert _guarded("worker", serve, context) == 0
+    assert len(beats) == -(-pages // 2)
+    back_up(old / "gallery.sqlite", 1)
+    assert len(beats) == -(-pages // 2)
+
+
+def test_a_copy_is_of_one_moment_and_ends_although_others_write(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "STEP_BYTES", 4096)
+    with closing(sqlite3.connect(old / "gallery.sqlite", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        steps: list[int] = []
+
+        def write() -> None:
+            steps.append(1)
+            db.execute("UPDATE people SET name = ?", (f"Ann {len(steps)}",))
+
+        with backups.telling_of_copies(write):
+            made = back_up(old / "gallery.sqlite", 1)
+        assert len(steps) == db.execute("PRAGMA page_count").fetchone()[0]
+    with closing(sqlite3.connect(made)) as db:
+        assert db.execute("SELECT name FROM people").fetchall() == [("Ann Smith",)]
+        assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+from pathlib import Path
+from streamd import backups
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+"""
+COPYING = "backups.os.fsync = die; backups.back_up(Path(sys.argv[1]) / 'gallery.sqlite', 1)"
+RESTORING = """
+copy = backups.back_up(Path(sys.argv[1]) / 'gallery.sqlite', 1)
+backups.Path.replace = die
+backups.put_back(backups.backups(Path(sys.argv[1]))[0], Path(sys.argv[1]) / 'gallery.sqlite')
+"""
+IMPORTING = """
+from streamd.gallery.archive import scratch_beside
+with scratch_beside(Path(sys.argv[1]) / 'gallery.sqlite') as scratch:
+    (scratch / 'gallery.sqlite').write_bytes(b'Ann Smith')
+    die()
+"""
+
+
+def hidden(state: Path) -> list[Path]:
+    return [path for folder in (state, state / "backups") for path in folder.glob(".*")]
+
+
+@pytest.mark.parametrize("work", [COPYING, RESTORING, IMPORTING])
+@pytest.mark.parametrize("remedy", [backups.drop_backups, thin_out, lambda state: back_up(state / "gallery.sqlite", 1)])
+def test_nothing_is_left_of_a_copy_whose_process_was_killed(
+    old: Path, work: str, remedy: Callable[[Path], object]
+) -> None:
+    process = subprocess.run([sys.executable, "-c", KILLED + work, str(old)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    (left,) = hidden(old)
+    if left.is_file():
+        left.with_name(left.name + "-journal").write_bytes(b"Ann Smith")
+    remedy(old)
+    assert hidden(old) == []
+
+
+def test_a_copy_that_is_being_made_is_no_remnant(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = backups._copy
+
+    def slow(path: Path, into: Path) -> None:
+        copy(path, into)
+        backups.drop_backups(old)
+        assert hidden(old) == [into]
+
+    monkeypatch.setattr(backups, "_copy", slow)
+    assert back_up(old / "gallery.sqlite", 1).exists()
+    with scratch_beside(old / "gallery.sqlite") as scratch:
+        thin_out(old)
+        assert hidden(old) == [scratch]
+
+
+def test_what_others_hide_in_the_state_directory_is_left_alone(old: Path) -> None:
+    others = [old / name for name in (".gallery.sqlite", ".gallery.sqlite.swp", ".state.json.17", ".probe-17")]
+    for path in others:
+        path.touch()
+    back_up(old / "gallery.sqlite", 1)
+    backups.drop_backups(old)
+    assert all(path.exists() for path in others)
 
 
 def test_copies_hold_nobody_who_was_forgotten(old: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,13 +8,15 @@ import pytest
 from galleryparts import MODEL, face, unit
 
 from streamd.config import Config, GalleryConfig
+from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.journal import Entry, Journal
-from streamd.upkeep import Upkeep
+from streamd.upkeep import CLEAN_EVERY_S, Upkeep
 
 DAY_S = 86_400.0
+NOW_S = 1.8e9
 
 
 @pytest.fixture
@@ -55,6 +58,20 @@ def test_what_happened_while_no_worker_ran_is_told_by_the_next(store: GallerySto
     assert kinds(Upkeep(store, settings(journal)).news()) == ["person.forgotten"]
 
 
+def test_what_cannot_be_noted_as_told_is_told_by_the_next_call(
+    store: GalleryStore, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upkeep = Upkeep(store, settings(journal))
+    store.add_faces("Anna", [face(unit(1))])
+    store.forget("Anna")
+    with monkeypatch.context() as busy:
+        busy.setattr(store.database, "write", lambda: store.database.scalar("not SQL"))  # raises GalleryError
+        with pytest.raises(GalleryError):
+            upkeep.news()
+    assert kinds(upkeep.news()) == ["person.enrolled", "person.forgotten"]
+    assert upkeep.news() == []
+
+
 def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GalleryStore, journal: Path) -> None:
     records = StrangerRecords(store.database)
     records.record(sighting("unknown-7f3a"))
@@ -90,10 +107,27 @@ def test_what_is_too_old_goes_once_an_hour(store: GalleryStore, journal: Path) -
     records.record(sighting("unknown-1", at=0.0))
     records.record(sighting("unknown-2", at=1.5 * DAY_S))
     store.add_faces("Anna", [face(unit(1))])
-    upkeep.clean_up(3 * DAY_S)
+    upkeep.clean_up(3 * DAY_S, now_s=0.0)
     assert [s.id for s in records.all()] == ["unknown-2"]
-    upkeep.clean_up(30 * DAY_S)
+    upkeep.clean_up(30 * DAY_S, now_s=CLEAN_EVERY_S - 1)
+    assert [s.id for s in records.all()] == ["unknown-2"]
+    upkeep.clean_up(30 * DAY_S, now_s=CLEAN_EVERY_S)
     assert records.all() == []
+
+
+def test_a_clock_that_was_ahead_at_the_start_does_not_end_the_cleaning(store: GalleryStore, journal: Path) -> None:
+    records = StrangerRecords(store.database)
+    config = settings(journal, unknown_retention_days=2)
+    upkeep = Upkeep(store, config)
+    upkeep.clean_up(NOW_S + 400 * DAY_S, now_s=0.0)
+    records.record(sighting("unknown-1", at=NOW_S))
+    picture = config.snapshots_dir / "day" / "1.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+    os.utime(picture, (NOW_S, NOW_S))
+    upkeep.clean_up(NOW_S + 30 * DAY_S, now_s=30 * DAY_S)
+    assert records.all() == []
+    assert not picture.exists()
 
 
 def test_people_with_a_label_whose_time_is_over_are_forgotten_everywhere(store: GalleryStore, journal: Path) -> None:
@@ -102,12 +136,30 @@ def test_people_with_a_label_whose_time_is_over_are_forgotten_everywhere(store: 
         store.label(name, [("group", label)])
     carla = store.person("Carla")
     with store.database.write() as connection:
-        connection.execute("UPDATE people SET created_wall_s = 40 * 86400 WHERE id = ?", (carla.id,))
-        connection.execute("UPDATE people SET created_wall_s = 0 WHERE id <> ?", (carla.id,))
+        connection.execute("UPDATE people SET created_wall_s = ? WHERE id = ?", (NOW_S + 40 * DAY_S, carla.id))
+        connection.execute("UPDATE people SET created_wall_s = ? WHERE id <> ?", (NOW_S, carla.id))
     told = Event(EventType.FACE_IDENTIFIED, "door", timestamp(1), "1" * 32, identity={"id": "x", "name": "Anna"})
     with Journal(journal) as opened:
         opened.append([Entry("w", "e", 1, told)])
-        Upkeep(store, settings(journal, retention_days={"group=visitor": 30})).clean_up(50 * DAY_S)
+        Upkeep(store, settings(journal, retention_days={"group=visitor": 30})).clean_up(NOW_S + 50 * DAY_S)
         (kept,) = opened.since(0, 10)
     assert [p.name for p in store.people()] == ["Bert", "Carla"]
     assert b"Anna" not in kept.body
+
+
+def test_who_was_enrolled_before_the_clock_was_set_is_kept_as_long_as_others(
+    store: GalleryStore, journal: Path
+) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    store.label("Anna", [("group", "visitor")])
+    with store.database.write() as connection:
+        connection.execute("UPDATE people SET created_wall_s = 60")
+    config = settings(journal, retention_days={"group=visitor": 30})
+
+    def names_after(days: float) -> list[str]:
+        Upkeep(store, config).clean_up(NOW_S + days * DAY_S)
+        return [p.name for p in store.people()]
+
+    Upkeep(store, config).clean_up(40 * DAY_S)
+    assert names_after(0) == names_after(29) == ["Anna"]
+    assert names_after(30) == []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 from galleryparts import MODEL, OTHER_MODEL, face, near, unit
 
 from streamd.errors import GalleryError
+from streamd.gallery import strangerbook
 from streamd.gallery.delta import Mark
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangerbook import Look, StrangerBook
-from streamd.gallery.strangers import MOST_VIEWS, StrangerRecords
+from streamd.gallery.strangers import MOST_VIEWS, Sighting, StrangerRecords
 from streamd.gallery.vault import Vault
 from streamd.scores import ScoreModel, Spread
 
@@ -71,6 +73,92 @@ def test_two_ids_that_turn_out_to_be_one_person_become_one(records: StrangerReco
     assert kept in ids
     assert [stranger.id for stranger in records.all()] == [kept]
     assert records.get(kept).sightings == 3
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, records: StrangerRecords, do: Callable[[], object]) -> None:
+    """``do`` happens once, while the next sighting is being written."""
+    record = records.record
+
+    def slow(sighting: Sighting) -> None:
+        monkeypatch.setattr(records, "record", record)
+        do()
+        record(sighting)
+
+    monkeypatch.setattr(records, "record", slow)
+
+
+def full_disk() -> None:
+    raise GalleryError("the disk is full")
+
+
+def test_what_comes_while_one_is_written_is_written_next(
+    records: StrangerRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangerbook, "WAITING_BOUND", 2)
+    book = opened(records)
+    first = seen(book, unit(1, DIM), track="a")
+    later: list[str] = []
+    meanwhile(
+        monkeypatch, records, lambda: later.extend(seen(book, unit(n, DIM), track=f"b{n}") for n in (2, 3))
+    )  # as many as may wait
+    book.flush()
+    assert {stranger.id for stranger in records.all()} == {first, *later}
+
+
+def test_two_ids_become_one_while_one_is_written(records: StrangerRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = opened(records)
+    left, right = unit(1, DIM), unit(2, DIM)
+    middle = np.asarray((left + right) / np.linalg.norm(left + right), np.float32)
+    seen(book, left, track="a")
+    seen(book, right, track="b")
+    meanwhile(monkeypatch, records, lambda: seen(book, middle, track="c"))
+    book.flush()
+    (kept,) = records.all()
+    assert kept.sightings == 3
+
+
+def test_what_could_not_be_written_stays_noted(records: StrangerRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = opened(records)
+    first = seen(book, unit(1, DIM), track="a")
+    seen(book, unit(2, DIM), track="b")
+    book.retract("b")
+    meanwhile(monkeypatch, records, full_disk)
+    with pytest.raises(GalleryError):
+        book.flush()
+    book.flush()
+    assert [stranger.id for stranger in records.all()] == [first]
+
+
+def test_of_more_than_may_wait_the_one_that_could_not_be_written_goes(
+    records: StrangerRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangerbook, "WAITING_BOUND", 2)
+    book = opened(records)
+    _oldest, second = (seen(book, unit(n, DIM), track=f"t{n}") for n in (1, 2))
+    later: list[str] = []
+
+    def one_more() -> None:
+        later.append(seen(book, unit(3, DIM), track="t3"))
+        full_disk()
+
+    meanwhile(monkeypatch, records, one_more)
+    with pytest.raises(GalleryError):
+        book.flush()
+    book.flush()
+    assert {stranger.id for stranger in records.all()} == {second, *later}
+
+
+def test_what_waits_is_changed_by_one_thread_at_a_time(records: StrangerRecords) -> None:
+    book = opened(records)
+    seen(book, unit(1, DIM), track="a")
+    for change in (lambda: book.retract("a"), book.flush):
+        other = threading.Thread(target=change)
+        with book._lock:
+            other.start()
+            other.join(0.1)
+            assert other.is_alive()
+        other.join(10)
+    assert records.all() == []
 
 
 def test_a_track_that_gets_a_name_was_no_stranger(records: StrangerRecords) -> None:

@@ -22,9 +22,11 @@ class Fake:
     """Remembers what it was given; ``answer`` may raise."""
 
     keeps_state = False
+    forgets = False
 
     def __init__(self) -> None:
         self.got: list[int] = []
+        self.unwanted: list[int] = []
         self.opened = 0
         self.answer: Callable[[Event], None] = lambda event: None
 
@@ -36,7 +38,7 @@ class Fake:
 
     def deliver(self, parcels: Sequence[Parcel]) -> int:
         self.answer(parcels[0].event)
-        self.got.append(parcels[0].event.seq)
+        (self.got if parcels[0].wanted else self.unwanted).append(parcels[0].event.seq)
         return 1
 
     def idle(self, now_wall_s: float) -> None:
@@ -219,3 +221,16 @@ def test_a_sink_whose_library_fails_in_an_unknown_way_is_opened_anew(
     setting.arrived(2)
     assert setting.fake.got == [1, 2]
     assert "a bug of a library" in caplog.text
+
+
+def test_a_sink_that_forgets_hears_of_who_is_forgotten_whatever_it_is_to_tell(setting: Setting) -> None:
+    setting.fake.forgets = True
+    setting.deliveries.move("hook", 0)
+    setting.start(types=("face.identified",))
+    setting.write(1, kind=EventType.FACE_IDENTIFIED)
+    setting.write(1, kind=EventType.PERSON_ENROLLED)
+    setting.write(1, kind=EventType.PERSON_FORGOTTEN)
+    setting.arrived(3)
+    assert (setting.fake.got, setting.fake.unwanted) == ([1], [3])
+    told = setting.metrics.registry.get_sample_value("streamd_events_published_total", {"transport": "hook"})
+    assert told == 1

@@ -98,6 +98,16 @@ def test_who_is_forgotten_is_taken_out_of_the_files(tmp_path: Path) -> None:
     assert len(everything.splitlines()) == 8
 
 
+def test_who_is_forgotten_is_taken_out_of_a_file_that_does_not_tell_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    destination = file_sink(path)
+    destination.deliver(parcels(3))
+    gone = replace(an_event(4, kind=EventType.PERSON_FORGOTTEN, camera="-"), identity={"id": "p3"}, seq=4)
+    destination.deliver([Parcel(gone, gone.to_json(), wanted=False)])
+    assert seqs(path) == [3]
+    assert b"Person 3" not in path.read_bytes()
+
+
 def test_a_file_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     with pytest.raises(SinkAway, match="Is a directory"):
         file_sink(tmp_path)
