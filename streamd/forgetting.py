@@ -11,12 +11,12 @@ from streamd.backups import backups
 from streamd.config import Config
 from streamd.control import ask_status
 from streamd.endpoints import control_endpoint
-from streamd.erasure import erase_person
 from streamd.errors import UnavailableError
 from streamd.events import EventType, timestamp
 from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.journal import Filter, Journal
+from streamd.traces import erase_events
 
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
@@ -82,30 +82,21 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     person = store.person(name)
     watched = _daemon_runs(config)
     seq = _last_seq(config.journal_file)
-    sources = (face.source for face in store.faces_of(person.id))
-    strangers = {source.removeprefix("unknown:") for source in sources if source.startswith("unknown:")}
     copies = len(backups(config.state_dir))
     forgotten = store.forget(name)
     caches = drop_saved(config.gallery_file)
-    events = erase_person(
-        config.journal_file, person_id=person.id, name=person.name, strangers=strangers, pictures=config.snapshots_dir
-    )
+    erasure = forgotten.erasure
+    events = erase_events(config, erasure)
     noticed = not watched or _await_notice(config.journal_file, person.id, seq)
     if watched:
-        events += erase_person(
-            config.journal_file,
-            person_id=person.id,
-            name=person.name,
-            strangers=strangers,
-            pictures=config.snapshots_dir,
-        )
-    kept = tuple(str(config.gallery_folder / path) for path in forgotten.photos)
+        events += erase_events(config, erasure)
+    kept = tuple(str(config.gallery_folder / path) for path in erasure.photos)
     deleted = _delete(kept) if photos else ()
     return Receipt(
         forgotten=person.name,
         person_id=person.id,
         at=timestamp(time.time()),
-        faces=forgotten.faces,
+        faces=erasure.faces,
         events=events,
         caches=caches,
         photos=tuple(path for path in kept if path not in deleted),

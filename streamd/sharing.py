@@ -6,19 +6,18 @@ import logging
 import time
 from collections import deque
 from contextlib import AbstractContextManager, closing
-from pathlib import Path
 
 from streamd.background import Background
 from streamd.config import Config
-from streamd.erasure import erase_person
 from streamd.errors import GalleryError, JournalError
 from streamd.events import Event, EventType, new_id, timestamp
-from streamd.gallery.mirror import ForgottenElsewhere
+from streamd.gallery.erasures import Erasure
 from streamd.gallery.opening import open_store
 from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.sharing import Exchanged, Sharing
 from streamd.gallery.store import GalleryStore
 from streamd.metrics import Metrics
+from streamd.traces import erase_events
 
 logger = logging.getLogger(__name__)
 
@@ -101,15 +100,15 @@ class GalleryLink:
 def sharing_of(store: GalleryStore, config: Config) -> Sharing:
     """This box's side of the shared gallery."""
 
-    def erase(gone: ForgottenElsewhere) -> None:
-        _erase(config.gallery_file, config.journal_file, gone)
+    def erase(erasure: Erasure) -> None:
+        _erase(config, erasure)
 
     return Sharing(store, config.gallery, on_forgotten=erase)
 
 
-def _erase(gallery: Path, journal: Path, gone: ForgottenElsewhere) -> None:
-    drop_saved(gallery)
+def _erase(config: Config, erasure: Erasure) -> None:
+    drop_saved(config.gallery_file)
     try:
-        erase_person(journal, person_id=gone.person_id, name=gone.name)
+        erase_events(config, erasure)
     except JournalError as error:
         logger.error("a person forgotten on another box is still in the journal: %s", error)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from streamd.album import tidy
 from streamd.backups import thin_out
 from streamd.config import Config
-from streamd.erasure import erase_person
 from streamd.errors import JournalError
 from streamd.events import Event, EventType, PersonFields, new_id, timestamp
 from streamd.gallery.labels import label_texts
@@ -19,6 +18,7 @@ from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import ASSIGNED, StrangerRecords
 from streamd.gallery.undo import UNDONE, drop_old_undo
 from streamd.journal import Filter, Journal, readable
+from streamd.traces import erase_events
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ class Upkeep:
         self._store = store
         self._strangers = StrangerRecords(store.database)
         self._journal = config.journal_file
-        self._config = config.gallery
+        self._config = config
+        self._gallery = config.gallery
         self._snapshots = config.snapshots
         self._pictures = config.snapshots_dir
         self._told_version = self._read_told()
@@ -73,9 +74,9 @@ class Upkeep:
         self._cleaned_at_s = now_wall_s
         self._thin_out_backups(now_wall_s)
         self._forget_expired(now_wall_s)
-        gone = self._strangers.drop_old(now_wall_s - self._config.unknown_retention_days * _DAY_S)
+        gone = self._strangers.drop_old(now_wall_s - self._gallery.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
-            final = drop_old_undo(connection, now_wall_s - self._config.undo_days * _DAY_S)
+            final = drop_old_undo(connection, now_wall_s - self._gallery.undo_days * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
 
@@ -97,17 +98,17 @@ class Upkeep:
 
     def _forget_expired(self, now_wall_s: float) -> None:
         """People whose label's time is over."""
-        if not self._config.retention_days:
+        if not self._gallery.retention_days:
             return
         for person in self._store.people():
-            days = [self._config.retention_days.get(text) for text in label_texts(person.labels)]
+            days = [self._gallery.retention_days.get(text) for text in label_texts(person.labels)]
             kept_days = min((d for d in days if d is not None), default=None)
             if kept_days is None or now_wall_s - person.created_wall_s < kept_days * _DAY_S:
                 continue
-            self._store.forget(person.name)
+            erasure = self._store.forget(person.name).erasure
             drop_saved(self._store.path)
             try:
-                erase_person(self._journal, person_id=person.id, name=person.name, pictures=self._pictures)
+                erase_events(self._config, erasure)
             except JournalError as error:
                 logger.error("a person whose time was over is forgotten, but not in the journal: %s", error)
             logger.info("a person is forgotten after %g days", kept_days)

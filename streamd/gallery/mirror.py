@@ -11,7 +11,6 @@ import logging
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from streamd.config import GalleryConfig
 from streamd.errors import UsageError
 from streamd.gallery import rows
+from streamd.gallery.erasures import Erasure, delete_person
 from streamd.gallery.folderrecords import dismiss_photos
 from streamd.gallery.hub import Head, Record
 from streamd.gallery.labels import by_key, labels_of, write_labels
@@ -32,12 +32,6 @@ RECEIVED = "gallery.received"
 _ELSEWHERE = "shared:"
 """Before the source of a face that another box enrolled, so that no photo here counts as its own."""
 _IDENTITY, _CURSOR, _COMPARED = "shared_with", "shared_cursor_us", "shared_compared_wall_s"
-
-
-@dataclass(frozen=True, slots=True)
-class ForgottenElsewhere:
-    person_id: str
-    name: str
 
 
 class Mirror:
@@ -81,9 +75,9 @@ class Mirror:
                 Head("person", uid, 0) for uid in sorted(wanted) if connection.execute(query, (uid,)).fetchone() is None
             ]
 
-    def apply(self, records: Sequence[Record]) -> list[ForgottenElsewhere]:
+    def apply(self, records: Sequence[Record]) -> list[Erasure]:
         """Take over what other boxes did, in one change of the gallery; returns whom they forgot."""
-        forgotten: list[ForgottenElsewhere] = []
+        forgotten: list[Erasure] = []
         with self._database.write() as connection:
             taken = 0
             for record in sorted(records, key=lambda r: (r.kind == "face", r.stamp)):
@@ -181,7 +175,7 @@ def keep_shared(store: GalleryStore, config: GalleryConfig) -> None:
 class _Taking:
     """One record being taken over, in the caller's transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, record: Record, forgotten: list[ForgottenElsewhere]) -> None:
+    def __init__(self, connection: sqlite3.Connection, record: Record, forgotten: list[Erasure]) -> None:
         self._connection = connection
         self._record = record
         self._forgotten = forgotten
@@ -282,16 +276,15 @@ class _Taking:
 
     def _forget(self) -> None:
         uid = self._record.uid
-        name = self._name(uid)
         with _quietly(self._connection):
-            dismiss_photos(self._connection, uid, name)
-            rows.delete_person(self._connection, uid)
+            dismiss_photos(self._connection, uid, self._name(uid))
+            erasure = delete_person(self._connection, uid)
         self._connection.execute(
             "UPDATE shared SET row_id = '', sent = 1 WHERE kind = 'face' AND row_id <> ''"
             " AND row_id NOT IN (SELECT CAST(id AS TEXT) FROM faces)"
         )
         self._note(uid)
-        self._forgotten.append(ForgottenElsewhere(uid, name))
+        self._forgotten.append(erasure)
 
     def _take_face(self) -> bool:
         record = self._record

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from streamd.errors import GalleryConflict, NotInGallery, UsageError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.delta import Delta, Mark, read_delta
+from streamd.gallery.erasures import Erasure, delete_person
 from streamd.gallery.folderrecords import dismiss_photos, repath_photos, welcome_duplicates
 from streamd.gallery.labels import Label, Labels, changed, labels_of, read_labels, write_labels
 from streamd.gallery.names import note_text, person_name
@@ -26,9 +27,7 @@ from streamd.gallery.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    faces: int
-    photos: tuple[str, ...]
-    """Paths in the watched folder that were theirs and are still there."""
+    erasure: Erasure
     erased: bool
     """Whether no trace is left in the file and its log; False while another process keeps reading."""
 
@@ -234,9 +233,9 @@ class GalleryStore:
         with self.database.write() as connection:
             person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
             photos = dismiss_photos(connection, person_id, person_name(name))
-            faces = rows.delete_person(connection, person_id)
+            erasure = replace(delete_person(connection, person_id), photos=photos)
             welcome_duplicates(connection)
-        return Forgotten(faces, photos, erased=self.database.erase_free_space())
+        return Forgotten(erasure, erased=self.database.erase_free_space())
 
     def changes(self, *, after: int = 0, limit: int = 1000) -> list[rows.Change]:
         """Changes numbered above ``after``, oldest first."""

@@ -359,8 +359,8 @@ def test_the_same_photo_twice_is_one_face_until_the_first_goes(bench: Bench) -> 
 def test_photos_of_somebody_forgotten_are_not_enrolled_again(bench: Bench) -> None:
     path = bench.photo("Anna/1.png")
     bench.settle()
-    forgotten = bench.store.forget("Anna")
-    assert forgotten.photos == ("Anna/1.png",)
+    erasure = bench.store.forget("Anna").erasure
+    assert erasure.photos == ("Anna/1.png",)
     assert bench.settle() == SyncReport()
     bench.restarted()
     assert bench.settle() == SyncReport()
