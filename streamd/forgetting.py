@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,6 @@ def _delete(photos: tuple[str, ...]) -> tuple[str, ...]:
         except OSError:
             continue
         deleted.append(name)
-        if not any(path.parent.iterdir()):
+        with suppress(OSError):  # there is something else in it, or it went with its photos
             path.parent.rmdir()
     return tuple(deleted)

@@ -186,3 +186,10 @@ def test_pictures_from_before_somebody_was_named_in_the_same_appearance_go(confi
     assert [e.stranger for e in events] == [None, None, None, "unknown-2", None]
     assert pictures(config) == ["3", "4", "5"]
     assert left(config, b"Ann") == []
+
+
+def test_photos_that_went_with_their_folder_are_no_hindrance(config: Config, store: GalleryStore) -> None:
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    receipt = forget_person(config, store, "Ann", photos=True)
+    assert receipt.photos == ()
+    assert store.people() == []
