@@ -9,15 +9,14 @@ from contextlib import AbstractContextManager, closing
 
 from streamd.background import Background
 from streamd.config import Config
-from streamd.errors import GalleryError, JournalError
+from streamd.errors import GalleryError
 from streamd.events import Event, EventType, new_id, timestamp
 from streamd.gallery.erasures import Erasure
 from streamd.gallery.opening import open_store
-from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.sharing import Exchanged, Sharing
 from streamd.gallery.store import GalleryStore
 from streamd.metrics import Metrics
-from streamd.traces import erase_events
+from streamd.traces import erase_traces
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class GalleryLink:
         try:
             with (
                 open_store(self._config, actor="shared gallery") as store,
-                closing(sharing_of(store, self._config)) as sharing,
+                closing(sharing_of(store, self._config, final=False)) as sharing,
             ):
                 while not stopping.is_set():
                     self._step(sharing)
@@ -97,18 +96,14 @@ class GalleryLink:
         )
 
 
-def sharing_of(store: GalleryStore, config: Config) -> Sharing:
-    """This box's side of the shared gallery."""
+def sharing_of(store: GalleryStore, config: Config, *, final: bool) -> Sharing:
+    """This box's side of the shared gallery.
+
+    ``final``: no daemon runs here, which could still tell of a person whom another box forgot, and finish the erasure.
+    """
 
     def erase(erasure: Erasure) -> None:
-        _erase(config, erasure)
+        for trouble in erase_traces(config, store, erasure, final=final).undone:
+            logger.error("a person forgotten on another box is not erased everywhere yet: %s", trouble)
 
     return Sharing(store, config.gallery, on_forgotten=erase)
-
-
-def _erase(config: Config, erasure: Erasure) -> None:
-    drop_saved(config.gallery_file)
-    try:
-        erase_events(config, erasure)
-    except JournalError as error:
-        logger.error("a person forgotten on another box is still in the journal: %s", error)

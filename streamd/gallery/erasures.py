@@ -2,21 +2,30 @@
 
 Two people who were found to be one leave the id of the one who went in what could be undone, in the log and in the
 journal; a stranger who got a name leaves theirs. Which ids these are, the log of changes tells.
+
+That somebody is to be erased elsewhere, too, is noted with the deletion, and not forgotten before it is done: whatever
+ends the process that began it, another one goes on (``streamd.traces``). A note has the person's name.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from streamd.gallery import rows
+from streamd.gallery.database import Database
 from streamd.gallery.strangers import ASSIGNED
 from streamd.gallery.strangers import MERGED as STRANGERS_MERGED
 from streamd.gallery.strangerundo import drop_notes_of_person, drop_notes_of_stranger
 from streamd.gallery.undo import UNDONE
 
+_NOTED = "erasing:"
+"""Before the person's id: keys of the notes among the settings."""
 _PERSON_ID = re.compile(r"\b[0-9a-f]{32}\b")
 _FROM_STRANGER = re.compile(r"(?:shared:)?unknown:(.+)")
 
@@ -33,6 +42,7 @@ class Erasure:
     """Ids that they had before their name."""
     faces: int
     """How many there were, each with an embedding and a crop."""
+    begun_wall_s: float
     photos: tuple[str, ...] = ()
     """Paths in the watched folder that were theirs and are still there."""
 
@@ -52,7 +62,31 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
     for who in (*aliases, person_id):
         connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (who,))
         rows.log_change(connection, rows.FORGOTTEN, who, "")
-    return Erasure(person_id, str(name), aliases, strangers, faces)
+    return Erasure(person_id, str(name), aliases, strangers, faces, begun_wall_s=time.time())
+
+
+def note_erasure(connection: sqlite3.Connection, erasure: Erasure) -> None:
+    """In the transaction of the deletion."""
+    key, value = _NOTED + erasure.person_id, json.dumps(asdict(erasure))
+    connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
+
+
+def erasures_under_way(database: Database) -> list[Erasure]:
+    """Those that were begun and are not finished, oldest first. Raises GalleryError."""
+    with database.read() as connection:
+        found = connection.execute("SELECT value FROM settings WHERE key LIKE ?", (_NOTED + "%",)).fetchall()
+    return sorted((_erasure(json.loads(value)) for (value,) in found), key=lambda erasure: erasure.begun_wall_s)
+
+
+def erasure_is_done(database: Database, erasure: Erasure) -> None:
+    """Nothing is left of the person but the note. Raises GalleryError."""
+    with database.write() as connection:
+        connection.execute("DELETE FROM settings WHERE key = ?", (_NOTED + erasure.person_id,))
+
+
+def _erasure(noted: dict[str, Any]) -> Erasure:
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()}
+    return Erasure(**fields)
 
 
 def _drop_undo(connection: sqlite3.Connection, person_id: str) -> None:

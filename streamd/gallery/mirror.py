@@ -11,6 +11,7 @@ import logging
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from streamd.config import GalleryConfig
 from streamd.errors import UsageError
 from streamd.gallery import rows
-from streamd.gallery.erasures import Erasure, delete_person
+from streamd.gallery.erasures import Erasure, delete_person, note_erasure
 from streamd.gallery.folderrecords import dismiss_photos
 from streamd.gallery.hub import Head, Record
 from streamd.gallery.labels import by_key, labels_of, write_labels
@@ -76,7 +77,10 @@ class Mirror:
             ]
 
     def apply(self, records: Sequence[Record]) -> list[Erasure]:
-        """Take over what other boxes did, in one change of the gallery; returns whom they forgot."""
+        """Take over what other boxes did, in one change of the gallery; returns whom they forgot.
+
+        These are still to be erased elsewhere, which is noted.
+        """
         forgotten: list[Erasure] = []
         with self._database.write() as connection:
             taken = 0
@@ -86,8 +90,6 @@ class Mirror:
                 rows.log_change(connection, RECEIVED, "", f"{taken} records")
                 # What others did is theirs to take back.
                 connection.execute("DELETE FROM undo WHERE batch = (SELECT batch FROM present)")
-        if forgotten:
-            self._database.erase_free_space()
         return forgotten
 
     def compare(self, pages: Iterable[list[Head]]) -> int:
@@ -277,8 +279,9 @@ class _Taking:
     def _forget(self) -> None:
         uid = self._record.uid
         with _quietly(self._connection):
-            dismiss_photos(self._connection, uid, self._name(uid))
-            erasure = delete_person(self._connection, uid)
+            photos = dismiss_photos(self._connection, uid, self._name(uid))
+            erasure = replace(delete_person(self._connection, uid), photos=photos)
+        note_erasure(self._connection, erasure)
         self._connection.execute(
             "UPDATE shared SET row_id = '', sent = 1 WHERE kind = 'face' AND row_id <> ''"
             " AND row_id NOT IN (SELECT CAST(id AS TEXT) FROM faces)"

@@ -1,23 +1,32 @@
-"""Forgetting a person who was somebody else before: nothing is left in any file."""
+"""Forgetting a person: nothing is left of them in any file, whoever they were before, and whatever comes between."""
 
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from galleryparts import MODEL, unit
 
-from streamd.config import Config
+from streamd.config import Config, GalleryConfig
 from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
 from streamd.forgetting import forget_person
+from streamd.gallery.erasures import erasures_under_way
+from streamd.gallery.hub import Record
+from streamd.gallery.mirror import Mirror, keep_shared
 from streamd.gallery.rows import NewFace, ensure_person, insert_faces
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.journal import Entry, Journal
+from streamd.sharing import sharing_of
+from streamd.traces import erase_traces
+from streamd.upkeep import ERASE_AFTER_S, Upkeep
 
 
 @pytest.fixture
@@ -193,3 +202,158 @@ def test_photos_that_went_with_their_folder_are_no_hindrance(config: Config, sto
     receipt = forget_person(config, store, "Ann", photos=True)
     assert receipt.photos == ()
     assert store.people() == []
+
+
+@pytest.fixture
+def ann(config: Config, store: GalleryStore) -> str:
+    """The id of somebody who was enrolled and seen, of whom an index is saved and a picture kept."""
+    store.add_faces("Ann", [face("ann", "photo:ann.jpg")])
+    ann_id = store.person("Ann").id
+    tell(
+        config,
+        event(1, EventType.FACE_IDENTIFIED, "t1", identity={"id": ann_id, "name": "Ann"}, snapshot={"face": "1"}),
+    )
+    (config.state_dir / "index-x.rows").write_bytes(b"Ann")
+    return ann_id
+
+
+def is_everywhere_gone(config: Config) -> bool:
+    return left(config, b"Ann", b"ann.jpg", b"erasing", chip("ann")) == [] and pictures(config) == []
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[None]:
+    """Another program keeps a transaction open."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def limit_attached(store: GalleryStore, most: int) -> None:
+    """With 0, SQLite cannot rewrite the file, as where the disk has no room for it."""
+    store.database._connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, most)
+
+
+def later() -> float:
+    return time.time() + ERASE_AFTER_S
+
+
+def test_a_file_that_cannot_be_rewritten_does_not_keep_the_rest(config: Config, store: GalleryStore, ann: str) -> None:
+    limit_attached(store, 0)
+    receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.erased, receipt.events, receipt.caches) == (False, 1, 1)
+    assert "too many attached" in receipt.undone[0]
+    assert any("same command" in line for line in receipt.lines())
+    assert pictures(config) == []
+    assert told(config)[0].identity is None
+    assert [erasure.person_id for erasure in erasures_under_way(store.database)] == [ann]
+    limit_attached(store, 10)
+    again = forget_person(config, store, "Ann", photos=False)
+    assert (again.person_id, again.faces, again.erased, again.undone) == (ann, 1, True, ())
+    assert is_everywhere_gone(config)
+    with pytest.raises(GalleryError, match="there is no person 'Ann'"):
+        forget_person(config, store, "Ann", photos=False)
+
+
+def test_a_journal_that_cannot_be_written_is_erased_by_the_same_command_again(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    with being_written(config.journal_file):
+        receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.erased, receipt.events) == (False, 0)
+    assert "journal" in receipt.undone[0]
+    assert store.people() == []
+    assert left(config, b"Ann", chip("ann")) == [b"Ann"]
+    assert forget_person(config, store, "Ann", photos=False).events == 1
+    assert is_everywhere_gone(config)
+
+
+def test_what_was_cut_short_the_daemon_finishes(config: Config, store: GalleryStore, ann: str) -> None:
+    store.forget("Ann")  # and the process was killed
+    Upkeep(store, config).clean_up(time.time())
+    assert told(config)[0].identity == {"id": ann, "name": "Ann"}, "whoever began it may be at it"
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_what_the_daemon_cannot_finish_it_tries_again(
+    config: Config, store: GalleryStore, ann: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.forget("Ann")
+    limit_attached(store, 0)
+    Upkeep(store, config).clean_up(later())
+    assert "is not erased everywhere yet" in caplog.text
+    assert "Ann" not in caplog.text
+    limit_attached(store, 10)
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_photos_are_known_until_the_erasure_is_done(config: Config, store: GalleryStore) -> None:
+    photo = config.gallery_folder / "Ann" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"jpeg")
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    store.forget("Ann")
+    receipt = forget_person(config, store, "Ann", photos=True)
+    assert receipt.photos_deleted == (str(photo),)
+    assert is_everywhere_gone(config)
+
+
+def test_somebody_else_who_has_the_name_by_then_keeps_their_events(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    store.forget("Ann")
+    store.add_faces("Ann", [face("other", "photo:other.jpg")])
+    other = {"id": store.person("Ann").id, "name": "Ann"}
+    tell(config, event(2, EventType.FACE_IDENTIFIED, "t2", identity=other))
+    Upkeep(store, config).clean_up(later())
+    assert [e.identity for e in told(config)] == [None, other]
+    assert erasures_under_way(store.database) == []
+
+
+def shared(config: Config, store: GalleryStore) -> Config:
+    gallery = GalleryConfig(kind="pgvector", dsn="postgresql://nowhere/x")
+    keep_shared(store, gallery)
+    return Config(state_dir=config.state_dir, runtime_dir=config.runtime_dir, gallery=gallery)
+
+
+def forgotten_elsewhere(person_id: str) -> list[Record]:
+    return [Record("person", person_id, int(later() * 1e6), "forgotten")]
+
+
+def test_whom_another_box_forgot_is_gone_with_their_pictures(config: Config, store: GalleryStore, ann: str) -> None:
+    config = shared(config, store)
+    sharing = sharing_of(store, config, final=True)
+    for erasure in sharing.mirror.apply(forgotten_elsewhere(ann)):
+        sharing._on_forgotten(erasure)
+    assert is_everywhere_gone(config)
+
+
+def test_beside_a_daemon_whom_another_box_forgot_is_erased_again_when_all_know_it(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    config = shared(config, store)
+    sharing = sharing_of(store, config, final=False)
+    for erasure in sharing.mirror.apply(forgotten_elsewhere(ann)):
+        sharing._on_forgotten(erasure)
+    assert pictures(config) == []
+    tell(config, event(2, EventType.FACE_IDENTIFIED, "t2", identity={"id": ann, "name": "Ann"}, snapshot={"face": "2"}))
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_a_box_that_was_killed_when_it_heard_of_it_erases_them_later(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    config = shared(config, store)
+    Mirror(store).apply(forgotten_elsewhere(ann))
+    assert pictures(config) == ["1"]
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_an_erasure_that_not_all_have_noticed_stays_noted(config: Config, store: GalleryStore, ann: str) -> None:
+    erased = erase_traces(config, store, store.forget("Ann"), final=False)
+    assert (erased.events, erased.undone) == (1, ())
+    assert [erasure.name for erasure in erasures_under_way(store.database)] == ["Ann"]

@@ -18,6 +18,7 @@ import streamd
 from streamd import backups, statedir
 from streamd.backups import KEPT, KEPT_S, back_up, format_of, put_back, thin_out
 from streamd.cli import main
+from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import ExitCode, GalleryError, JournalError, UnavailableError
 from streamd.gallery.database import Database
@@ -26,6 +27,7 @@ from streamd.gallery.store import GalleryStore, Mark
 from streamd.journal import Entry, Journal
 from streamd.journalfile import FORMAT
 from streamd.statedir import admit_state, lock_state, read_record
+from streamd.traces import erase_traces
 
 VECTOR = unit(1)
 
@@ -237,7 +239,8 @@ def test_the_last_few_copies_are_kept_and_none_for_long(old: Path) -> None:
 def test_copies_hold_nobody_who_was_forgotten(old: Path) -> None:
     upgrade(old)
     with GalleryStore(old / "gallery.sqlite") as store:
-        store.forget("Ann Smith")
+        erasure = store.forget("Ann Smith")
+        erase_traces(Config(state_dir=old), store, erasure, final=True)
     assert copies(old) == []
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from galleryparts import BLUE, GREEN, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
+from streamd.config import Config
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync, SyncReport
 from streamd.gallery.folderrecords import FolderRecords
 from streamd.gallery.store import GalleryStore
+from streamd.traces import erase_traces
 
 
 class Clock:
@@ -359,7 +361,8 @@ def test_the_same_photo_twice_is_one_face_until_the_first_goes(bench: Bench) -> 
 def test_photos_of_somebody_forgotten_are_not_enrolled_again(bench: Bench) -> None:
     path = bench.photo("Anna/1.png")
     bench.settle()
-    erasure = bench.store.forget("Anna").erasure
+    erasure = bench.store.forget("Anna")
+    assert erase_traces(Config(state_dir=bench.store.path.parent), bench.store, erasure, final=True).is_gone
     assert erasure.photos == ("Anna/1.png",)
     assert bench.settle() == SyncReport()
     bench.restarted()
