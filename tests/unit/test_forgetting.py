@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from galleryparts import MODEL, unit
 
+from streamd import traces
 from streamd.config import Config, GalleryConfig
 from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
@@ -357,3 +358,24 @@ def test_an_erasure_that_not_all_have_noticed_stays_noted(config: Config, store:
     erased = erase_traces(config, store, store.forget("Ann"), final=False)
     assert (erased.events, erased.undone) == (1, ())
     assert [erasure.name for erasure in erasures_under_way(store.database)] == ["Ann"]
+
+
+@pytest.mark.parametrize("step", ["drop_saved", "erase_person", "erasure_is_done"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_cut_short_at_any_step_it_is_finished_by_the_daemon(
+    config: Config, store: GalleryStore, ann: str, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    real = getattr(traces, step)
+
+    def cut_short(*args: object, **more: object) -> None:
+        if after:
+            real(*args, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(traces, step, cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        forget_person(config, store, "Ann", photos=False)
+    monkeypatch.undo()
+    Upkeep(store, config).clean_up(later())
+    store.close()
+    assert is_everywhere_gone(config)
