@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,37 @@ from streamd.events import Event, EventType, SnapshotFields
 from streamd.journalfile import connected, in_words
 
 ERASED = "a person was here who has been forgotten"
+_TRACK = re.compile(rb'"track":("(?:[^"\\]|\\.)*")')
 _NAMING = frozenset({EventType.FACE_IDENTIFIED, EventType.FACE_REVISED})
 
 
-def without_person(event: Event, *, person_id: str, name: str, strangers: Collection[str] = ()) -> Event:
+@dataclass(frozen=True, slots=True)
+class Somebody:
+    """A person, as events name them."""
+
+    ids: frozenset[str]
+    """Theirs, and those of people who turned out to be them."""
+    name: str | None
+    """None where it says nothing, because somebody else bears it."""
+    strangers: frozenset[str] = frozenset()
+    """Ids that they had before their name."""
+
+    def is_(self, who: Mapping[str, Any] | None) -> bool:
+        # An event that only says that this id is no more has no name, and is what subscribers need to forget as well.
+        if who is None or "name" not in who:
+            return False
+        return who.get("id") in self.ids or (self.name is not None and who["name"] == self.name)
+
+
+def without_person(event: Event, person: Somebody) -> Event:
     """``event`` with nothing in it that tells of this person; as it is where they are not in it.
 
-    A face that had their name has become an unknown one. ``strangers`` are ids that they had before their name;
-    pictures of that time go, too.
+    A face that had their name has become an unknown one. Pictures of when they were a stranger go, too.
     """
-    if event.stranger in strangers:
+    if event.stranger in person.strangers:
         event = replace(event, stranger=None, snapshot=None)
-    event = replace(event, snapshot=_without_frame(event.snapshot, person_id))
-    if _is(event.identity, person_id, name):
+    event = replace(event, snapshot=_without_frame(event.snapshot, person.ids))
+    if person.is_(event.identity):
         kind = EventType.FACE_UNKNOWN if event.type in _NAMING else event.type
         return replace(
             event,
@@ -43,31 +62,44 @@ def without_person(event: Event, *, person_id: str, name: str, strangers: Collec
             account=None,
             message=ERASED,
         )
-    return replace(event, runner_up=None) if _is(event.runner_up, person_id, name) else event
+    return replace(event, runner_up=None) if person.is_(event.runner_up) else event
 
 
 def erase_person(
-    journal: Path, *, person_id: str, name: str, strangers: Collection[str] = (), pictures: Path | None = None
+    journal: Path,
+    *,
+    person_id: str,
+    name: str | None,
+    aliases: Collection[str] = (),
+    strangers: Collection[str] = (),
+    pictures: Path | None = None,
 ) -> int:
     """Rewrite every event that tells of a person, and the file, so that nothing is left in it; returns how many.
 
-    ``pictures`` is the folder of snapshots, from which those that show them are deleted.
-
     Copies from before upgrades are deleted. The publisher may run meanwhile.
+
+    Args:
+        name: None where somebody else bears it by now; then events are theirs by the ids alone.
+        aliases: ids of people who turned out to be them.
+        strangers: ids that they had before their name.
+        pictures: the folder of snapshots, from which those that show them are deleted.
 
     Raises:
         JournalError: the file cannot be written.
     """
     if not journal.exists():
         return 0
+    person = Somebody(frozenset({person_id, *aliases}), name, frozenset(strangers))
     with in_words(journal), closing(connected(journal, False)) as db:
         drop_backups(journal.parent)  # afterwards: opening it may have made one
         db.execute("PRAGMA secure_delete = ON")
         db.execute("BEGIN IMMEDIATE")
         try:
-            found = list(_erased(db, person_id, name, strangers))
+            found = _erased(db, person)
             erased = [after for _, after in found]
-            _erase_accounts(db, [before.track for before, after in found if after.identity is None], person_id, name)
+            _erase_accounts(db, [before.track for before, after in found if after.identity is None], person)
+            if pictures is not None:  # before it is forgotten which they are
+                delete_pictures(pictures, [path for before, after in found for path in _dropped(before, after)])
             db.executemany(
                 "UPDATE events SET type = ?, person_id = ?, person = ?, body = ? WHERE seq = ?", map(_row, erased)
             )
@@ -75,47 +107,71 @@ def erase_person(
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
-        if pictures is not None:
-            delete_pictures(pictures, [path for before, after in found for path in _dropped(before, after)])
-        if erased:
-            db.execute("VACUUM")
-            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return len(erased)
 
 
-def _erased(
-    db: sqlite3.Connection, person_id: str, name: str, strangers: Collection[str]
-) -> Iterator[tuple[Event, Event]]:
+def _erased(db: sqlite3.Connection, person: Somebody) -> list[tuple[Event, Event]]:
     """What changes, before and after."""
-    written = [json.dumps(text, ensure_ascii=False) for text in (person_id, name, *strangers)]
+    changed = {event.seq: (event, after) for event, after in _naming(db, person)}
+    tracks = {
+        event.track
+        for event, _ in changed.values()
+        if event.track and (person.is_(event.identity) or event.stranger in person.strangers)
+    }
+    for event in _nameless(db, tracks):
+        before, after = changed.get(event.seq, (event, event))
+        after = replace(after, stranger=None, snapshot=None)
+        if after != before:
+            changed[event.seq] = (before, after)
+    return list(changed.values())
+
+
+def _naming(db: sqlite3.Connection, person: Somebody) -> Iterator[tuple[Event, Event]]:
+    """Events that tell of the person, before and after."""
+    texts = [text for text in (*person.ids, person.name, *person.strangers) if text is not None]
+    written = [json.dumps(text, ensure_ascii=False) for text in texts]
     query = "SELECT body FROM events WHERE " + " OR ".join(["instr(body, CAST(? AS BLOB))"] * len(written))
-    for (body,) in db.execute(query, written).fetchall():
-        try:
-            event = Event.from_json(body)
-        except ProtocolError:  # of another version; nothing is known about its fields
-            continue
-        after = without_person(event, person_id=person_id, name=name, strangers=strangers)
+    for event in _readable(db.execute(query, written)):
+        after = without_person(event, person)
         if after != event:
             yield event, after
 
 
-def _erase_accounts(db: sqlite3.Connection, tracks: Collection[str | None], person_id: str, name: str) -> None:
+def _nameless(db: sqlite3.Connection, tracks: Collection[str]) -> Iterator[Event]:
+    """Events of these appearances from before they had a name, or after it was taken back."""
+    known = {json.dumps(track, ensure_ascii=False).encode() for track in tracks}
+    query = "SELECT body FROM events WHERE person IS NULL AND type LIKE 'face.%'"
+    rows = db.execute(query) if known else ()
+    return _readable(row for row in rows if (found := _TRACK.search(row[0])) and found[1] in known)
+
+
+def _readable(rows: Iterable[tuple[bytes]]) -> Iterator[Event]:
+    for (body,) in rows:
+        try:
+            yield Event.from_json(body)
+        except ProtocolError:  # of another version; nothing is known about its fields
+            continue
+
+
+def _erase_accounts(db: sqlite3.Connection, tracks: Collection[str | None], person: Somebody) -> None:
     """Accounts of the person's own appearances go; in others' they are not mentioned any more."""
     db.executemany("DELETE FROM accounts WHERE track = ?", [(track,) for track in tracks if track])
-    needle = json.dumps(person_id)
-    rows = db.execute("SELECT track, body FROM accounts WHERE instr(body, CAST(? AS BLOB))", (needle,)).fetchall()
-    for track, body in rows:
+    needles = [json.dumps(person_id) for person_id in person.ids]
+    query = "SELECT track, body FROM accounts WHERE " + " OR ".join(["instr(body, CAST(? AS BLOB))"] * len(needles))
+    for track, body in db.execute(query, needles).fetchall():
         account = json.loads(body)
         for view in account.get("views", ()):
             for key in ("best", "runner_up"):
-                if _is(view.get(key), person_id, name):
+                if person.is_(view.get(key)):
                     del view[key]
         db.execute("UPDATE accounts SET body = ? WHERE track = ?", (json.dumps(account).encode(), track))
 
 
-def _without_frame(snapshot: SnapshotFields | None, person_id: str) -> SnapshotFields | None:
+def _without_frame(snapshot: SnapshotFields | None, ids: Collection[str]) -> SnapshotFields | None:
     """A snapshot without its frame, where the person can be recognised in it."""
-    if not snapshot or person_id not in snapshot.get("people", ()):
+    if not snapshot or not set(ids) & set(snapshot.get("people", ())):
         return snapshot
     return {"face": snapshot["face"]} if "face" in snapshot else None
 
@@ -138,8 +194,3 @@ def _row(event: Event) -> tuple[object, ...]:
     identity = event.identity or {}
     who = identity.get("id") or event.stranger
     return (event.type.value, who, identity.get("name"), event.to_json(), event.seq)
-
-
-def _is(who: Mapping[str, Any] | None, person_id: str, name: str) -> bool:
-    # An event that only says that this id is no more has no name, and is what subscribers need to forget as well.
-    return who is not None and "name" in who and (who.get("id") == person_id or who.get("name") == name)

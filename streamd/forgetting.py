@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from streamd.backups import backups
 from streamd.config import Config
 from streamd.control import ask_status
 from streamd.endpoints import control_endpoint
-from streamd.erasure import erase_person
-from streamd.errors import UnavailableError
+from streamd.errors import JournalError, NotInGallery, UnavailableError
 from streamd.events import EventType, timestamp
-from streamd.gallery.savedindex import drop_saved
+from streamd.gallery.erasures import Erasure, erasures_under_way
+from streamd.gallery.names import person_name
 from streamd.gallery.store import GalleryStore
 from streamd.journal import Filter, Journal
+from streamd.traces import erase_traces
 
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
@@ -44,6 +46,8 @@ class Receipt:
     """Whether a running daemon has taken note, or none runs."""
     backups: int = 0
     """Copies of gallery and journal from before upgrades, which are gone as a whole."""
+    undone: tuple[str, ...] = ()
+    """What could not be done yet, and why. The daemon goes on with it, or the same command does."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,61 +66,67 @@ class Receipt:
         if self.photos:
             lines.append("photos that are still in the folder, not enrolled again (--photos deletes them):")
             lines += [f"  {photo}" for photo in self.photos]
-        if not self.erased:
+        if self.undone:
+            lines.append("not done yet; a running daemon goes on with it, and so does the same command:")
+            lines += [f"  {trouble}" for trouble in self.undone]
+        elif not self.erased:
             lines.append("another process was reading: run 'streamd gallery audit' later to empty its log")
         if not self.noticed:
-            lines.append("the daemon has not taken note yet; forget them again in the journal once it has")
+            lines.append("the daemon has not taken note yet; what it still tells of them it erases once it has")
         return lines
 
 
 def forget_person(config: Config, store: GalleryStore, name: str, *, photos: bool) -> Receipt:
-    """Delete a person for good.
+    """Delete a person for good, or go on with that where it was cut short.
 
     Args:
         photos: delete their photos in the watched folder, too.
 
     Raises:
         GalleryError: there is no such person, or the gallery cannot be written.
-        JournalError: the journal cannot be written; the gallery has forgotten them already.
+        JournalError: the journal cannot be read; nobody is forgotten.
     """
-    person = store.person(name)
-    watched = _daemon_runs(config)
+    watched = daemon_runs(config)
     seq = _last_seq(config.journal_file)
-    sources = (face.source for face in store.faces_of(person.id))
-    strangers = {source.removeprefix("unknown:") for source in sources if source.startswith("unknown:")}
     copies = len(backups(config.state_dir))
-    forgotten = store.forget(name)
-    caches = drop_saved(config.gallery_file)
-    events = erase_person(
-        config.journal_file, person_id=person.id, name=person.name, strangers=strangers, pictures=config.snapshots_dir
-    )
-    noticed = not watched or _await_notice(config.journal_file, person.id, seq)
-    if watched:
-        events += erase_person(
-            config.journal_file,
-            person_id=person.id,
-            name=person.name,
-            strangers=strangers,
-            pictures=config.snapshots_dir,
-        )
-    kept = tuple(str(config.gallery_folder / path) for path in forgotten.photos)
+    erasure = _begun(store, name)
+    if erasure is None:
+        erasure = store.forget(name)
+    else:
+        seq = 0  # the daemon may have told of it before
+    kept = tuple(str(config.gallery_folder / path) for path in erasure.photos)
     deleted = _delete(kept) if photos else ()
+    noticed = not watched or _await_notice(config.journal_file, erasure.person_id, seq)
+    erased = erase_traces(config, store, erasure, final=noticed)
     return Receipt(
-        forgotten=person.name,
-        person_id=person.id,
+        forgotten=erasure.name,
+        person_id=erasure.person_id,
         at=timestamp(time.time()),
-        faces=forgotten.faces,
-        events=events,
-        caches=caches,
+        faces=erasure.faces,
+        events=erased.events,
+        caches=erased.caches,
         photos=tuple(path for path in kept if path not in deleted),
         photos_deleted=deleted,
-        erased=forgotten.erased,
+        erased=erased.is_gone,
         noticed=noticed,
         backups=copies,
+        undone=erased.undone,
     )
 
 
-def _daemon_runs(config: Config) -> bool:
+def _begun(store: GalleryStore, name: str) -> Erasure | None:
+    """The erasure of the person who had this name, where it was cut short and nobody has the name now."""
+    try:
+        store.person(name)
+    except NotInGallery:
+        begun = [erasure for erasure in erasures_under_way(store.database) if erasure.name == person_name(name)]
+        if not begun:
+            raise
+        return begun[-1]
+    return None
+
+
+def daemon_runs(config: Config) -> bool:
     try:
         ask_status(control_endpoint(config.sockets_dir), timeout_s=1.0)
     except UnavailableError:
@@ -137,11 +147,14 @@ def _await_notice(path: Path, person_id: str, after: int) -> bool:
     deadline_s = time.monotonic() + NOTICED_WITHIN_S
     if not path.exists():  # a daemon that has not begun
         return False
-    with Journal(path, read_only=True) as journal:
-        while not journal.since(after, 1, only=only):
-            if time.monotonic() >= deadline_s:
-                return False
-            time.sleep(0.05)
+    try:
+        with Journal(path, read_only=True) as journal:
+            while not journal.since(after, 1, only=only):
+                if time.monotonic() >= deadline_s:
+                    return False
+                time.sleep(0.05)
+    except JournalError:
+        return False
     return True
 
 
@@ -154,6 +167,6 @@ def _delete(photos: tuple[str, ...]) -> tuple[str, ...]:
         except OSError:
             continue
         deleted.append(name)
-        if not any(path.parent.iterdir()):
+        with suppress(OSError):  # there is something else in it, or it went with its photos
             path.parent.rmdir()
     return tuple(deleted)

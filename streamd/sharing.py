@@ -6,19 +6,17 @@ import logging
 import time
 from collections import deque
 from contextlib import AbstractContextManager, closing
-from pathlib import Path
 
 from streamd.background import Background
 from streamd.config import Config
-from streamd.erasure import erase_person
-from streamd.errors import GalleryError, JournalError
+from streamd.errors import GalleryError
 from streamd.events import Event, EventType, new_id, timestamp
-from streamd.gallery.mirror import ForgottenElsewhere
+from streamd.gallery.erasures import Erasure
 from streamd.gallery.opening import open_store
-from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.sharing import Exchanged, Sharing
 from streamd.gallery.store import GalleryStore
 from streamd.metrics import Metrics
+from streamd.traces import erase_traces
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +52,7 @@ class GalleryLink:
         try:
             with (
                 open_store(self._config, actor="shared gallery") as store,
-                closing(sharing_of(store, self._config)) as sharing,
+                closing(sharing_of(store, self._config, final=False)) as sharing,
             ):
                 while not stopping.is_set():
                     self._step(sharing)
@@ -98,18 +96,14 @@ class GalleryLink:
         )
 
 
-def sharing_of(store: GalleryStore, config: Config) -> Sharing:
-    """This box's side of the shared gallery."""
+def sharing_of(store: GalleryStore, config: Config, *, final: bool) -> Sharing:
+    """This box's side of the shared gallery.
 
-    def erase(gone: ForgottenElsewhere) -> None:
-        _erase(config.gallery_file, config.journal_file, gone)
+    ``final``: no daemon runs here, which could still tell of a person whom another box forgot, and finish the erasure.
+    """
+
+    def erase(erasure: Erasure) -> None:
+        for trouble in erase_traces(config, store, erasure, final=final).undone:
+            logger.error("a person forgotten on another box is not erased everywhere yet: %s", trouble)
 
     return Sharing(store, config.gallery, on_forgotten=erase)
-
-
-def _erase(gallery: Path, journal: Path, gone: ForgottenElsewhere) -> None:
-    drop_saved(gallery)
-    try:
-        erase_person(journal, person_id=gone.person_id, name=gone.name)
-    except JournalError as error:
-        logger.error("a person forgotten on another box is still in the journal: %s", error)

@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from streamd.album import tidy
 from streamd.backups import thin_out
 from streamd.config import Config
-from streamd.erasure import erase_person
 from streamd.errors import JournalError
 from streamd.events import Event, EventType, PersonFields, new_id, timestamp
+from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.labels import label_texts
 from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change, Person
-from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import ASSIGNED, StrangerRecords
 from streamd.gallery.undo import UNDONE, drop_old_undo
 from streamd.journal import Filter, Journal, readable
+from streamd.traces import erase_traces
 from streamd.wallclock import was_set
 
 logger = logging.getLogger(__name__)
 
 CLEAN_EVERY_S = 3600.0
 TIDY_EVERY_S = 600.0
+ERASE_AFTER_S = 60.0
+"""Until then whoever forgot a person is at erasing them, and a worker may not have noticed."""
 MOST_REVISED = 1000
 """Past appearances of a stranger that are revised once they have a name; of more, the oldest stay as they were."""
 _DAY_S = 86_400.0
@@ -38,11 +40,13 @@ class Upkeep:
         self._store = store
         self._strangers = StrangerRecords(store.database)
         self._journal = config.journal_file
-        self._config = config.gallery
+        self._config = config
+        self._gallery = config.gallery
         self._snapshots = config.snapshots
         self._pictures = config.snapshots_dir
         self._told_version = self._read_told()
         self._cleaned_at_s = self._tidied_at_s = float("-inf")
+        self._erasures_due_s = float("-inf")
 
     def news(self) -> list[Event]:
         """People enrolled and forgotten, and strangers who got a name, since the last call.
@@ -80,14 +84,15 @@ class Upkeep:
         if now_s - self._tidied_at_s >= TIDY_EVERY_S:
             self._tidied_at_s = now_s
             self._tidy_pictures(now_wall_s)
+        self._finish_erasures(now_wall_s)
         if now_s - self._cleaned_at_s < CLEAN_EVERY_S:
             return
         self._cleaned_at_s = now_s
         self._thin_out_backups(now_wall_s)
         self._forget_expired(now_wall_s)
-        gone = self._strangers.drop_old(now_wall_s - self._config.unknown_retention_days * _DAY_S)
+        gone = self._strangers.drop_old(now_wall_s - self._gallery.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
-            final = drop_old_undo(connection, now_wall_s - self._config.undo_days * _DAY_S)
+            final = drop_old_undo(connection, now_wall_s - self._gallery.undo_days * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
 
@@ -104,21 +109,28 @@ class Upkeep:
         except OSError as error:
             logger.error("old pictures stay: %s", error)
 
+    def _finish_erasures(self, now_wall_s: float) -> None:
+        """People who were forgotten, and of whom something may be left."""
+        if time.monotonic() < self._erasures_due_s:
+            return
+        self._erasures_due_s = time.monotonic() + ERASE_AFTER_S
+        for erasure in erasures_under_way(self._store.database):
+            if 0 <= now_wall_s - erasure.begun_wall_s < ERASE_AFTER_S:
+                continue
+            for trouble in erase_traces(self._config, self._store, erasure, final=True).undone:
+                logger.error("a person who was forgotten is not erased everywhere yet: %s", trouble)
+                self._erasures_due_s = time.monotonic() + TIDY_EVERY_S
+
     def _forget_expired(self, now_wall_s: float) -> None:
-        """People whose label's time is over."""
-        if not self._config.retention_days or not was_set(now_wall_s):
+        """People whose label's time is over; what is left of them is erased with the others'."""
+        if not self._gallery.retention_days or not was_set(now_wall_s):
             return
         for person in self._store.people():
-            days = [self._config.retention_days.get(text) for text in label_texts(person.labels)]
+            days = [self._gallery.retention_days.get(text) for text in label_texts(person.labels)]
             kept_days = min((d for d in days if d is not None), default=None)
             if kept_days is None or now_wall_s - self._since_wall_s(person, now_wall_s) < kept_days * _DAY_S:
                 continue
             self._store.forget(person.name)
-            drop_saved(self._store.path)
-            try:
-                erase_person(self._journal, person_id=person.id, name=person.name, pictures=self._pictures)
-            except JournalError as error:
-                logger.error("a person whose time was over is forgotten, but not in the journal: %s", error)
             logger.info("a person is forgotten after %g days", kept_days)
 
     def _since_wall_s(self, person: Person, now_wall_s: float) -> float:

@@ -125,11 +125,12 @@ def new_key(args: argparse.Namespace) -> int:
 
 
 def sync(args: argparse.Namespace, store: GalleryStore, config: Config) -> int:
+    from streamd.forgetting import daemon_runs
     from streamd.sharing import sharing_of
 
     if config.gallery.kind == "local":
         raise UsageError("the gallery is not shared: gallery.kind is local")
-    sharing = sharing_of(store, config)
+    sharing = sharing_of(store, config, final=not daemon_runs(config))
     try:
         done = sharing.step()
     except GalleryError as error:

@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with open_store(config) as store:
         body, lines = _VERBS[args.verb](args, store, config)
     print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(lines))
-    return ExitCode.OK
+    return ExitCode.UNAVAILABLE if args.verb == "forget" and body["undone"] else ExitCode.OK
 
 
 def _list(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:

@@ -88,7 +88,16 @@ class Database:
         """
         with self._lock, self._in_words():
             drop_backups(self.path.parent)
-            self._connection.execute("VACUUM")
+            try:
+                self._connection.execute("VACUUM")
+            except sqlite3.Error:
+                self.empty_log()  # what it wrote until there was no room any more, and what was deleted before
+                raise
+            return self.empty_log()
+
+    def empty_log(self) -> bool:
+        """Take the write-ahead log over into the file. Returns False where another process was reading all along."""
+        with self._lock, self._in_words():
             deadline_s = time.monotonic() + BUSY_TIMEOUT_S
             while self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                 if time.monotonic() >= deadline_s:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from streamd.gallery import rows
 from streamd.gallery.database import Database
+from streamd.gallery.erasures import delete_person
 
 FOLDER = "folder:"
 """Sources in the watched folder: this, then the path inside it."""
@@ -174,7 +175,7 @@ def _drop_empty(connection: sqlite3.Connection, person_ids: Iterable[str]) -> No
     )
     for person_id in person_ids:
         if connection.execute(query, (person_id,)).fetchone():
-            rows.delete_person(connection, person_id)
+            delete_person(connection, person_id)
 
 
 def _write(connection: sqlite3.Connection, record: PhotoRecord) -> None:

@@ -12,7 +12,7 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy as np
 from streamd.config import GalleryConfig
 from streamd.errors import UsageError
 from streamd.gallery import rows
+from streamd.gallery.erasures import Erasure, delete_person, note_erasure
 from streamd.gallery.folderrecords import dismiss_photos
 from streamd.gallery.hub import Head, Record
 from streamd.gallery.labels import by_key, labels_of, write_labels
@@ -39,12 +40,6 @@ _PLACE = re.compile(
     r"\w+://(?:[^@/?#\s]*@)?((?:[\w.\-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w.\-]*)?)(?:\?[^@]*)?", re.ASCII
 )
 """An address whose host, port and database may be shown; one of another form may hold a password anywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class ForgottenElsewhere:
-    person_id: str
-    name: str
 
 
 class Mirror:
@@ -88,9 +83,12 @@ class Mirror:
                 Head("person", uid, 0) for uid in sorted(wanted) if connection.execute(query, (uid,)).fetchone() is None
             ]
 
-    def apply(self, records: Sequence[Record]) -> list[ForgottenElsewhere]:
-        """Take over what other boxes did, in one change of the gallery; returns whom they forgot."""
-        forgotten: list[ForgottenElsewhere] = []
+    def apply(self, records: Sequence[Record]) -> list[Erasure]:
+        """Take over what other boxes did, in one change of the gallery; returns whom they forgot.
+
+        These are still to be erased elsewhere, which is noted.
+        """
+        forgotten: list[Erasure] = []
         with self._database.write() as connection:
             taken = 0
             for record in sorted(records, key=lambda r: (r.kind == "face", r.stamp)):
@@ -99,8 +97,6 @@ class Mirror:
                 rows.log_change(connection, RECEIVED, "", f"{taken} records")
                 # What others did is theirs to take back.
                 connection.execute("DELETE FROM undo WHERE batch = (SELECT batch FROM present)")
-        if forgotten:
-            self._database.erase_free_space()
         return forgotten
 
     def compare(self, pages: Iterable[list[Head]]) -> int:
@@ -225,7 +221,7 @@ def _place(config: GalleryConfig) -> str:
 class _Taking:
     """One record being taken over, in the caller's transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, record: Record, forgotten: list[ForgottenElsewhere]) -> None:
+    def __init__(self, connection: sqlite3.Connection, record: Record, forgotten: list[Erasure]) -> None:
         self._connection = connection
         self._record = record
         self._forgotten = forgotten
@@ -326,16 +322,16 @@ class _Taking:
 
     def _forget(self) -> None:
         uid = self._record.uid
-        name = self._name(uid)
         with _quietly(self._connection):
-            dismiss_photos(self._connection, uid, name)
-            rows.delete_person(self._connection, uid)
+            photos = dismiss_photos(self._connection, uid, self._name(uid))
+            erasure = replace(delete_person(self._connection, uid), photos=photos)
+        note_erasure(self._connection, erasure)
         self._connection.execute(
             "UPDATE shared SET row_id = '', sent = 1 WHERE kind = 'face' AND row_id <> ''"
             " AND row_id NOT IN (SELECT CAST(id AS TEXT) FROM faces)"
         )
         self._note(uid)
-        self._forgotten.append(ForgottenElsewhere(uid, name))
+        self._forgotten.append(erasure)
 
     def _take_face(self) -> bool:
         record = self._record

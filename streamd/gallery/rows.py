@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from streamd.errors import GalleryError
-from streamd.gallery.strangerundo import drop_notes_of_person
 
 if TYPE_CHECKING:
     from streamd.domain import Vector
@@ -132,17 +131,6 @@ def delete_faces_of_source(connection: sqlite3.Connection, source: str) -> int:
     gone = connection.execute("DELETE FROM faces WHERE source = ?", (source,)).rowcount
     for (person_id,) in owners:
         log_change(connection, FACES_REMOVED, str(person_id), source)
-    return gone
-
-
-def delete_person(connection: sqlite3.Connection, person_id: str) -> int:
-    """Remove a person and every word about them, also what could be undone; returns how many faces went."""
-    gone = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
-    connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
-    connection.execute("DELETE FROM undo WHERE person_id = ?", (person_id,))
-    drop_notes_of_person(connection, person_id)
-    connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (person_id,))
-    log_change(connection, FORGOTTEN, person_id, "")
     return gone
 
 

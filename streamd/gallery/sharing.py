@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from streamd.config import GalleryConfig
 from streamd.errors import GalleryServerAway
+from streamd.gallery.erasures import Erasure
 from streamd.gallery.hub import Head, Hub, open_hub
-from streamd.gallery.mirror import ForgottenElsewhere, Mirror
+from streamd.gallery.mirror import Mirror
 from streamd.gallery.store import GalleryStore
 
 logger = logging.getLogger(__name__)
@@ -33,9 +34,7 @@ class Exchanged:
 class Sharing:
     """One box's side. Not thread-safe."""
 
-    def __init__(
-        self, store: GalleryStore, config: GalleryConfig, *, on_forgotten: Callable[[ForgottenElsewhere], None]
-    ) -> None:
+    def __init__(self, store: GalleryStore, config: GalleryConfig, *, on_forgotten: Callable[[Erasure], None]) -> None:
         """Does not connect yet. ``on_forgotten`` erases a person from what is not in the gallery file."""
         self.mirror = Mirror(store)
         self._config = config

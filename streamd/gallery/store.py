@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -17,20 +17,12 @@ from streamd.errors import GalleryConflict, NotInGallery, UsageError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.delta import Delta, Mark, read_delta
+from streamd.gallery.erasures import Erasure, delete_person, note_erasure
 from streamd.gallery.folderrecords import dismiss_photos, repath_photos, welcome_duplicates
 from streamd.gallery.labels import Label, Labels, changed, labels_of, read_labels, write_labels
 from streamd.gallery.names import note_text, person_name
 from streamd.gallery.undo import Undone, undo
 from streamd.gallery.vault import Vault
-
-
-@dataclass(frozen=True, slots=True)
-class Forgotten:
-    faces: int
-    photos: tuple[str, ...]
-    """Paths in the watched folder that were theirs and are still there."""
-    erased: bool
-    """Whether no trace is left in the file and its log; False while another process keeps reading."""
 
 
 class GalleryStore:
@@ -225,18 +217,19 @@ class GalleryStore:
         with self.database.write() as connection:
             return undo(connection, version)
 
-    def forget(self, name: str) -> Forgotten:
-        """Delete a person, their faces, and their name wherever it stands in the file.
+    def forget(self, name: str) -> Erasure:
+        """Delete a person and their faces, and note that the rest of them is to be erased, as ``streamd.traces`` does.
 
-        Deleted content is overwritten, the file rewritten and its log emptied. Photos in the watched
-        folder stay where they are, but are not enrolled again. Raises GalleryError where there is nobody.
+        Until then the note has their name, and the log of the file what was deleted. Photos in the watched folder stay
+        where they are, but are not enrolled again. Raises GalleryError where there is nobody.
         """
         with self.database.write() as connection:
             person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
             photos = dismiss_photos(connection, person_id, person_name(name))
-            faces = rows.delete_person(connection, person_id)
+            erasure = replace(delete_person(connection, person_id), photos=photos)
+            note_erasure(connection, erasure)
             welcome_duplicates(connection)
-        return Forgotten(faces, photos, erased=self.database.erase_free_space())
+            return erasure
 
     def changes(self, *, after: int = 0, limit: int = 1000) -> list[rows.Change]:
         """Changes numbered above ``after``, oldest first."""

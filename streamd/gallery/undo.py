@@ -153,7 +153,7 @@ def _why_not(connection: sqlite3.Connection, batch: int) -> str:
     if any(what == rows.FORGOTTEN for what, _ in found):
         return "a person who was forgotten is gone for good"
     age_days = (time.time() - max(at for _, at in found)) / 86_400
-    return f"it changed no people or faces, or is too old ({age_days:.1f} days)"
+    return f"it changed no people or faces, is too old ({age_days:.1f} days), or concerned somebody who was forgotten"
 
 
 def _names(connection: sqlite3.Connection) -> dict[str, str]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from streamd.erasure import without_person
+from streamd.erasure import Somebody, without_person
 from streamd.errors import ProtocolError, SinkAway
 from streamd.events import MAX_BYTES, Event, EventType
 from streamd.interfaces import Parcel
@@ -146,6 +146,6 @@ def _without(line: bytes, person_id: str) -> bytes:
     if person_id.encode() not in line:
         return line
     try:
-        return without_person(Event.from_json(line), person_id=person_id, name="").to_json() + b"\n"
+        return without_person(Event.from_json(line), Somebody(frozenset({person_id}), None)).to_json() + b"\n"
     except ProtocolError:
         return line

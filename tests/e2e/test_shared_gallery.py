@@ -20,15 +20,17 @@ from numpy.typing import NDArray
 from pgserver import Postgres
 from rtsp_fixtures import RtspServer
 
-from streamd.config import GalleryConfig
+from streamd.config import Config, GalleryConfig
 from streamd.errors import GalleryError, GalleryServerAway
+from streamd.gallery.erasures import Erasure
 from streamd.gallery.hub import Record, open_hub
 from streamd.gallery.labels import label_texts
 from streamd.gallery.live import LiveGallery
-from streamd.gallery.mirror import ForgottenElsewhere, keep_shared
+from streamd.gallery.mirror import keep_shared
 from streamd.gallery.rows import KeptFace, NewFace
 from streamd.gallery.sharing import Sharing
 from streamd.gallery.store import GalleryStore
+from streamd.traces import erase_traces
 
 PEOPLE = ("Ann", "Bob", "Çelik", "李雷", "dora")
 
@@ -49,8 +51,8 @@ class Box:
         self.config = config
         self.store = GalleryStore(folder / "gallery.sqlite", actor="test")
         keep_shared(self.store, config)
-        self.forgotten: list[ForgottenElsewhere] = []
-        self.sharing = Sharing(self.store, config, on_forgotten=self.forgotten.append)
+        self.forgotten: list[tuple[str, str]] = []
+        self.sharing = Sharing(self.store, config, on_forgotten=self._erase)
 
     def close(self) -> None:
         self.sharing.close()
@@ -59,6 +61,13 @@ class Box:
     def sync(self) -> None:
         if self.config.kind != "local":
             self.sharing.step()
+
+    def forget(self, name: str) -> None:
+        erase_traces(Config(state_dir=self.store.path.parent), self.store, self.store.forget(name), final=True)
+
+    def _erase(self, erasure: Erasure) -> None:
+        self.forgotten.append((erasure.person_id, erasure.name))
+        erase_traces(Config(state_dir=self.store.path.parent), self.store, erasure, final=True)
 
     def state(self) -> dict[str, Any]:
         """What two boxes must agree on."""
@@ -237,13 +246,13 @@ def test_who_is_forgotten_on_one_box_is_forgotten_on_all(shared: GalleryConfig, 
         box.sync()
     person = late.store.person("Ann")
     late.store.describe("Ann", notes="changed while away")  # later than the forgetting, and does not bring her back
-    one.store.forget("Ann")
+    one.forget("Ann")
     late.store.add_faces("Ann", [kept(2)])
     for box in (one, two, late, one, two):
         box.sync()
     for box in (one, two, late):
         assert box.state() == {}
-    assert two.forgotten == late.forgotten == [ForgottenElsewhere(person.id, "Ann")]
+    assert two.forgotten == late.forgotten == [(person.id, "Ann")]
     for box in (one, two, late):
         data = b"".join(file.read_bytes() for file in box.store.path.parent.glob("gallery.sqlite*"))
         assert b"chip 1" not in data

@@ -37,6 +37,7 @@ from streamd.journal import Entry, Journal
 from streamd.journalfile import FORMAT
 from streamd.sockets import Sockets
 from streamd.statedir import admit_state, lock_state, read_record
+from streamd.traces import erase_traces
 
 VECTOR = unit(1)
 
@@ -366,7 +367,8 @@ def test_what_others_hide_in_the_state_directory_is_left_alone(old: Path) -> Non
 def test_copies_hold_nobody_who_was_forgotten(old: Path) -> None:
     upgrade(old)
     with GalleryStore(old / "gallery.sqlite") as store:
-        store.forget("Ann Smith")
+        erasure = store.forget("Ann Smith")
+        erase_traces(Config(state_dir=old), store, erasure, final=True)
     assert copies(old) == []
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,21 @@ def test_photos_in_the_folder_go_only_when_asked(enrolled: Path, capsys: Output)
     receipt = json.loads(said(capsys, "person", "forget", "Carla", "--photos", "--json")[1])
     assert receipt["photos_deleted"] == [str(photo)]
     assert not photo.parent.exists()
+
+
+def test_forgetting_that_could_not_be_finished_is_no_success_and_is_taken_up_again(
+    enrolled: Path, capsys: Output
+) -> None:
+    from streamd.journal import Journal
+
+    with Journal(enrolled / "journal.sqlite"):
+        pass
+    with closing(sqlite3.connect(enrolled / "journal.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        code, out = said(capsys, "person", "forget", "Anna")
+        assert code == 69
+        assert "not done yet" in out
+    code, out = said(capsys, "person", "forget", "Anna")
+    assert code == 0
+    assert "Anna is forgotten" in out
+    assert all(b"Anna" not in path.read_bytes() for path in enrolled.glob("*.sqlite*"))

@@ -19,6 +19,7 @@ from streamd.gallery.names import person_name
 from streamd.gallery.rows import RENAMED
 from streamd.gallery.store import GalleryStore
 from streamd.peoplechanges import merge_people, rename_person, undo_change
+from streamd.traces import erase_traces
 
 
 class Clock:
@@ -390,8 +391,9 @@ def test_the_same_photo_twice_is_one_face_until_the_first_goes(bench: Bench) -> 
 def test_photos_of_somebody_forgotten_are_not_enrolled_again(bench: Bench) -> None:
     path = bench.photo("Anna/1.png")
     bench.settle()
-    forgotten = bench.store.forget("Anna")
-    assert forgotten.photos == ("Anna/1.png",)
+    erasure = bench.store.forget("Anna")
+    assert erase_traces(Config(state_dir=bench.store.path.parent), bench.store, erasure, final=True).is_gone
+    assert erasure.photos == ("Anna/1.png",)
     assert bench.settle() == SyncReport()
     bench.restarted()
     assert bench.settle() == SyncReport()

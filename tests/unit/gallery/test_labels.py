@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from galleryparts import ColourEmbedder, SquareDetector, face, unit, write_photo
 
+from streamd.config import Config
 from streamd.domain import Scope
 from streamd.errors import GalleryError, UsageError
 from streamd.gallery.enrolment import Enroller
@@ -14,6 +15,7 @@ from streamd.gallery.folder import FolderSync
 from streamd.gallery.labels import MAX_PER_PERSON, admitted, by_key, parse_label, parse_removal, parse_scope
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.store import GalleryStore
+from streamd.traces import erase_traces
 
 
 @pytest.fixture
@@ -116,7 +118,8 @@ def test_forgetting_erases_the_labels_and_the_log_of_them(tmp_path: Path) -> Non
         store.label("Anna", [("ward", "oncology")])
         store.label("Anna", [("ward", "cardiology")], remove=[("ward", None)])
         assert b"ology" in content(path)
-        assert store.forget("Anna").erased
+        erasure = store.forget("Anna")
+        assert erase_traces(Config(state_dir=tmp_path), store, erasure, final=True).is_gone
         assert b"ology" not in content(path)
         store.add_faces("Anna", [face(unit(1))])
         assert labels(store) == {}

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from galleryparts import MODEL, OTHER_MODEL, face, near, unit
 
+from streamd.config import Config
 from streamd.errors import GalleryError, UsageError
 from streamd.gallery.database import Database
 from streamd.gallery.names import person_name
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.store import GalleryStore, Mark
+from streamd.traces import erase_traces
 
 
 @pytest.fixture
@@ -158,7 +160,8 @@ def test_forgetting_leaves_no_trace_in_any_file(tmp_path: Path) -> None:
         store.add_faces("Bert", [face(unit(2), "photo:bert.jpg")])
         assert traces(path, b"ieronym", vector.tobytes()) == 2
         assert reader.version() > 0
-        assert store.forget("Hieronyma").erased
+        erasure = store.forget("Hieronyma")
+        assert erase_traces(Config(state_dir=tmp_path), store, erasure, final=True).is_gone
         assert traces(path, b"ieronym", vector.tobytes()) == 0
         assert people(reader) == {"Bert": 1}
 

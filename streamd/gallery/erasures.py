@@ -1,0 +1,135 @@
+"""Deletes a person from the gallery's tables, with everything that is kept of them under other ids.
+
+Two people who were found to be one leave the id of the one who went in what could be undone, in the log and in the
+journal; a stranger who got a name leaves theirs. Which ids these are, the log of changes tells.
+
+That somebody is to be erased elsewhere, too, is noted with the deletion, and not forgotten before it is done: whatever
+ends the process that began it, another one goes on (``streamd.traces``). A note has the person's name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from streamd.gallery import rows
+from streamd.gallery.database import Database
+from streamd.gallery.strangers import ASSIGNED
+from streamd.gallery.strangers import MERGED as STRANGERS_MERGED
+from streamd.gallery.strangerundo import drop_notes_of_person, drop_notes_of_stranger
+from streamd.gallery.undo import UNDONE
+
+_NOTED = "erasing:"
+"""Before the person's id: keys of the notes among the settings."""
+_PERSON_ID = re.compile(r"\b[0-9a-f]{32}\b")
+_FROM_STRANGER = re.compile(r"(?:shared:)?unknown:(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Somebody who is gone from the gallery's tables, and of whom something may be left elsewhere."""
+
+    person_id: str
+    name: str
+    aliases: tuple[str, ...]
+    """Ids of those who turned out to be them."""
+    strangers: tuple[str, ...]
+    """Ids that they had before their name."""
+    faces: int
+    """How many there were, each with an embedding and a crop."""
+    begun_wall_s: float
+    photos: tuple[str, ...] = ()
+    """Paths in the watched folder that were theirs and are still there."""
+
+
+def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
+    """Remove a person and every word about them, also what could be undone."""
+    (name,) = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
+    aliases = _aliases(connection, person_id)
+    strangers = _strangers(connection, {person_id, *aliases})
+    faces = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
+    connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
+    for stranger_id in strangers:
+        drop_notes_of_stranger(connection, stranger_id)
+    for who in (*aliases, person_id):
+        _drop_undo(connection, who)
+        drop_notes_of_person(connection, who)
+    for who in (*aliases, person_id):
+        connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (who,))
+        rows.log_change(connection, rows.FORGOTTEN, who, "")
+    return Erasure(person_id, str(name), aliases, strangers, faces, begun_wall_s=time.time())
+
+
+def note_erasure(connection: sqlite3.Connection, erasure: Erasure) -> None:
+    """In the transaction of the deletion."""
+    key, value = _NOTED + erasure.person_id, json.dumps(asdict(erasure))
+    connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
+
+
+def erasures_under_way(database: Database) -> list[Erasure]:
+    """Those that were begun and are not finished, oldest first. Raises GalleryError."""
+    with database.read() as connection:
+        found = connection.execute("SELECT value FROM settings WHERE key LIKE ?", (_NOTED + "%",)).fetchall()
+    return sorted((_erasure(json.loads(value)) for (value,) in found), key=lambda erasure: erasure.begun_wall_s)
+
+
+def erasure_is_done(database: Database, erasure: Erasure) -> None:
+    """Nothing is left of the person but the note. Raises GalleryError."""
+    with database.write() as connection:
+        connection.execute("DELETE FROM settings WHERE key = ?", (_NOTED + erasure.person_id,))
+
+
+def _erasure(noted: dict[str, Any]) -> Erasure:
+    fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()}
+    return Erasure(**fields)
+
+
+def _drop_undo(connection: sqlite3.Connection, person_id: str) -> None:
+    """Where faces went from one person to another, the other's rows hold the same faces: the whole change is final."""
+    connection.execute(
+        "DELETE FROM undo WHERE batch IN (SELECT batch FROM undo WHERE person_id = ?)"
+        " AND batch IN (SELECT batch FROM changes WHERE what IN (?, ?, ?))",
+        (person_id, rows.MERGED, rows.SPLIT, UNDONE),
+    )
+    connection.execute("DELETE FROM undo WHERE person_id = ?", (person_id,))
+
+
+def _aliases(connection: sqlite3.Connection, person_id: str) -> tuple[str, ...]:
+    """Those who were merged into this person, and into them, without those who are back, or somebody else's by now."""
+    merged = "SELECT person_id, detail FROM changes WHERE what = ? ORDER BY version"
+    into = {
+        found[0]: str(kept)
+        for kept, detail in connection.execute(merged, (rows.MERGED,))
+        if (found := _PERSON_ID.search(detail))
+    }
+    alive = {str(row[0]) for row in connection.execute("SELECT id FROM people")}
+    return _leading_to({person_id}, {gone: kept for gone, kept in into.items() if gone not in alive})
+
+
+def _strangers(connection: sqlite3.Connection, people: Collection[str]) -> tuple[str, ...]:
+    """Strangers who turned out to be one of these people, and who were merged into them."""
+    became: dict[str, str] = {}
+    known = "SELECT what, person_id, detail FROM changes WHERE what IN (?, ?) ORDER BY version"
+    for what, person_id, detail in connection.execute(known, (ASSIGNED, STRANGERS_MERGED)):
+        gone, _, kept = str(detail).partition(" into ")
+        became[gone] = str(person_id) if what == ASSIGNED else kept
+    for (stranger_id,) in connection.execute("SELECT id FROM strangers"):
+        became.pop(str(stranger_id), None)
+    for person_id in people:
+        for (source,) in connection.execute("SELECT DISTINCT source FROM faces WHERE person_id = ?", (person_id,)):
+            if found := _FROM_STRANGER.fullmatch(source):
+                became[found[1]] = person_id
+    return _leading_to(people, became)
+
+
+def _leading_to(ends: Collection[str], steps: dict[str, str]) -> tuple[str, ...]:
+    """Everything from which ``steps`` lead to one of ``ends``."""
+    found: set[str] = set()
+    while more := {start for start, end in steps.items() if end in found or end in ends} - found - set(ends):
+        found |= more
+    return tuple(sorted(found))

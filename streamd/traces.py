@@ -1,0 +1,74 @@
+"""What is kept of people beside the gallery's tables: erased once they are gone from these.
+
+Whoever forgets somebody does it at once. Where that fails, or is cut short, the daemon's upkeep goes on with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamd.config import Config
+from streamd.erasure import erase_person
+from streamd.errors import GalleryError, JournalError
+from streamd.gallery.erasures import Erasure, erasure_is_done
+from streamd.gallery.rows import find_person_id
+from streamd.gallery.savedindex import drop_saved
+from streamd.gallery.store import GalleryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What one try came to."""
+
+    events: int
+    """In the journal, that told of them."""
+    caches: int
+    """Files of saved indexes."""
+    is_gone: bool
+    """Whether nothing is left in the gallery file and its log; False also while another process keeps reading."""
+    undone: tuple[str, ...]
+    """What could not be done, and why; the erasure stays noted."""
+
+
+def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final: bool) -> Erased:
+    """Erase what is left of a person: saved indexes, the journal, pictures, the gallery file's free space and log.
+
+    Args:
+        final: whether every process has noticed that the person is no more. Else some may still tell of them, and the
+            erasure stays noted.
+
+    Raises:
+        GalleryError: the gallery cannot be read at all.
+    """
+    undone = []
+    caches = events = 0
+    is_gone = False
+    try:
+        caches = drop_saved(config.gallery_file)
+    except OSError as error:
+        undone.append(f"saved index {error.filename}: {error.strerror}")
+    try:
+        events = _erase_events(config, store, erasure)
+    except JournalError as error:
+        undone.append(str(error))
+    try:
+        is_gone = store.database.erase_free_space()
+        if final and not undone:
+            erasure_is_done(store.database, erasure)
+            is_gone = is_gone and store.database.empty_log()
+    except GalleryError as error:
+        undone.append(str(error))
+    return Erased(events, caches, is_gone and not undone, tuple(undone))
+
+
+def _erase_events(config: Config, store: GalleryStore, erasure: Erasure) -> int:
+    with store.database.read() as connection:
+        is_borne_again = find_person_id(connection, erasure.name) is not None
+    return erase_person(
+        config.journal_file,
+        person_id=erasure.person_id,
+        name=None if is_borne_again else erasure.name,
+        aliases=erasure.aliases,
+        strangers=erasure.strangers,
+        pictures=config.snapshots_dir,
+    )

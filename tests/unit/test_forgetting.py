@@ -1,0 +1,381 @@
+"""Forgetting a person: nothing is left of them in any file, whoever they were before, and whatever comes between."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from galleryparts import MODEL, unit
+
+from streamd import traces
+from streamd.config import Config, GalleryConfig
+from streamd.errors import GalleryError
+from streamd.events import Event, EventType, timestamp
+from streamd.forgetting import forget_person
+from streamd.gallery.erasures import erasures_under_way
+from streamd.gallery.hub import Record
+from streamd.gallery.mirror import Mirror, keep_shared
+from streamd.gallery.rows import NewFace, ensure_person, insert_faces
+from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
+from streamd.journal import Entry, Journal
+from streamd.sharing import sharing_of
+from streamd.traces import erase_traces
+from streamd.upkeep import ERASE_AFTER_S, Upkeep
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "state" / "snapshots").mkdir(parents=True)
+    return Config(state_dir=tmp_path / "state", runtime_dir=tmp_path / "run")
+
+
+@pytest.fixture
+def store(config: Config) -> Iterator[GalleryStore]:
+    with GalleryStore(config.gallery_file) as opened:
+        yield opened
+
+
+def face(seed: str, source: str) -> NewFace:
+    return NewFace(unit(seed), MODEL, chip(seed), 0.8, source, hashlib.sha256(source.encode()).hexdigest())
+
+
+def chip(seed: str) -> bytes:
+    return f"chip of {seed};".encode()
+
+
+def tell(config: Config, *events: Event) -> None:
+    """Write events into the journal, and the pictures that they refer to."""
+    with Journal(config.journal_file) as journal:
+        last = journal.last_n("w", "e")
+        journal.append([Entry("w", "e", last + n, event) for n, event in enumerate(events, start=1)])
+    for event in events:
+        if event.snapshot:
+            (config.snapshots_dir / event.snapshot["face"]).write_bytes(b"jpeg")
+
+
+def event(n: int, kind: EventType, track: str, **fields: object) -> Event:
+    return Event(kind, "door", timestamp(n), f"{n:032x}", track=track, **fields)  # type: ignore[arg-type]
+
+
+def told(config: Config) -> list[Event]:
+    with Journal(config.journal_file, read_only=True) as journal:
+        return [row.event() for row in journal.since(0, 100)]
+
+
+def left(config: Config, *needles: bytes) -> list[bytes]:
+    """Which of these are found in any file, or in any file's name."""
+    files = [path for path in config.state_dir.rglob("*") if path.is_file()]
+    held = b"".join(path.name.encode() + path.read_bytes() for path in files)
+    return [needle for needle in needles if needle in held]
+
+
+def pictures(config: Config) -> list[str]:
+    return sorted(path.name for path in config.snapshots_dir.iterdir())
+
+
+def view(seed: str) -> StrangerView:
+    return StrangerView(unit(seed), chip(seed), 0.8)
+
+
+def seen(records: StrangerRecords, stranger: str, seed: str) -> None:
+    records.record(Sighting(stranger, f"door-{seed}", "door", 1.0, MODEL, [view(seed)]))
+
+
+def test_whoever_was_merged_into_a_person_is_forgotten_with_them(config: Config, store: GalleryStore) -> None:
+    for name, seed in (("Ann", "ann"), ("Anna Maiden", "maiden"), ("Anya", "anya"), ("Bert", "bert")):
+        store.add_faces(name, [face(seed, f"folder:{name}/1.jpg")])
+    store.describe("Anna Maiden", notes="is tall")
+    maiden, anya = store.person("Anna Maiden"), store.person("Anya")
+    store.merge("Anya", "Anna Maiden")
+    store.merge("Anna Maiden", "Ann")
+    tell(
+        config,
+        event(
+            1, EventType.FACE_IDENTIFIED, "t1", identity={"id": maiden.id, "name": maiden.name}, snapshot={"face": "1"}
+        ),
+        event(2, EventType.FACE_IDENTIFIED, "t2", identity={"id": anya.id, "name": anya.name}, snapshot={"face": "2"}),
+    )
+    gone = (b"Ann", b"Maiden", b"Anya", b"is tall", *map(chip, ("ann", "maiden", "anya")))
+    vectors = [np.asarray(unit(seed), "<f4").tobytes() for seed in ("ann", "maiden", "anya")]
+    assert left(config, *gone) == list(gone)
+    receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.events, receipt.erased) == (2, True)
+    assert left(config, *gone, *vectors) == []
+    assert pictures(config) == []
+    assert {c.person_id for c in store.changes() if c.what == "person.forgotten"} >= {maiden.id, anya.id}
+    assert [p.name for p in store.people()] == ["Bert"]
+    assert left(config, chip("bert")) == [chip("bert")]
+
+
+def test_a_merge_that_was_taken_back_or_went_on_to_somebody_else_is_no_part_of_them(
+    config: Config, store: GalleryStore
+) -> None:
+    for name in ("Ann", "Anna", "Bert"):
+        store.add_faces(name, [face(name, f"photo:{name}")])
+    anna = store.person("Anna").id
+    tell(
+        config, event(1, EventType.FACE_IDENTIFIED, "t1", identity={"id": anna, "name": "Anna"}, snapshot={"face": "1"})
+    )
+    store.merge("Anna", "Ann")
+    store.undo()
+    store.merge("Anna", "Bert")
+    forget_person(config, store, "Ann", photos=False)
+    assert told(config)[0].identity == {"id": anna, "name": "Anna"}
+    assert pictures(config) == ["1"]
+    store.undo()
+    assert [(p.name, p.faces) for p in store.people()] == [("Anna", 1), ("Bert", 1)]
+
+
+def test_faces_that_were_split_off_go_with_whom_they_are_of(config: Config, store: GalleryStore) -> None:
+    store.add_faces("Bert", [face("bert", "photo:b.jpg"), face("carl", "photo:c.jpg")])
+    split = store.split("Bert", "Carl", [store.faces_of(store.person("Bert").id)[1].id])
+    assert split == 1
+    forget_person(config, store, "Carl", photos=False)
+    assert left(config, b"Carl", chip("carl")) == []
+    with pytest.raises(GalleryError, match="concerned somebody who was forgotten"):
+        store.undo(4)
+
+
+def test_whom_faces_were_split_off_from_takes_nobody_along(config: Config, store: GalleryStore) -> None:
+    store.add_faces("Bert", [face("bert", "photo:b.jpg"), face("carl", "photo:c.jpg")])
+    store.split("Bert", "Carl", [store.faces_of(store.person("Bert").id)[1].id])
+    forget_person(config, store, "Bert", photos=False)
+    with pytest.raises(GalleryError, match="undo"):
+        store.undo()
+    assert [(p.name, p.faces) for p in store.people()] == [("Carl", 1)]
+
+
+def test_of_an_import_the_others_can_still_be_taken_back(config: Config, store: GalleryStore) -> None:
+    with store.database.write() as connection:
+        for name in ("Ann", "Bert"):
+            insert_faces(connection, ensure_person(connection, name, "command"), [face(name, f"photo:{name}")])
+    forget_person(config, store, "Ann", photos=False)
+    store.undo()
+    assert store.people() == []
+
+
+def test_strangers_who_turned_out_to_be_a_person_are_forgotten_with_them(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2", "unknown-3", "unknown-4"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2")
+    records.merge("unknown-2", "unknown-3")
+    records.assign("unknown-3", "Ann")
+    unknown = EventType.FACE_UNKNOWN
+    tell(config, *(event(n, unknown, f"t{n}", stranger=f"unknown-{n}", snapshot={"face": f"{n}"}) for n in range(1, 5)))
+    forget_person(config, store, "Ann", photos=False)
+    assert [e.stranger for e in told(config)] == [None, None, None, "unknown-4"]
+    assert pictures(config) == ["4"]
+    assert left(config, *(chip(f"unknown-{n}") for n in range(1, 5))) == [chip("unknown-4")]
+
+
+def test_pictures_from_before_somebody_was_named_in_the_same_appearance_go(config: Config, store: GalleryStore) -> None:
+    for name in ("Ann", "Bert"):
+        store.add_faces(name, [face(name, f"photo:{name}")])
+    ann, bert = ({"id": store.person(name).id, "name": name} for name in ("Ann", "Bert"))
+    unknown, identified, revised = EventType.FACE_UNKNOWN, EventType.FACE_IDENTIFIED, EventType.FACE_REVISED
+    tell(
+        config,
+        event(1, unknown, "t1", stranger="unknown-1", runner_up=ann, snapshot={"face": "1"}),
+        event(2, revised, "t1", identity=ann, snapshot={"face": "2"}, revises=f"{1:032x}"),
+        event(3, identified, "t1", identity=bert, snapshot={"face": "3"}),
+        event(4, unknown, "t2", stranger="unknown-2", snapshot={"face": "4"}),
+        event(5, unknown, "t11", runner_up=ann, snapshot={"face": "5"}),
+    )
+    receipt = forget_person(config, store, "Ann", photos=False)
+    assert receipt.events == 3
+    events = told(config)
+    assert [e.snapshot for e in events] == [None, None, {"face": "3"}, {"face": "4"}, {"face": "5"}]
+    assert [e.stranger for e in events] == [None, None, None, "unknown-2", None]
+    assert pictures(config) == ["3", "4", "5"]
+    assert left(config, b"Ann") == []
+
+
+def test_photos_that_went_with_their_folder_are_no_hindrance(config: Config, store: GalleryStore) -> None:
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    receipt = forget_person(config, store, "Ann", photos=True)
+    assert receipt.photos == ()
+    assert store.people() == []
+
+
+@pytest.fixture
+def ann(config: Config, store: GalleryStore) -> str:
+    """The id of somebody who was enrolled and seen, of whom an index is saved and a picture kept."""
+    store.add_faces("Ann", [face("ann", "photo:ann.jpg")])
+    ann_id = store.person("Ann").id
+    tell(
+        config,
+        event(1, EventType.FACE_IDENTIFIED, "t1", identity={"id": ann_id, "name": "Ann"}, snapshot={"face": "1"}),
+    )
+    (config.state_dir / "index-x.rows").write_bytes(b"Ann")
+    return ann_id
+
+
+def is_everywhere_gone(config: Config) -> bool:
+    return left(config, b"Ann", b"ann.jpg", b"erasing", chip("ann")) == [] and pictures(config) == []
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[None]:
+    """Another program keeps a transaction open."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def limit_attached(store: GalleryStore, most: int) -> None:
+    """With 0, SQLite cannot rewrite the file, as where the disk has no room for it."""
+    store.database._connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, most)
+
+
+def later() -> float:
+    return time.time() + ERASE_AFTER_S
+
+
+def test_a_file_that_cannot_be_rewritten_does_not_keep_the_rest(config: Config, store: GalleryStore, ann: str) -> None:
+    limit_attached(store, 0)
+    receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.erased, receipt.events, receipt.caches) == (False, 1, 1)
+    assert "too many attached" in receipt.undone[0]
+    assert any("same command" in line for line in receipt.lines())
+    assert pictures(config) == []
+    assert told(config)[0].identity is None
+    assert [erasure.person_id for erasure in erasures_under_way(store.database)] == [ann]
+    limit_attached(store, 10)
+    again = forget_person(config, store, "Ann", photos=False)
+    assert (again.person_id, again.faces, again.erased, again.undone) == (ann, 1, True, ())
+    assert is_everywhere_gone(config)
+    with pytest.raises(GalleryError, match="there is no person 'Ann'"):
+        forget_person(config, store, "Ann", photos=False)
+
+
+def test_a_journal_that_cannot_be_written_is_erased_by_the_same_command_again(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    with being_written(config.journal_file):
+        receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.erased, receipt.events) == (False, 0)
+    assert "journal" in receipt.undone[0]
+    assert store.people() == []
+    assert left(config, b"Ann", chip("ann")) == [b"Ann"]
+    assert forget_person(config, store, "Ann", photos=False).events == 1
+    assert is_everywhere_gone(config)
+
+
+def test_what_was_cut_short_the_daemon_finishes(config: Config, store: GalleryStore, ann: str) -> None:
+    store.forget("Ann")  # and the process was killed
+    Upkeep(store, config).clean_up(time.time())
+    assert told(config)[0].identity == {"id": ann, "name": "Ann"}, "whoever began it may be at it"
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_what_the_daemon_cannot_finish_it_tries_again(
+    config: Config, store: GalleryStore, ann: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.forget("Ann")
+    limit_attached(store, 0)
+    Upkeep(store, config).clean_up(later())
+    assert "is not erased everywhere yet" in caplog.text
+    assert "Ann" not in caplog.text
+    limit_attached(store, 10)
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_photos_are_known_until_the_erasure_is_done(config: Config, store: GalleryStore) -> None:
+    photo = config.gallery_folder / "Ann" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"jpeg")
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    store.forget("Ann")
+    receipt = forget_person(config, store, "Ann", photos=True)
+    assert receipt.photos_deleted == (str(photo),)
+    assert is_everywhere_gone(config)
+
+
+def test_somebody_else_who_has_the_name_by_then_keeps_their_events(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    store.forget("Ann")
+    store.add_faces("Ann", [face("other", "photo:other.jpg")])
+    other = {"id": store.person("Ann").id, "name": "Ann"}
+    tell(config, event(2, EventType.FACE_IDENTIFIED, "t2", identity=other))
+    Upkeep(store, config).clean_up(later())
+    assert [e.identity for e in told(config)] == [None, other]
+    assert erasures_under_way(store.database) == []
+
+
+def shared(config: Config, store: GalleryStore) -> Config:
+    gallery = GalleryConfig(kind="pgvector", dsn="postgresql://nowhere/x")
+    keep_shared(store, gallery)
+    return Config(state_dir=config.state_dir, runtime_dir=config.runtime_dir, gallery=gallery)
+
+
+def forgotten_elsewhere(person_id: str) -> list[Record]:
+    return [Record("person", person_id, int(later() * 1e6), "forgotten")]
+
+
+def test_whom_another_box_forgot_is_gone_with_their_pictures(config: Config, store: GalleryStore, ann: str) -> None:
+    config = shared(config, store)
+    sharing = sharing_of(store, config, final=True)
+    for erasure in sharing.mirror.apply(forgotten_elsewhere(ann)):
+        sharing._on_forgotten(erasure)
+    assert is_everywhere_gone(config)
+
+
+def test_beside_a_daemon_whom_another_box_forgot_is_erased_again_when_all_know_it(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    config = shared(config, store)
+    sharing = sharing_of(store, config, final=False)
+    for erasure in sharing.mirror.apply(forgotten_elsewhere(ann)):
+        sharing._on_forgotten(erasure)
+    assert pictures(config) == []
+    tell(config, event(2, EventType.FACE_IDENTIFIED, "t2", identity={"id": ann, "name": "Ann"}, snapshot={"face": "2"}))
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_a_box_that_was_killed_when_it_heard_of_it_erases_them_later(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    config = shared(config, store)
+    Mirror(store).apply(forgotten_elsewhere(ann))
+    assert pictures(config) == ["1"]
+    Upkeep(store, config).clean_up(later())
+    assert is_everywhere_gone(config)
+
+
+def test_an_erasure_that_not_all_have_noticed_stays_noted(config: Config, store: GalleryStore, ann: str) -> None:
+    erased = erase_traces(config, store, store.forget("Ann"), final=False)
+    assert (erased.events, erased.undone) == (1, ())
+    assert [erasure.name for erasure in erasures_under_way(store.database)] == ["Ann"]
+
+
+@pytest.mark.parametrize("step", ["drop_saved", "erase_person", "erasure_is_done"])
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_cut_short_at_any_step_it_is_finished_by_the_daemon(
+    config: Config, store: GalleryStore, ann: str, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
+) -> None:
+    real = getattr(traces, step)
+
+    def cut_short(*args: object, **more: object) -> None:
+        if after:
+            real(*args, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(traces, step, cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        forget_person(config, store, "Ann", photos=False)
+    monkeypatch.undo()
+    Upkeep(store, config).clean_up(later())
+    store.close()
+    assert is_everywhere_gone(config)
