@@ -215,18 +215,21 @@ def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
 
 async def _renew(context: ssl.SSLContext, config: GatewayConfig) -> None:
     """Take over a renewed certificate: connections made from then on have it."""
-    before = _stamps(config)
+    before, told = _stamps(config), ""
     while True:
         await asyncio.sleep(_RENEW_S)
         if (now := _stamps(config)) == before or None in now:
             continue
         try:
+            _tls(config)  # a pair that does not fit would leave the context in use without a key
             context.load_cert_chain(str(config.certificate), str(config.key))
-        except (OSError, ssl.SSLError) as error:
-            logger.error("gateway.certificate: %s: %s; the one before stays in use", config.certificate, error)
+        except (OSError, ssl.SSLError, UnavailableError) as error:
+            if str(error) != told:
+                logger.error("%s; the certificate before stays in use", error)
+            told = str(error)
         else:
             logger.info("gateway.certificate: %s was renewed", config.certificate)
-        before = now
+            before, told = now, ""
 
 
 def _stamps(config: GatewayConfig) -> list[int | None]:
