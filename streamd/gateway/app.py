@@ -47,6 +47,9 @@ TURN_S = 0.5
 BACKLOG = 256
 _RENEW_S = 60.0
 """How often the certificate's files are looked at."""
+_HANDSHAKE_S = 10.0
+_SHUTDOWN_S = 3600.0
+"""For TLS the end of an answer is part of its shutdown; who takes nothing of it is closed by the doorkeeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,14 @@ async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) ->
     host, port = address.hostname or "127.0.0.1", address.port or 0
     try:
         server = await asyncio.get_running_loop().create_server(
-            doorkeeper, host, port, ssl=tls, reuse_address=True, backlog=BACKLOG
+            doorkeeper,
+            host,
+            port,
+            ssl=tls,
+            reuse_address=True,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_S if tls is not None else None,
+            ssl_shutdown_timeout=_SHUTDOWN_S if tls is not None else None,
         )
     except OSError as error:
         raise UnavailableError(f"gateway.listen: {host}:{port}: {error.strerror or error}") from error
