@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import resource
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,6 +48,8 @@ TURN_S = 0.5
 BACKLOG = 256
 _RENEW_S = 60.0
 """How often the certificate's files are looked at."""
+_STUCK_S = 30.0
+"""How long the other side may take nothing of what was sent, though its host answers, before its connection ends."""
 _HANDSHAKE_S = 10.0
 _SHUTDOWN_S = 3600.0
 """For TLS the end of an answer is part of its shutdown; who takes nothing of it is closed by the doorkeeper."""
@@ -203,7 +206,11 @@ async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) ->
             backlog=BACKLOG,
             ssl_handshake_timeout=_HANDSHAKE_S if tls is not None else None,
             ssl_shutdown_timeout=_SHUTDOWN_S if tls is not None else None,
+            start_serving=False,
         )
+        for listening in server.sockets:  # connections inherit it
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * _STUCK_S))
+        await server.start_serving()
     except OSError as error:
         raise UnavailableError(f"gateway.listen: {host}:{port}: {error.strerror or error}") from error
     stack.callback(server.close)

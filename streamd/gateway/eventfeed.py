@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from streamd.client import AsyncSubscription
@@ -37,7 +37,7 @@ class EventFeed:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def follow(self, since: int | None) -> AsyncIterator[Event]:
+    async def follow(self, since: int | None) -> AsyncGenerator[Event]:
         """Events numbered above ``since``, as far as they are kept, and new ones for ever; None: new ones only."""
         position = since if since is not None else (self._recent[-1].seq if self._recent else 0)
         self.listeners += 1

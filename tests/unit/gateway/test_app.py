@@ -1,10 +1,20 @@
 """What Prometheus and whoever watches the daemon ask, against a supervisor's answers over a real socket."""
 
+import asyncio
+import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from gatewayparts import UP, Box, Client, status
+import pytest
+from gatewayparts import UP, Box, Client, seen, status
 
 from streamd.control import ChildStatus
+from streamd.events import EventType
+from streamd.gateway import app
+from streamd.gateway.eventfeed import KEPT
+from streamd.gatewayconfig import GatewayConfig
+from streamd.metrics import Metrics
+from streamd.sockets import Sockets
 
 DOWN = ChildStatus("capture@door", "backoff", None, 3, 0.2)
 ILL = ChildStatus("publisher", "running", 2, 0, 9.0, "journal: disk is full")
@@ -76,3 +86,29 @@ def test_every_answer_has_the_headers_that_keep_a_browser_safe(tmp_path: Path) -
             assert headers["Server"] == "streamd"
 
     Box(tmp_path).run(check)
+
+
+def test_who_stops_reading_is_gone_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_STUCK_S", 0.3)
+    probe = socket.create_server(("127.0.0.1", 0))
+    port = probe.getsockname()[1]
+    probe.close()
+
+    async def check() -> None:
+        async with AsyncExitStack() as stack:
+            config = Box(tmp_path).config
+            parts = await stack.enter_async_context(app.assembled(config, Sockets(), Metrics()))
+            await app._listen(parts, GatewayConfig(listen=f"127.0.0.1:{port}"), stack)
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+            writer.write(b"GET /api/v1/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            while not parts.feed.listeners:
+                await asyncio.sleep(0.005)
+            long = "x" * 100_000  # together more than the kernel keeps for both sides
+            for n in range(1, KEPT + 1):
+                parts.feed.publish(seen("door", EventType.CAMERA_OFFLINE, n=n, message=long).numbered(n))
+            while parts.feed.listeners:
+                await asyncio.sleep(0.05)
+            writer.transport.abort()
+
+    asyncio.run(asyncio.wait_for(check(), 30))
