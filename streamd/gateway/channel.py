@@ -136,7 +136,8 @@ class Channel:
         """The newest picture, of about this width; raises CameraAway where none comes."""
         began_s, newest = time.monotonic(), self._newest
         fits = newest is not None and newest.picture.size[0] >= min(demand.width, newest.full_size[0]) - 1
-        if self._outlets and fits and newest is not None:
+        fresh = newest is not None and began_s - newest.captured_at_s < PATIENCE_S
+        if self._outlets and fits and fresh and newest is not None:
             return newest
         self._newest = None
         while True:

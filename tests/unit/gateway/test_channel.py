@@ -169,6 +169,25 @@ def test_a_process_that_is_not_there_is_waited_for_a_while(monkeypatch: pytest.M
     played(check, camera)
 
 
+def test_a_picture_that_is_old_is_not_that_of_now_though_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = Camera()
+
+    async def check(camera: Camera, channel: Channel, metrics: Metrics) -> None:
+        channel.enter(outlet := JpegOutlet(Demand(64, 30.0)))
+        await outlet.get()
+        monkeypatch.setattr(channel_module, "PATIENCE_S", 60.0)
+        asked = len(camera.asked)
+        await channel.picture(Demand(64))
+        assert len(camera.asked) == asked, "there is a new one"
+        camera.there = False
+        monkeypatch.setattr(channel_module, "PATIENCE_S", 0.2)
+        await asyncio.sleep(0.3)
+        with pytest.raises(CameraAway, match="process is not there"):
+            await channel.picture(Demand(64))
+
+    played(check, camera)
+
+
 def test_watching_goes_on_when_the_camera_is_back() -> None:
     async def check(camera: Camera, channel: Channel, metrics: Metrics) -> None:
         channel.enter(outlet := JpegOutlet(Demand(64, 30.0)))
