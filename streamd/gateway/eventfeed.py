@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from streamd.client import AsyncSubscription
 from streamd.config import EventsConfig
-from streamd.events import Event
+from streamd.events import Event, EventType
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,9 @@ class EventFeed:
         if self._recent and event.seq <= self._recent[-1].seq:
             self._recent.clear()
             self._journals += 1
+        if event.type is EventType.PERSON_FORGOTTEN and event.identity is not None:
+            person = event.identity.get("id", "")
+            self._recent = deque((kept for kept in self._recent if not _tells_of(kept, person)), maxlen=KEPT)
         self._recent.append(event)
         news, self._news = self._news, asyncio.Event()
         news.set()
@@ -71,3 +74,8 @@ class EventFeed:
         async with AsyncSubscription(publish=self._config.publish, replay=self._config.replay) as subscription:
             async for event in subscription:
                 self.publish(event)
+
+
+def _tells_of(event: Event, person: str) -> bool:
+    named = (event.identity or {}).get("id"), (event.runner_up or {}).get("id")
+    return person in named or person in (event.snapshot or {}).get("people", ())

@@ -59,3 +59,22 @@ def test_a_page_that_comes_back_with_a_number_of_the_journal_before_hears_all() 
         await page.aclose()
 
     fed(check)
+
+
+def test_what_told_of_a_forgotten_person_is_not_told_again() -> None:
+    async def check(feed: EventFeed) -> None:
+        ana, ben = {"id": "p1", "name": "Ana"}, {"id": "p2", "name": "Ben"}
+        publish(feed, 1, kind=EventType.FACE_IDENTIFIED, identity=ana)
+        publish(feed, 2, kind=EventType.FACE_IDENTIFIED, identity=ben, runner_up=ana)
+        publish(feed, 3, kind=EventType.FACE_IDENTIFIED, identity=ben, snapshot={"people": ["p2", "p1"]})
+        publish(feed, 4, kind=EventType.FACE_IDENTIFIED, identity=ben)
+        behind = feed.follow(0)
+        assert await taken(behind, 1) == [1]
+        publish(feed, 5, kind=EventType.PERSON_FORGOTTEN, identity={"id": "p1"})
+        assert await taken(behind, 2) == [4, 5]
+        page = feed.follow(0)
+        assert await taken(page, 2) == [4, 5]
+        await page.aclose()
+        await behind.aclose()
+
+    fed(check)
