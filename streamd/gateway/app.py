@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from streamd.child import ChildContext
 from streamd.config import Config
@@ -189,7 +190,9 @@ async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) ->
     address = urlsplit(f"//{config.listen}")
     doorkeeper = Doorkeeper(lambda: runner.server())  # type: ignore[misc]  # there from ``setup`` on
     app = make_app(parts, doorkeeper)
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
+    told = logger.getChild("http")
+    told.addFilter(_is_ours)
+    runner = web.AppRunner(app, access_log=None, logger=told, keepalive_timeout=15, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     tls = _tls(config)
@@ -215,6 +218,12 @@ async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) ->
         raise UnavailableError(f"gateway.listen: {host}:{port}: {error.strerror or error}") from error
     stack.callback(server.close)
     await stack.enter_async_context(doorkeeper.on_duty())
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what aiohttp answers with 400 by itself: anybody can send bytes that are no HTTP."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
 
 
 def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
