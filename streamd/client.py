@@ -110,7 +110,7 @@ class _Subscriber:
 
     def _renew(self) -> None:
         """Connect again: the publisher is heard each second, unless the connection is dead and nobody noticed."""
-        self._live.close(linger=0)
+        self._sockets.drop(self._live)
         self._live = self._connected()
 
     def _ask(self) -> None:

@@ -68,6 +68,11 @@ class Sockets:
             self._authenticator = None
         self._context.term()
 
+    def drop(self, socket: Socket) -> None:
+        """Close one before the others; nothing more of it is sent."""
+        self._open.remove(socket)
+        socket.close(linger=0)
+
     def bind(
         self,
         kind: int,

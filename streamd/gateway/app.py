@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import resource
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from streamd.child import ChildContext
 from streamd.config import Config
@@ -47,6 +49,11 @@ TURN_S = 0.5
 BACKLOG = 256
 _RENEW_S = 60.0
 """How often the certificate's files are looked at."""
+_STUCK_S = 30.0
+"""How long the other side may take nothing of what was sent, though its host answers, before its connection ends."""
+_HANDSHAKE_S = 10.0
+_SHUTDOWN_S = 3600.0
+"""For TLS the end of an answer is part of its shutdown; who takes nothing of it is closed by the doorkeeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,9 @@ async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) ->
     address = urlsplit(f"//{config.listen}")
     doorkeeper = Doorkeeper(lambda: runner.server())  # type: ignore[misc]  # there from ``setup`` on
     app = make_app(parts, doorkeeper)
-    runner = web.AppRunner(app, access_log=None, keepalive_timeout=15, shutdown_timeout=1.0)
+    told = logger.getChild("http")
+    told.addFilter(_is_ours)
+    runner = web.AppRunner(app, access_log=None, logger=told, keepalive_timeout=15, shutdown_timeout=1.0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     tls = _tls(config)
@@ -192,12 +201,29 @@ async def _listen(parts: Parts, config: GatewayConfig, stack: AsyncExitStack) ->
     host, port = address.hostname or "127.0.0.1", address.port or 0
     try:
         server = await asyncio.get_running_loop().create_server(
-            doorkeeper, host, port, ssl=tls, reuse_address=True, backlog=BACKLOG
+            doorkeeper,
+            host,
+            port,
+            ssl=tls,
+            reuse_address=True,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=_HANDSHAKE_S if tls is not None else None,
+            ssl_shutdown_timeout=_SHUTDOWN_S if tls is not None else None,
+            start_serving=False,
         )
+        for listening in server.sockets:  # connections inherit it
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * _STUCK_S))
+        await server.start_serving()
     except OSError as error:
         raise UnavailableError(f"gateway.listen: {host}:{port}: {error.strerror or error}") from error
     stack.callback(server.close)
     await stack.enter_async_context(doorkeeper.on_duty())
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what aiohttp answers with 400 by itself: anybody can send bytes that are no HTTP."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
 
 
 def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
@@ -215,18 +241,21 @@ def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
 
 async def _renew(context: ssl.SSLContext, config: GatewayConfig) -> None:
     """Take over a renewed certificate: connections made from then on have it."""
-    before = _stamps(config)
+    before, told = _stamps(config), ""
     while True:
         await asyncio.sleep(_RENEW_S)
         if (now := _stamps(config)) == before or None in now:
             continue
         try:
+            _tls(config)  # a pair that does not fit would leave the context in use without a key
             context.load_cert_chain(str(config.certificate), str(config.key))
-        except (OSError, ssl.SSLError) as error:
-            logger.error("gateway.certificate: %s: %s; the one before stays in use", config.certificate, error)
+        except (OSError, ssl.SSLError, UnavailableError) as error:
+            if str(error) != told:
+                logger.error("%s; the certificate before stays in use", error)
+            told = str(error)
         else:
             logger.info("gateway.certificate: %s was renewed", config.certificate)
-        before = now
+            before, told = now, ""
 
 
 def _stamps(config: GatewayConfig) -> list[int | None]:

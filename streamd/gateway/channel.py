@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ TROUBLED_S = 0.5
 """The same where it has no picture."""
 PATIENCE_S = 3.0
 """A picture that is waited for longer does not come."""
+BROKEN_S, LONGEST_BROKEN_S = 0.5, 10.0
+"""Pause before what failed in a way that nobody foresaw is tried again: at first, and at most."""
 KEY_PAUSE_S = 0.5
 """Key frames are made at most this often, however many viewers ask."""
 
@@ -110,7 +112,7 @@ class Channel:
     def enter(self, outlet: Outlet) -> None:
         self._outlets.append(outlet)
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._pull()), asyncio.create_task(self._show())]
+            self._tasks = [asyncio.create_task(self._kept_up(work)) for work in (self._pull, self._show)]
         self._news.set()  # the demand has changed
 
     def leave(self, outlet: Outlet) -> None:
@@ -134,7 +136,8 @@ class Channel:
         """The newest picture, of about this width; raises CameraAway where none comes."""
         began_s, newest = time.monotonic(), self._newest
         fits = newest is not None and newest.picture.size[0] >= min(demand.width, newest.full_size[0]) - 1
-        if self._outlets and fits and newest is not None:
+        fresh = newest is not None and began_s - newest.captured_at_s < PATIENCE_S
+        if self._outlets and fits and fresh and newest is not None:
             return newest
         self._newest = None
         while True:
@@ -201,6 +204,22 @@ class Channel:
                 await self._news.wait()
         except TimeoutError:
             return
+
+    async def _kept_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A fault that nobody foresaw is logged, counted and tried again: all who watch wait for this work."""
+        pause_s = BROKEN_S
+        while True:
+            began_s = time.monotonic()
+            try:
+                return await work()
+            except Exception:
+                logger.exception("showing the camera: broken, and tried again", extra={"camera": self.camera})
+                self._metrics.background_failures.labels(task="live").inc()
+            self._video, self._jpeg = {}, {}  # an encoder that failed is not used again
+            if time.monotonic() - began_s > LONGEST_BROKEN_S:
+                pause_s = BROKEN_S
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_BROKEN_S, 2 * pause_s)
 
     async def _pull(self) -> None:
         """Ask for picture after picture."""

@@ -33,6 +33,7 @@ class Chores:
         self._process: asyncio.subprocess.Process | None = None
         self._started_with: Config | None = None
         self._leaving: asyncio.TimerHandle | None = None
+        self._shared: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     async def do(self, task: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
         """Have a task done.
@@ -56,7 +57,18 @@ class Chores:
             raise UnavailableError(str(error_words))
         return answer
 
+    async def do_once(self, task: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
+        """Like ``do``, once for all who ask meanwhile, for a task that changes nothing; it is done though they go."""
+        kind = str(task["do"])
+        running = self._shared.get(kind)
+        if running is None or running.done():
+            running = self._shared[kind] = asyncio.create_task(self.do(task, timeout_s=timeout_s))
+            running.add_done_callback(_heard)
+        return await asyncio.shield(running)
+
     async def close(self) -> None:
+        for running in self._shared.values():
+            running.cancel()
         if self._leaving is not None:
             self._leaving.cancel()
         await self._kill()
@@ -108,3 +120,9 @@ class Chores:
             return
         process.kill()
         await process.wait()
+
+
+def _heard(task: asyncio.Task[dict[str, Any]]) -> None:
+    """Its error is nobody's any more where all who asked have gone."""
+    if not task.cancelled():
+        task.exception()

@@ -1,15 +1,19 @@
-"""Connections that ask for nothing, or never finish asking: aiohttp itself waits for a request's headers for ever.
+"""Connections that ask for nothing, never finish asking, or do not take what they asked for, and too many of any kind.
 
-Connections are counted by the factory that makes their protocols; those that have no request under way are closed after
-a while, and at once, longest idle first, while there are too many.
+aiohttp by itself waits for a request's headers for ever, and closes only connections that have sent nothing yet. The
+factory of protocols counts here what is open, from before the handshake of TLS until the socket is closed. A connection
+that has no request under way and takes nothing of its last answer is closed after a while, and at once, longest idle
+first, while there are too many; where all others are busy or shake hands, a newcomer is turned away.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
@@ -19,8 +23,62 @@ IDLE_S = 20.0
 MOST = 400
 """Open connections; a process may usually open 1024 files, and a viewer takes several."""
 LOOK_EVERY_S = 1.0
+_TCP_INFO_BYTES, _ACKNOWLEDGED_AT = 128, 120
+"""Where ``tcpi_bytes_acked`` is in Linux's ``struct tcp_info``."""
 
 Handler = RequestHandler
+
+
+class Connection(asyncio.Protocol):
+    """aiohttp's handler of one connection, and what is known of the connection."""
+
+    def __init__(self, handler: Handler, lost: Callable[[Connection], None]) -> None:
+        self.handler = handler
+        self.transport: asyncio.Transport | None = None
+        """From the end of the handshake on, until everything is sent: aiohttp's own forgets it when it hangs up."""
+        self.requests = 0
+        """Those under way."""
+        self.idle_since_s = time.monotonic()
+        self.taken_bytes = -1
+        """What the other side had taken at the last look."""
+        self._lost = lost
+
+    @property
+    def idle(self) -> bool:
+        return self.transport is not None and not self.requests
+
+    def acknowledged(self) -> int:
+        """How much of what was sent the other side has taken; what is left may wait here, in TLS, or in the kernel."""
+        if self.transport is not None:
+            with suppress(OSError, AttributeError, struct.error):  # closed just now, or no TCP
+                sock = self.transport.get_extra_info("socket")
+                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES)
+                return int(struct.unpack_from("=Q", info, _ACKNOWLEDGED_AT)[0])
+        return 0
+
+    # All goes on to the handler.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self.transport = transport
+        self.handler.connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.transport = None
+        self._lost(self)
+        self.handler.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.handler.data_received(data)
+
+    def eof_received(self) -> None:
+        self.handler.eof_received()
+
+    def pause_writing(self) -> None:
+        self.handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.handler.resume_writing()
 
 
 class Doorkeeper:
@@ -30,36 +88,47 @@ class Doorkeeper:
         self._make = make
         self._idle_s = idle_s
         self._most = most
-        self._idle_since_s: dict[Handler, float] = {}
-        self._busy: dict[Handler, int] = {}
+        self._connections: dict[Handler, Connection] = {}
         self.turned_away = 0
 
-    def __call__(self) -> Handler:
-        """A protocol for a new connection."""
-        handler = self._make()
-        self._idle_since_s[handler] = time.monotonic()
-        if len(self._idle_since_s) + len(self._busy) > self._most:
-            self._make_room()
-        return handler
+    def __call__(self) -> asyncio.Protocol:
+        """A protocol for a new connection. Raises ConnectionAbortedError: there are too many; asyncio closes it."""
+        idle = sorted((one for one in self._connections.values() if one.idle), key=lambda one: one.idle_since_s)
+        if len(self._connections) - len(idle) >= self._most:
+            self.turned_away += 1
+            raise ConnectionAbortedError(f"{self._most} connections are busy")
+        for one in idle[: max(0, len(self._connections) + 1 - self._most)]:
+            self._close(one)
+        connection = Connection(self._make(), self._forget)
+        self._connections[connection.handler] = connection
+        # A handshake that fails is told to no protocol, but it ends asyncio's task for this connection.
+        if (task := asyncio.current_task()) is not None:
+            task.add_done_callback(lambda _: self._shaken(connection))
+        return connection
+
+    @property
+    def open(self) -> int:
+        """Connections of every kind, as far as they were let in."""
+        return len(self._connections)
 
     @property
     def under_way(self) -> int:
         """Connections that have a request."""
-        return len(self._busy)
+        return sum(one.requests > 0 for one in self._connections.values())
 
     @contextmanager
     def request(self, request: web.Request) -> Iterator[None]:
         """A request is under way on its connection."""
-        handler: Handler = request.protocol
-        self._idle_since_s.pop(handler, None)
-        self._busy[handler] = self._busy.get(handler, 0) + 1
+        connection = self._connections.get(request.protocol)
+        if connection is None:  # closed just now
+            yield
+            return
+        connection.requests += 1
         try:
             yield
         finally:
-            self._busy[handler] -= 1
-            if not self._busy[handler]:
-                del self._busy[handler]
-                self._idle_since_s[handler] = time.monotonic()
+            connection.requests -= 1
+            connection.idle_since_s = time.monotonic()
 
     @asynccontextmanager
     async def on_duty(self) -> AsyncIterator[None]:
@@ -75,20 +144,23 @@ class Doorkeeper:
             self.look(time.monotonic())
 
     def look(self, now_s: float) -> None:
-        """Close what was idle for too long."""
-        for handler, since_s in list(self._idle_since_s.items()):
-            if handler.transport is None and now_s - since_s > LOOK_EVERY_S:  # closed by itself
-                del self._idle_since_s[handler]
-            elif now_s - since_s > self._idle_s:
-                self._close(handler)
+        """Close what was idle for too long. Whoever still takes an answer, however slowly, is not."""
+        for one in [one for one in self._connections.values() if one.idle]:
+            before, one.taken_bytes = one.taken_bytes, one.acknowledged()
+            if 0 <= before < one.taken_bytes:
+                one.idle_since_s = now_s
+            elif now_s - one.idle_since_s > self._idle_s:
+                self._close(one)
 
-    def _make_room(self) -> None:
-        self.look(time.monotonic())
-        for handler in list(self._idle_since_s)[: max(0, len(self._idle_since_s) + len(self._busy) - self._most)]:
-            self._close(handler)
+    def _shaken(self, connection: Connection) -> None:
+        if connection.transport is None:
+            self._forget(connection)
 
-    def _close(self, handler: Handler) -> None:
-        self._idle_since_s.pop(handler, None)
+    def _forget(self, connection: Connection) -> None:
+        self._connections.pop(connection.handler, None)
+
+    def _close(self, connection: Connection) -> None:
+        self._forget(connection)
         self.turned_away += 1
-        if handler.transport is not None:
-            handler.transport.abort()
+        if connection.transport is not None:
+            connection.transport.abort()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from streamd.client import AsyncSubscription
 from streamd.config import EventsConfig
-from streamd.events import Event
+from streamd.events import Event, EventType
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ class EventFeed:
         self._config = config
         self._recent: deque[Event] = deque(maxlen=KEPT)
         self._news = asyncio.Event()
+        self._journals = 1
+        """How many were told from: one that is restored numbers anew from where it was."""
         self.listeners = 0
 
     @asynccontextmanager
@@ -37,21 +39,33 @@ class EventFeed:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def follow(self, since: int | None) -> AsyncIterator[Event]:
-        """Events numbered above ``since``, as far as they are kept, and new ones for ever; None: new ones only."""
+    async def follow(self, since: int | None) -> AsyncGenerator[Event]:
+        """Events numbered above ``since``, as far as they are kept, and new ones for ever; None: new ones only. Where
+        the journal went back, all that are kept of what came then."""
         position = since if since is not None else (self._recent[-1].seq if self._recent else 0)
+        journal = self._journals
         self.listeners += 1
         try:
             while True:
                 news = self._news
-                for event in [event for event in self._recent if event.seq > position]:
+                if journal != self._journals or (self._recent and self._recent[-1].seq < position):
+                    journal, position = self._journals, 0
+                event = next((event for event in self._recent if event.seq > position), None)
+                if event is not None:
                     position = event.seq
                     yield event
-                await news.wait()
+                else:
+                    await news.wait()
         finally:
             self.listeners -= 1
 
     def publish(self, event: Event) -> None:
+        if self._recent and event.seq <= self._recent[-1].seq:
+            self._recent.clear()
+            self._journals += 1
+        if event.type is EventType.PERSON_FORGOTTEN and event.identity is not None:
+            person = event.identity.get("id", "")
+            self._recent = deque((kept for kept in self._recent if not _tells_of(kept, person)), maxlen=KEPT)
         self._recent.append(event)
         news, self._news = self._news, asyncio.Event()
         news.set()
@@ -60,3 +74,8 @@ class EventFeed:
         async with AsyncSubscription(publish=self._config.publish, replay=self._config.replay) as subscription:
             async for event in subscription:
                 self.publish(event)
+
+
+def _tells_of(event: Event, person: str) -> bool:
+    named = (event.identity or {}).get("id"), (event.runner_up or {}).get("id")
+    return person in named or person in (event.snapshot or {}).get("people", ())

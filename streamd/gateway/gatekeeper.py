@@ -9,7 +9,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aiohttp import web
 
@@ -108,7 +108,7 @@ class Gatekeeper:
 
     def _check_host(self, request: web.Request) -> None:
         """Another site's page could have its own name point to this machine (DNS rebinding)."""
-        host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        host = _split(f"//{request.headers.get('Host', '')}").hostname or ""
         if host != "localhost" and not _is_loopback(host):
             raise Refused(403, "forbidden", f"the host {host[:80]!r} is not this machine's own name: use localhost")
 
@@ -116,7 +116,7 @@ class Gatekeeper:
         origin = request.headers.get("Origin")
         if request.method in _SAFE or origin is None:
             return
-        if urlsplit(origin).netloc.lower() != self.host(request).lower():
+        if _split(origin).netloc.lower() != self.host(request).lower():
             raise Refused(403, "csrf", "this request comes from another site's page")
 
     def _check_csrf(self, request: web.Request, expected: str) -> None:
@@ -204,6 +204,13 @@ class Gatekeeper:
         except ValueError:
             return False
         return any(found in network for network in self._proxies)
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        return urlsplit(address)
+    except ValueError as error:
+        raise Refused(400, "invalid", f"{address[:80]!r} is no address") from error
 
 
 def _bearer(request: web.Request) -> str | None:

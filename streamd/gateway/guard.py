@@ -73,9 +73,11 @@ async def _answered(request: web.Request, handler: Handler, gatekeeper: Gatekeep
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except (asyncio.CancelledError, ConnectionError):
+    except asyncio.CancelledError:
         raise
-    except Exception:  # the outermost of a request
+    except Exception as error:  # the outermost of a request
+        if isinstance(error, ConnectionError) and request.transport is None:
+            return web.Response(status=400)  # whoever asked is not there any more
         logger.exception("%s %s failed", request.method, request.path)
         return problem_response(Refused(500, "internal", "something went wrong; the log says more"))
 

@@ -156,8 +156,10 @@ class Live:
             while camera in self._cameras:
                 # The last one again says that nothing is broken, and finds out who has gone.
                 picture = await _answered(outlet.get(), MJPEG_PATIENCE_S) or picture
-                if picture is not None:
-                    yield picture
+                if picture is None:
+                    why = watched.channel.trouble or f"no picture within {MJPEG_PATIENCE_S:g} s"
+                    raise CameraAway(f"camera {camera!r}: {why}")
+                yield picture
         finally:
             self._count(camera, -1)
             watched.channel.leave(outlet)

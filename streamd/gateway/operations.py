@@ -208,7 +208,7 @@ async def _body(kind: type[BaseModel], request: web.Request) -> BaseModel:
 
 
 async def read_body(request: web.Request, most_bytes: int) -> bytes:
-    """The whole body. Raises Refused: it is too large, or does not come."""
+    """The whole body. Raises Refused: it is too large or damaged, or does not come."""
     found = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
@@ -218,6 +218,8 @@ async def read_body(request: web.Request, most_bytes: int) -> bytes:
                     raise Refused(413, "too_large", f"the body is larger than {most_bytes} bytes")
     except TimeoutError as error:
         raise Refused(408, "invalid", f"the body did not come within {BODY_S:.0f} s") from error
+    except web.RequestPayloadError as error:
+        raise Refused(400, "invalid", "the body is damaged") from error
     return bytes(found)
 
 

@@ -64,6 +64,8 @@ async def _received(request: web.Request, folder: Path) -> list[Path]:
             return await _read(request, folder)
     except TimeoutError as error:
         raise Refused(408, "invalid", "the photos did not come in time") from error
+    except ConnectionError:  # whoever sent them is gone
+        raise
     except OSError as error:
         raise Refused(503, "unavailable", f"photos cannot be kept: {error.strerror or error}") from error
 
@@ -85,6 +87,8 @@ async def _read(request: web.Request, folder: Path) -> list[Path]:
             found.append(path)
     except (ValueError, AssertionError, RuntimeError) as error:
         raise Refused(422, "invalid", f"not a form as it should be: {str(error)[:200]}") from error
+    except web.RequestPayloadError as error:
+        raise Refused(400, "invalid", "the form is damaged") from error
     if not found:
         raise Refused(422, "invalid", "there is no photo in it")
     return found

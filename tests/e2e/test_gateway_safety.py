@@ -11,14 +11,10 @@ import urllib.request
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificates import signed_by_itself
 from e2e.gatewayprocess import GatewayProcess
 from gatewayparts import jpeg, seen
 
@@ -207,7 +203,9 @@ def test_a_thousand_idle_connections_leave_the_gateway_usable(gateway: GatewayPr
 
 
 def test_with_a_certificate_all_of_it_is_encrypted(tmp_path: Path) -> None:
-    certificate, key = signed_by_itself(tmp_path)
+    certificate, key = tmp_path / "box.crt", tmp_path / "box.key"
+    for path, content in zip((certificate, key), signed_by_itself(), strict=True):
+        path.write_bytes(content)
     user = {"ana": {"role": "admin", "password": hash_password(PASSWORD)}}
     (tmp_path / "box").mkdir()
     with GatewayProcess(tmp_path / "box", users=user, certificate=str(certificate), key=str(key)) as process:
@@ -224,21 +222,6 @@ def test_with_a_certificate_all_of_it_is_encrypted(tmp_path: Path) -> None:
         assert cookie.startswith("__Host-streamd_session=")
         assert "Secure" in cookie
         assert process.get("/api/v1/people", Cookie=cookie.partition(";")[0])[0] == 200
-
-
-def signed_by_itself(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
-    paths = folder / "box.crt", folder / "box.key"
-    paths[0].write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
-    return paths
 
 
 def resident_mb(gateway: GatewayProcess) -> float:

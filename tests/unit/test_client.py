@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -297,6 +299,25 @@ def test_a_connection_that_died_unnoticed_is_made_again(server: Server, monkeypa
         found = events.next(10.0)
     assert found is not None
     assert found.seq == 2
+
+
+def test_a_publisher_that_is_away_for_long_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamd.client.SILENT_S", 0.0)
+    gone = []
+    close = zmq.Socket.close
+
+    def closed(socket: zmq.Socket[bytes], linger: int | None = None) -> None:
+        gone.append(weakref.ref(socket))
+        close(socket, linger)
+
+    monkeypatch.setattr(zmq.Socket, "close", closed)
+    publish, replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    with Subscription(publish=publish, replay=replay) as events:
+        for _ in range(5):
+            assert events.next(0.01) is None  # connects again each time
+        gc.collect()
+        assert len(gone) >= 5
+        assert [socket() for socket in gone if socket() is not None] == []
 
 
 def test_the_loop_forgets_a_socket_before_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:

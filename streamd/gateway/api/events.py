@@ -6,8 +6,8 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,12 +106,15 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
         await response.prepare(call.request)
         with suppress(ConnectionError):
             await response.write(b"retry: 2000\n\n")
-            events = feed.follow(int(since) if since.isdigit() and len(since) < 16 else None)
-            async for event in _with_pulse(events, gone=lambda: _is_gone(call.request)):
-                if event is None:
-                    await response.write(b": \n\n")
-                elif (not cameras or event.camera in cameras) and (not types or event.type.value in types):
-                    await response.write(_message(event))
+            async with (
+                aclosing(feed.follow(int(since) if since.isdigit() and len(since) < 16 else None)) as events,
+                aclosing(_with_pulse(events, gone=lambda: _is_gone(call.request))) as told,
+            ):
+                async for event in told:
+                    if event is None:
+                        await response.write(b": \n\n")
+                    elif (not cameras or event.camera in cameras) and (not types or event.type.value in types):
+                        await response.write(_message(event))
         return response
 
     async def explained(call: Call) -> ExplanationAnswer:
@@ -191,7 +194,7 @@ def _is_gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-async def _with_pulse(events: AsyncIterator[Event], *, gone: Callable[[], bool]) -> AsyncIterator[Event | None]:
+async def _with_pulse(events: AsyncIterator[Event], *, gone: Callable[[], bool]) -> AsyncGenerator[Event | None]:
     """The events, and None after each while without one. Ends soon after whoever listened is ``gone``."""
     pending: asyncio.Task[Event] | None = None
     silent_since_s = time.monotonic()

@@ -127,7 +127,7 @@ def operations(services: Services) -> list[Operation]:
 
     async def calibration(call: Call) -> CalibrationAnswer:
         try:
-            found = await services.chores.do({"do": "calibrate", "actor": call.who.actor}, timeout_s=CALIBRATION_S)
+            found = await services.chores.do_once({"do": "calibrate", "actor": call.who.actor}, timeout_s=CALIBRATION_S)
         except UnavailableError as error:
             return CalibrationAnswer(ready=False, message=str(error))
         return CalibrationAnswer(ready=True, message=_told(found), **_scores(found))

@@ -16,6 +16,7 @@ from streamd.errors import CameraAway
 from streamd.gateway import channel as channel_module
 from streamd.gateway.audience import Demand, JpegOutlet, VideoOutlet
 from streamd.gateway.channel import Channel
+from streamd.gateway.encoding import JpegEncoder
 from streamd.metrics import Metrics
 from streamd.overlays import FaceMark, Overlay
 from streamd.viewlink import GatewayViews, Nothing, View, Want
@@ -168,6 +169,25 @@ def test_a_process_that_is_not_there_is_waited_for_a_while(monkeypatch: pytest.M
     played(check, camera)
 
 
+def test_a_picture_that_is_old_is_not_that_of_now_though_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = Camera()
+
+    async def check(camera: Camera, channel: Channel, metrics: Metrics) -> None:
+        channel.enter(outlet := JpegOutlet(Demand(64, 30.0)))
+        await outlet.get()
+        monkeypatch.setattr(channel_module, "PATIENCE_S", 60.0)
+        asked = len(camera.asked)
+        await channel.picture(Demand(64))
+        assert len(camera.asked) == asked, "there is a new one"
+        camera.there = False
+        monkeypatch.setattr(channel_module, "PATIENCE_S", 0.2)
+        await asyncio.sleep(0.3)
+        with pytest.raises(CameraAway, match="process is not there"):
+            await channel.picture(Demand(64))
+
+    played(check, camera)
+
+
 def test_watching_goes_on_when_the_camera_is_back() -> None:
     async def check(camera: Camera, channel: Channel, metrics: Metrics) -> None:
         channel.enter(outlet := JpegOutlet(Demand(64, 30.0)))
@@ -182,6 +202,42 @@ def test_watching_goes_on_when_the_camera_is_back() -> None:
         assert await outlet.get()
 
     played(check)
+
+
+def test_a_fault_that_nobody_foresaw_is_told_and_watching_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(channel_module, "BROKEN_S", 0.05)
+    broken: list[object] = []
+    encode = JpegEncoder.encode
+
+    def failing(self: JpegEncoder, picture: Yuv420) -> bytes:
+        if not broken or self in broken:
+            broken.append(self)
+            raise MemoryError("once")
+        return encode(self, picture)
+
+    monkeypatch.setattr(JpegEncoder, "encode", failing)
+    want = Camera.want
+
+    def asked(self: Camera, camera: str, wanted: Want) -> bool:
+        if self.given == 5:
+            self.given += 1
+            raise RuntimeError("once, too")
+        return want(self, camera, wanted)
+
+    monkeypatch.setattr(Camera, "want", asked)
+
+    async def check(camera: Camera, channel: Channel, metrics: Metrics) -> None:
+        channel.enter(outlet := JpegOutlet(Demand(64, 30.0)))
+        while camera.given < 10:
+            assert await outlet.get()
+        assert metrics.background_failures.labels(task="live")._value.get() == 2
+        assert len(broken) == 1, "another encoder was made"
+
+    played(check)
+    assert caplog.text.count("broken, and tried again") == 2
+    assert "MemoryError: once" in caplog.text
 
 
 def test_boxes_are_in_the_pictures_of_those_who_want_them() -> None:

@@ -1,0 +1,45 @@
+"""All that is watched, with a camera's channel that is played by the test."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamd.config import CameraConfig
+from streamd.errors import CameraAway
+from streamd.gateway import channel, live
+from streamd.gateway.live import Live
+from streamd.metrics import Metrics
+from streamd.sockets import Sockets
+
+
+def played(tmp_path: Path, check: Callable[[Live], Awaitable[None]]) -> None:
+    async def run() -> None:
+        with Sockets() as sockets:
+            cameras = {"door": CameraConfig(url="rtsp://h/x")}
+            watching = Live(sockets, tmp_path, cameras=cameras, max_viewers=1, metrics=Metrics())
+            try:
+                await check(watching)
+            finally:
+                await watching.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_stream_without_a_picture_says_so_and_counts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def there(*_: Any) -> None:
+        """A picture, of which nothing is ever shown."""
+
+    monkeypatch.setattr(channel.Channel, "picture", there)
+    monkeypatch.setattr(live, "MJPEG_PATIENCE_S", 0.05)
+
+    async def check(watching: Live) -> None:
+        async with aclosing(watching.mjpeg("door")) as pictures:  # type: ignore[type-var]  # an async generator
+            with pytest.raises(CameraAway, match="'door': no picture within"):
+                await anext(pictures)
+        assert watching.all_viewers == 0
+
+    played(tmp_path, check)
