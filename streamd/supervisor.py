@@ -112,7 +112,9 @@ class Supervisor:
                 logger.info("%s is not wanted any more", name)
                 child.retired = True
                 self._stop_child(child, now_s)
-            elif not spec.same_process(child.spec):
+                continue
+            child.lifecycle.policy = policy(config, spec.role)
+            if not spec.same_process(child.spec):
                 logger.info("%s restarts with its new configuration", name)
                 child.spec = spec
                 self._stop_child(child, now_s)
