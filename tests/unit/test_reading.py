@@ -197,6 +197,14 @@ def test_a_decoder_that_does_not_return_counts_as_hung(running: Start) -> None:
     assert reader.hung(now_s + 2 * CONFIG.read_timeout_s + 1.5)
 
 
+def test_a_film_that_has_ended_does_not_count_as_hung(running: Start) -> None:
+    source = Scripted(Still(), SourceEnded("end of file"))
+    reader = running(source)
+    source.release(2)
+    until(lambda: reader.state.reason == "ended")
+    assert not reader.hung(time.monotonic() + 1e6)
+
+
 def test_another_scene_is_a_cut_and_a_face_that_moves_is_none() -> None:
     chance = np.random.default_rng(1)
     street, hall = (chance.integers(0, 255, (45, 80)).astype(np.uint8) for _ in range(2))
