@@ -120,7 +120,7 @@ class Supervisor:
                 self._stop_child(child, now_s)
             elif spec != child.spec:
                 child.spec = spec
-                self._send(child, encode(RELOAD, config=spec.config.model_dump(mode="json")))
+                self._tell(child)
         self._forget_retired()
         for name, spec in wanted.items():
             if name not in self._children:
@@ -209,6 +209,8 @@ class Supervisor:
             self._due_s = -math.inf
             child.lifecycle.on_ready(now_s)
             logger.info("%s is ready", child.spec.name)
+            if child.told != child.spec:  # changed while it was not there to be told
+                self._tell(child)
         elif header.kind == RELOAD and child.spec.role == "gateway":
             self._send(child, encode(RELOADED, error=self._reload_now()))
         elif header.kind == HEARTBEAT:
@@ -323,9 +325,16 @@ class Supervisor:
             self._send(child, encode(DRAIN))
             child.signal(signal.SIGTERM)
 
-    def _send(self, child: Child, header: bytes) -> None:
-        if not try_send(self._control, [child.identity, header]):
+    def _tell(self, child: Child) -> None:
+        """Have a running child take its configuration over."""
+        if self._send(child, encode(RELOAD, config=child.spec.config.model_dump(mode="json"))):
+            child.told = child.spec
+
+    def _send(self, child: Child, header: bytes) -> bool:
+        sent = try_send(self._control, [child.identity, header])
+        if not sent:
             logger.debug("%s is not connected", child.spec.name)
+        return sent
 
     # -- what is told --------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from streamd.config import CameraConfig, Config, SupervisionConfig, WorkersConfig
-from streamd.control import ControlLink
+from streamd.control import RELOAD, ControlLink
 from streamd.endpoints import control_endpoint
 from streamd.sockets import Sockets
 from streamd.statedir import prepare_directories
@@ -154,3 +154,36 @@ def test_a_worker_that_is_to_build_engines_from_now_on_may_take_long(tmp_path: P
     restart(daemon, "worker@0")
     daemon.turn(later_s=600.0)
     assert daemon.process("worker@0").signals == []
+
+
+def cameras_of(header: Header) -> set[str]:
+    assert header.kind == RELOAD
+    return set(Config.model_validate(header.fields["config"]).cameras)
+
+
+def test_a_child_that_runs_is_told_of_a_new_camera_at_once(tmp_path: Path, start: Start) -> None:
+    daemon = start(config(tmp_path, "door"))
+    daemon.say_ready(*EVERYBODY)
+    daemon.apply(config(tmp_path, "door", "yard"))
+    assert [cameras_of(header) for header in daemon.told("worker@0")] == [{"door", "yard"}]
+
+
+@pytest.mark.parametrize("name", ["worker@0", "gateway"])
+def test_a_child_that_was_starting_is_told_of_a_new_camera_once_it_is_ready(
+    name: str, tmp_path: Path, start: Start
+) -> None:
+    daemon = start(config(tmp_path, "door"))
+    daemon.apply(config(tmp_path, "door", "yard"))
+    daemon.say_ready(name)
+    assert [cameras_of(header) for header in daemon.told(name)] == [{"door", "yard"}]
+
+
+def test_a_child_that_starts_again_with_the_newest_configuration_is_told_nothing(tmp_path: Path, start: Start) -> None:
+    daemon = start(config(tmp_path, "door"))
+    daemon.process("worker@0").code = -signal.SIGKILL
+    daemon.turn()
+    daemon.apply(config(tmp_path, "door", "yard"))
+    daemon.turn(later_s=1.0)
+    daemon.say_ready("worker@0")
+    daemon.apply(config(tmp_path, "yard"))
+    assert [cameras_of(header) for header in daemon.told("worker@0")] == [{"yard"}]
