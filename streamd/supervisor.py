@@ -242,9 +242,10 @@ class Supervisor:
         self._metrics.restarts.labels(child=child.spec.name).inc()
         level = logging.INFO if self._stopping and code == ExitCode.OK else logging.WARNING
         logger.log(level, "%s ended: %s", child.spec.name, cause(code))
-        # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once;
-        # what breaks later is tried again.
-        if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not child.was_ready):
+        # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once; what
+        # breaks later, or cannot be had by a child that a reload adds, is tried again, and the others go on.
+        begun = self._announced or child.was_ready
+        if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not begun):
             logger.error("%s cannot run: see its message above", child.spec.name)
             self._exit_code = code
             self._stop_everything()

@@ -15,6 +15,7 @@ import pytest
 from streamd.config import CameraConfig, Config, SupervisionConfig, WorkersConfig
 from streamd.control import RELOAD, ControlLink
 from streamd.endpoints import control_endpoint
+from streamd.errors import ExitCode
 from streamd.sockets import Sockets
 from streamd.statedir import prepare_directories
 from streamd.supervisor import Supervisor
@@ -187,3 +188,22 @@ def test_a_child_that_starts_again_with_the_newest_configuration_is_told_nothing
     daemon.say_ready("worker@0")
     daemon.apply(config(tmp_path, "yard"))
     assert [cameras_of(header) for header in daemon.told("worker@0")] == [{"yard"}]
+
+
+def test_a_child_that_a_reload_adds_and_that_cannot_be_had_is_tried_again(tmp_path: Path, start: Start) -> None:
+    daemon = start(config(tmp_path, "door"))
+    daemon.say_ready(*EVERYBODY)
+    daemon.apply(config(tmp_path, "door", "yard"))
+    daemon.turn()
+    daemon.process("capture@yard").code = ExitCode.UNAVAILABLE
+    daemon.turn()
+    assert daemon.states() == {**dict.fromkeys(EVERYBODY, "running"), "capture@yard": "backoff"}
+    daemon.turn(later_s=1.0)
+    assert daemon.states()["capture@yard"] == "starting"
+
+
+def test_a_child_that_cannot_be_had_at_the_very_start_ends_the_daemon(tmp_path: Path, start: Start) -> None:
+    daemon = start(config(tmp_path, "door"))
+    daemon.process("gateway").code = ExitCode.UNAVAILABLE
+    daemon.turn()
+    assert daemon.states()["capture@door"] == "stopping"
