@@ -179,7 +179,7 @@ class RecognitionConfig(Section):
     """When a face gets a name. May be overridden per camera."""
 
     embedder: str = "sface"
-    """Embedding model: a name from ``streamd models list``, or ``package.module:Class``."""
+    """Embedding model, one for all cameras: a name from ``streamd models list``, or ``package.module:Class``."""
     target_far: Annotated[float, Field(ge=1e-9, le=0.5)] = 1e-4
     """Share of strangers' appearances that may be given a name; the threshold follows from it, from the model and
     from how many people are searched."""
