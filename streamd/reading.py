@@ -184,15 +184,17 @@ class Reader:
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
-            source = self._source = self._make()
-            source.resting, source.settled = self._resting, self._settled
+            source = None
             try:
+                source = self._source = self._make()
+                source.resting, source.settled = self._resting, self._settled
                 self._read_all(source)
-            except SourceError as error:
+            except (SourceError, OSError) as error:
                 failures = 0 if self.state.online else failures + 1
-                self._failed(error)
+                self._failed(error if isinstance(error, SourceError) else _not_opened(error))
             finally:
-                source.close()
+                if source is not None:
+                    source.close()
             if self.state.reason == "ended":
                 return
             self._pause(failures)
@@ -262,6 +264,12 @@ class Reader:
 
     def _wake(self) -> None:
         os.eventfd_write(self.wake_fd, 1)
+
+
+def _not_opened(error: OSError) -> SourceRejected:
+    """What a path says that may not be looked at, or cannot be."""
+    where = f"{error.filename}: " if error.filename else ""
+    return SourceRejected(f"{where}cannot be opened: {(error.strerror or str(error)).lower()}")
 
 
 def _reason(error: SourceError) -> str:

@@ -1,3 +1,4 @@
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -168,6 +169,28 @@ def test_the_state_says_why_in_words(running: Start) -> None:
     until(lambda: reader.state.reason == "rejected")
     assert not reader.state.online
     assert reader.state.message == "wrong password"
+
+
+def test_a_path_that_may_not_be_looked_at_is_told_and_tried_again() -> None:
+    source, allowed = Scripted(Still()), threading.Event()
+
+    def make() -> Scripted:
+        if not allowed.is_set():
+            raise PermissionError(errno.EACCES, "Permission denied", "/films/door.mp4")
+        return source
+
+    reader = Reader(make, CONFIG, name="door")
+    reader.start()
+    try:
+        until(lambda: reader.state.reason == "rejected")
+        assert reader.state.message == "/films/door.mp4: cannot be opened: permission denied"
+        allowed.set()
+        source.release()
+        until(lambda: reader.state.online)
+    finally:
+        reader.close(timeout_s=0)
+        source.release(100)
+        reader.close(timeout_s=5)
 
 
 def test_the_frame_of_a_lost_camera_is_not_kept(running: Start) -> None:
