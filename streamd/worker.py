@@ -93,9 +93,7 @@ class Worker:
         self._max_batch = config.workers.max_batch or (8 if gpu else 1)
         self._budget_s = config.workers.latency_budget_ms / 1000
         embeddings = config.workers.embeddings_per_step or (32 if gpu else 4)
-        self._pipeline = Pipeline(
-            models, context.metrics, embeddings_per_step=embeddings, album=album, worker=context.index
-        )
+        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings, album=album)
         self._scheduler = Scheduler({}, max_batch=self._max_batch)
         self._presence: dict[str, Presence] = {}
         self._left_out: dict[str, Presence] = {}
