@@ -95,7 +95,8 @@ class CaptureConfig(Section):
     read_timeout_s: PositiveSeconds = 5.0
     """A stream without a frame for this long counts as lost and is opened again."""
     retry_min_s: PositiveSeconds = 0.5
-    """First pause before a lost camera is tried again; doubles with each failure, with jitter."""
+    """First pause before a lost camera is tried again; doubles with each failure, with jitter, until it has stayed for
+    half a minute."""
     retry_max_s: PositiveSeconds = 30.0
     """Longest pause between tries."""
     loop: bool = True

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 NO_MASK = Mask(())
 WAKE_ALWAYS = -1.0
+STEADY_S = 30.0
+"""A camera that was online for so long is tried again at once when it is lost. One that is lost sooner is tried less
+and less often, as one that never comes: each of its returns is an event."""
 SAMPLE_EVERY_S = 0.12
 """How often motion is measured, but for the first frame after one was taken."""
 
@@ -85,6 +88,7 @@ class Reader:
         """When something last moved, or packets said so."""
         self.progress_s = time.monotonic()
         """When the thread last returned from the decoder or the network."""
+        self._online_at_s = -math.inf
         self._make = make
         self._mask = mask
         self._config = config
@@ -190,7 +194,7 @@ class Reader:
                 source.resting, source.settled = self._resting, self._settled
                 self._read_all(source)
             except (SourceError, OSError) as error:
-                failures = 0 if self.state.online else failures + 1
+                failures = 0 if self._was_steady() else failures + 1
                 self._failed(error if isinstance(error, SourceError) else _not_opened(error))
             finally:
                 if source is not None:
@@ -198,6 +202,9 @@ class Reader:
             if self.state.reason == "ended":
                 return
             self._pause(failures)
+
+    def _was_steady(self) -> bool:
+        return self.state.online and time.monotonic() - self._online_at_s >= STEADY_S
 
     def _read_all(self, source: Source) -> None:
         self.progress_s = time.monotonic()
@@ -207,6 +214,7 @@ class Reader:
             self.progress_s = time.monotonic()
             frame = source.read(self._config.read_timeout_s)
             if not self.state.online:
+                self._online_at_s = time.monotonic()
                 self._enter(CameraState(True, "online", info.in_words, info))
             self.corrupt_packets = corrupt_before + source.corrupt_packets
             self._count(work_before, source.work)

@@ -161,6 +161,38 @@ def test_a_lost_camera_is_opened_again(running: Start) -> None:
     assert reader.reconnects >= 1
 
 
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many failures in a row each pause counted."""
+    counted: list[int] = []
+    monkeypatch.setattr("streamd.reading.retry_pause_s", lambda config, failures: counted.append(failures) or 0.0)
+    return counted
+
+
+FLAPPING = (Still(), SourceLost("cable"), Still(), SourceLost("cable"), Still(), SourceLost("cable"))
+
+
+def test_a_camera_that_gives_one_picture_at_a_time_is_tried_less_and_less_often(
+    running: Start, failures: list[int]
+) -> None:
+    source = Scripted(*FLAPPING)
+    running(source)
+    source.release(6)
+    until(lambda: len(failures) == 3)
+    assert failures == [1, 2, 3]
+
+
+def test_a_camera_that_was_there_for_long_is_tried_again_at_once(
+    running: Start, failures: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.reading.STEADY_S", 0.0)
+    source = Scripted(*FLAPPING)
+    running(source)
+    source.release(6)
+    until(lambda: len(failures) == 3)
+    assert failures == [0, 0, 0]
+
+
 def test_the_state_says_why_in_words(running: Start) -> None:
     source = Scripted(SourceRejected("wrong password"))
     reader = running(source)
