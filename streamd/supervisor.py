@@ -19,7 +19,7 @@ from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
 from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, RELOADED, STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
-from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
+from streamd.errors import DiskFull, ExitCode, ProtocolError, StreamdError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
 from streamd.log import setup_logging
 from streamd.metrics import Metrics
@@ -38,6 +38,8 @@ HALT_S = 2.0
 WEIGH_EVERY_S = 5.0
 """How often the workers' load is looked at."""
 EXTEND_EVERY_S = 10.0
+ROOM_EVERY_S = 5.0
+"""How often a start that waits for room on the disk looks for it."""
 DRAIN_ORDER = ("capture", "worker", "publisher", "courier", "gateway", "printer")
 """Whoever produces is stopped before whoever consumes."""
 
@@ -375,11 +377,26 @@ class Supervisor:
         return self._stopping and all(c.process is None for c in self._children.values())
 
 
+def prepare_when_there_is_room(config: Config) -> None:
+    """``prepare_directories``, as soon as the disk is not full any more: a daemon that runs bears that, and one that
+    ends is not started again for ever. Raises UnavailableError."""
+    told = False
+    while True:
+        try:
+            return prepare_directories(config)
+        except DiskFull as error:
+            if not told:
+                logger.error("%s; waits until there is room", error)
+            told = True
+            notify(f"EXTEND_TIMEOUT_USEC={round(3e6 * ROOM_EVERY_S)}", f"STATUS={error}")
+            time.sleep(ROOM_EVERY_S)
+
+
 def supervise(config: Config, *, reload: Callable[[], Config] | None = None, print_events: bool = False) -> int:
     """Run the daemon until it is told to stop."""
     if not config.cameras:
         raise UsageError("no cameras: name at least one under 'cameras:' (see config/minimal.yaml)")
-    prepare_directories(config)
+    prepare_when_there_is_room(config)
     lock = lock_state(config.state_dir)
     try:
         admit_state(config.state_dir)
