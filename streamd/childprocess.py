@@ -37,6 +37,8 @@ class Child:
     was_ready: bool = False
     trouble: str | None = None
     snapshot: bytes = b""
+    told: Spec | None = None
+    """The newest that the process was told to be: at its start, or by RELOAD."""
     retired: bool = False
     """Not in the configuration any more: removed once it has ended."""
 
@@ -56,6 +58,7 @@ class Child:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.lifecycle.on_started(now_s)
+        self.told = self.spec
         launch = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config)
         try:
             if self.process.stdin is not None:

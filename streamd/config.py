@@ -97,7 +97,8 @@ class CaptureConfig(Section):
     read_timeout_s: PositiveSeconds = 5.0
     """A stream without a frame for this long counts as lost and is opened again."""
     retry_min_s: PositiveSeconds = 0.5
-    """First pause before a lost camera is tried again; doubles with each failure, with jitter."""
+    """First pause before a lost camera is tried again; doubles with each failure, with jitter, until it has stayed for
+    half a minute."""
     retry_max_s: PositiveSeconds = 30.0
     """Longest pause between tries."""
     loop: bool = True
@@ -181,7 +182,7 @@ class RecognitionConfig(Section):
     """When a face gets a name. May be overridden per camera."""
 
     embedder: str = "sface"
-    """Embedding model: a name from ``streamd models list``, or ``package.module:Class``."""
+    """Embedding model, one for all cameras: a name from ``streamd models list``, or ``package.module:Class``."""
     target_far: Annotated[float, Field(ge=1e-9, le=0.5)] = 1e-4
     """Share of strangers' appearances that may be given a name; the threshold follows from it, from the model and
     from how many people are searched."""

@@ -51,6 +51,7 @@ def broken_rules(config: Config) -> Iterator[BrokenRule]:
         _sinks,
         _orders,
         _engines,
+        _embedders,
     ):
         yield from rule(config)
 
@@ -269,4 +270,16 @@ def _engines(config: Config) -> Iterator[BrokenRule]:
         if side_px > LARGEST_ENGINE_SIDE_PX:
             paths = ((*where, "detection", "longer_side_px"), ("workers", "tensorrt"))
             message = f"TensorRT takes views of up to {LARGEST_ENGINE_SIDE_PX} pixels, not {side_px}: use tiles"
+            yield BrokenRule(paths, message)
+
+
+def _embedders(config: Config) -> Iterator[BrokenRule]:
+    """Vectors of two models are never compared."""
+    common = config.recognition.embedder
+    for name, camera in config.cameras.items():
+        if camera.recognition.embedder != common:
+            paths = (("cameras", name, "recognition", "embedder"), ("recognition", "embedder"))
+            message = (
+                f"{camera.recognition.embedder!r}: one gallery has one embedder, {common!r}: set it for all cameras"
+            )
             yield BrokenRule(paths, message)

@@ -4,6 +4,7 @@
       UsageError                 exit 64   the command line asks for something that cannot be
       ConfigError                exit 78   the configuration; carries every problem at once
       UnavailableError           exit 69   something outside is missing, busy, full or refuses
+        DiskFull                           there is no room for what is to be written: retry
         ModelError                         a model file is missing, damaged or not what its manifest says
         SourceError                        a camera
           SourceLost                       it was there and is gone, or did not answer in time: retry
@@ -83,6 +84,10 @@ class ConfigError(StreamdError):
 
 class UnavailableError(StreamdError):
     exit_code = ExitCode.UNAVAILABLE
+
+
+class DiskFull(UnavailableError):
+    pass
 
 
 class ModelError(UnavailableError):

@@ -56,7 +56,8 @@ class Lifecycle:
         self.since_s = 0.0
         self.restarts = 0
         self.exit_code: int | None = None
-        self._policy = policy
+        self.policy = policy
+        """As of the newest configuration: may be given anew at any time."""
         self._jitter = jitter
         self._failures = 0
         self._last_sign_s = 0.0
@@ -108,7 +109,7 @@ class Lifecycle:
         if code in (ExitCode.USAGE, ExitCode.CONFIG):
             self._enter(State.FATAL, now_s)
             return
-        if self.state is State.RUNNING and now_s - self.since_s >= self._policy.reset_after_s:
+        if self.state is State.RUNNING and now_s - self.since_s >= self.policy.reset_after_s:
             self._failures = 0
         self._start_at_s = now_s + self.pause_s()
         self._failures += 1
@@ -117,8 +118,8 @@ class Lifecycle:
 
     def pause_s(self) -> float:
         """How long the next start waits."""
-        doubled = self._policy.backoff_min_s * 2.0 ** min(self._failures, 30)
-        return min(doubled, self._policy.backoff_max_s) * (1 + 0.25 * self._jitter())
+        doubled = self.policy.backoff_min_s * 2.0 ** min(self._failures, 30)
+        return min(doubled, self.policy.backoff_max_s) * (1 + 0.25 * self._jitter())
 
     def stop(self, now_s: float) -> bool:
         """The child is not wanted any more; whether it has to be asked to drain."""
@@ -133,9 +134,9 @@ class Lifecycle:
         if self.state is State.BACKOFF:
             return Action.START if now_s >= self._start_at_s else None
         if self._aborted_at_s is not None:
-            return self._kill_once(now_s - self._aborted_at_s >= self._policy.abort_grace_s)
+            return self._kill_once(now_s - self._aborted_at_s >= self.policy.abort_grace_s)
         if self.state is State.STOPPING:
-            return self._kill_once(now_s - self.since_s >= self._policy.drain_s)
+            return self._kill_once(now_s - self.since_s >= self.policy.drain_s)
         if self._overdue(now_s):
             self._aborted_at_s = now_s
             return Action.ABORT
@@ -148,9 +149,9 @@ class Lifecycle:
         if self._killed or self.state in (State.STOPPED, State.FATAL):
             return None
         if self._aborted_at_s is not None:
-            return self._aborted_at_s + self._policy.abort_grace_s
+            return self._aborted_at_s + self.policy.abort_grace_s
         if self.state is State.STOPPING:
-            return self.since_s + self._policy.drain_s
+            return self.since_s + self.policy.drain_s
         return self._last_sign_s + self._patience_s()
 
     def _overdue(self, now_s: float) -> bool:
@@ -159,7 +160,7 @@ class Lifecycle:
 
     def _patience_s(self) -> float:
         starting = self.state is State.STARTING
-        return self._policy.start_timeout_s if starting else self._policy.stall_after_s
+        return self.policy.start_timeout_s if starting else self.policy.stall_after_s
 
     def _kill_once(self, due: bool) -> Action | None:
         if not due or self._killed:

@@ -7,6 +7,7 @@ one camera does not hold up the others; who is left out is chosen first next tim
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,10 +82,11 @@ class Pipeline:
         *,
         embeddings_per_step: int,
         album: Album | None = None,
-        worker: int = 0,
+        epoch: str | None = None,
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``epoch`` sets the tracks apart from those of other runs; None is one that no other run has."""
         self._models = models
         self._alignment = alignment_of(models.embedder)
         self._metrics = metrics
@@ -107,8 +109,8 @@ class Pipeline:
         self._ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
         """Of each camera's tracks: no number is given twice, whatever becomes of the camera meanwhile."""
         self._searched_version = models.gallery.version
-        self._epoch = format(int(wall_s() * 10) & 0xFFFFFF, "06x") + (format(worker, "x") if worker else "")
-        """Sets this run's tracks apart from those of earlier runs, and of workers beside it."""
+        # By chance: a machine's clock may say the same after each of its starts.
+        self._epoch = secrets.token_hex(4) if epoch is None else epoch
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> list[Event]:
         """Watch these cameras from now on; tracks of cameras that went or changed end."""

@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 NO_MASK = Mask(())
 WAKE_ALWAYS = -1.0
+STEADY_S = 30.0
+"""A camera that was online for so long is tried again at once when it is lost. One that is lost sooner is tried less
+and less often, as one that never comes: each of its returns is an event."""
 SAMPLE_EVERY_S = 0.12
 """How often motion is measured, but for the first frame after one was taken."""
 
@@ -85,6 +88,7 @@ class Reader:
         """When something last moved, or packets said so."""
         self.progress_s = time.monotonic()
         """When the thread last returned from the decoder or the network."""
+        self._online_at_s = -math.inf
         self._make = make
         self._mask = mask
         self._config = config
@@ -178,23 +182,29 @@ class Reader:
         return 2 * (self._config.read_timeout_s if state.online else self._config.open_timeout_s) + 1
 
     def hung(self, now_s: float) -> bool:
-        return now_s - self.progress_s > self.patience_s()
+        """Whether the thread is stuck; not where it has ended, with its film."""
+        return self.state.reason != "ended" and now_s - self.progress_s > self.patience_s()
 
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
-            source = self._source = self._make()
-            source.resting, source.settled = self._resting, self._settled
+            source = None
             try:
+                source = self._source = self._make()
+                source.resting, source.settled = self._resting, self._settled
                 self._read_all(source)
-            except SourceError as error:
-                failures = 0 if self.state.online else failures + 1
-                self._failed(error)
+            except (SourceError, OSError) as error:
+                failures = 0 if self._was_steady() else failures + 1
+                self._failed(error if isinstance(error, SourceError) else _not_opened(error))
             finally:
-                source.close()
+                if source is not None:
+                    source.close()
             if self.state.reason == "ended":
                 return
             self._pause(failures)
+
+    def _was_steady(self) -> bool:
+        return self.state.online and time.monotonic() - self._online_at_s >= STEADY_S
 
     def _read_all(self, source: Source) -> None:
         self.progress_s = time.monotonic()
@@ -204,6 +214,7 @@ class Reader:
             self.progress_s = time.monotonic()
             frame = source.read(self._config.read_timeout_s)
             if not self.state.online:
+                self._online_at_s = time.monotonic()
                 self._enter(CameraState(True, "online", info.in_words, info))
             self.corrupt_packets = corrupt_before + source.corrupt_packets
             self._count(work_before, source.work)
@@ -261,6 +272,12 @@ class Reader:
 
     def _wake(self) -> None:
         os.eventfd_write(self.wake_fd, 1)
+
+
+def _not_opened(error: OSError) -> SourceRejected:
+    """What a path says that may not be looked at, or cannot be."""
+    where = f"{error.filename}: " if error.filename else ""
+    return SourceRejected(f"{where}cannot be opened: {(error.strerror or str(error)).lower()}")
 
 
 def _reason(error: SourceError) -> str:

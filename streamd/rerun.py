@@ -25,6 +25,8 @@ from streamd.sources.opening import open_source
 _READ_TIMEOUT_S = 60.0
 _BUDGET = 1000
 """Faces that one look may embed: all that a frame can show."""
+_EPOCH = "file"
+"""Of frames and tracks: the same file gives the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,12 @@ class Rerun:
         )
         self._now_s = 0.0
         self._pipeline = Pipeline(
-            models, Metrics(), embeddings_per_step=_BUDGET, wall_s=lambda: self._now_s, monotonic_s=lambda: self._now_s
+            models,
+            Metrics(),
+            embeddings_per_step=_BUDGET,
+            epoch=_EPOCH,
+            wall_s=lambda: self._now_s,
+            monotonic_s=lambda: self._now_s,
         )
         self._pipeline.set_cameras({self._camera: self._config})
 
@@ -93,7 +100,7 @@ class Rerun:
             if scheduler.grants(at_s):
                 scheduler.arrived(camera, at_s)
                 meter.refer_to(sample)
-                frame_id = FrameId(camera, "file", self.played.frames)
+                frame_id = FrameId(camera, _EPOCH, self.played.frames)
                 side_px = self._config.detection.image_side_px
                 taken = converted(frame, frame_id, side_px, motion=motion, cut=cuts.seen)
                 cuts.seen = False

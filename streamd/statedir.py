@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -14,7 +15,7 @@ from pathlib import Path
 import streamd
 from streamd.backups import Backup, backups, format_of
 from streamd.config import Config
-from streamd.errors import UnavailableError
+from streamd.errors import DiskFull, UnavailableError
 from streamd.events import timestamp
 from streamd.gallery.schema import MIGRATIONS
 from streamd.journalfile import FORMAT as JOURNAL_FORMAT
@@ -26,6 +27,9 @@ STATE_FORMAT = 1
 RECORD = "state.json"
 FORMATS = {"gallery.sqlite": len(MIGRATIONS), "journal.sqlite": JOURNAL_FORMAT}
 """The newest format of each file that this program reads."""
+
+ROOM_BYTES = 256 * 1024
+"""What must be free at a start: SQLite needs some to open a file that it shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,27 @@ def prepare_directories(config: Config) -> None:
     """Make the state and socket directories, private to this user.
 
     Raises:
+        DiskFull: there is no room in one.
         UnavailableError: one cannot be made or written to.
     """
     for path in (config.state_dir, config.sockets_dir):
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            probe = path / f".probe-{os.getpid()}"
-            probe.write_bytes(b"probe")
-            probe.unlink()
+            _probe(path)
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise DiskFull(f"{path}: the disk is full: free some space") from error
             raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
     config.sockets_dir.chmod(0o700)
+
+
+def _probe(folder: Path) -> None:
+    """Raises OSError where nothing can be written."""
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(ROOM_BYTES))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def lock_state(state_dir: Path) -> int:

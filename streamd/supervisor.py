@@ -19,7 +19,7 @@ from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
 from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, RELOADED, STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
-from streamd.errors import ExitCode, ProtocolError, StreamdError, UsageError
+from streamd.errors import DiskFull, ExitCode, ProtocolError, StreamdError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
 from streamd.log import setup_logging
 from streamd.metrics import Metrics
@@ -38,6 +38,8 @@ HALT_S = 2.0
 WEIGH_EVERY_S = 5.0
 """How often the workers' load is looked at."""
 EXTEND_EVERY_S = 10.0
+ROOM_EVERY_S = 5.0
+"""How often a start that waits for room on the disk looks for it."""
 DRAIN_ORDER = ("capture", "worker", "publisher", "courier", "gateway", "printer")
 """Whoever produces is stopped before whoever consumes."""
 
@@ -112,13 +114,15 @@ class Supervisor:
                 logger.info("%s is not wanted any more", name)
                 child.retired = True
                 self._stop_child(child, now_s)
-            elif not spec.same_process(child.spec):
+                continue
+            child.lifecycle.policy = policy(config, spec.role)
+            if not spec.same_process(child.spec):
                 logger.info("%s restarts with its new configuration", name)
                 child.spec = spec
                 self._stop_child(child, now_s)
             elif spec != child.spec:
                 child.spec = spec
-                self._send(child, encode(RELOAD, config=spec.config.model_dump(mode="json")))
+                self._tell(child)
         self._forget_retired()
         for name, spec in wanted.items():
             if name not in self._children:
@@ -207,6 +211,8 @@ class Supervisor:
             self._due_s = -math.inf
             child.lifecycle.on_ready(now_s)
             logger.info("%s is ready", child.spec.name)
+            if child.told != child.spec:  # changed while it was not there to be told
+                self._tell(child)
         elif header.kind == RELOAD and child.spec.role == "gateway":
             self._send(child, encode(RELOADED, error=self._reload_now()))
         elif header.kind == HEARTBEAT:
@@ -238,9 +244,10 @@ class Supervisor:
         self._metrics.restarts.labels(child=child.spec.name).inc()
         level = logging.INFO if self._stopping and code == ExitCode.OK else logging.WARNING
         logger.log(level, "%s ended: %s", child.spec.name, cause(code))
-        # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once;
-        # what breaks later is tried again.
-        if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not child.was_ready):
+        # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once; what
+        # breaks later, or cannot be had by a child that a reload adds, is tried again, and the others go on.
+        begun = self._announced or child.was_ready
+        if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not begun):
             logger.error("%s cannot run: see its message above", child.spec.name)
             self._exit_code = code
             self._stop_everything()
@@ -321,9 +328,16 @@ class Supervisor:
             self._send(child, encode(DRAIN))
             child.signal(signal.SIGTERM)
 
-    def _send(self, child: Child, header: bytes) -> None:
-        if not try_send(self._control, [child.identity, header]):
+    def _tell(self, child: Child) -> None:
+        """Have a running child take its configuration over."""
+        if self._send(child, encode(RELOAD, config=child.spec.config.model_dump(mode="json"))):
+            child.told = child.spec
+
+    def _send(self, child: Child, header: bytes) -> bool:
+        sent = try_send(self._control, [child.identity, header])
+        if not sent:
             logger.debug("%s is not connected", child.spec.name)
+        return sent
 
     # -- what is told --------------------------------------------------------------------------------------------
 
@@ -363,11 +377,26 @@ class Supervisor:
         return self._stopping and all(c.process is None for c in self._children.values())
 
 
+def prepare_when_there_is_room(config: Config) -> None:
+    """``prepare_directories``, as soon as the disk is not full any more: a daemon that runs bears that, and one that
+    ends is not started again for ever. Raises UnavailableError."""
+    told = False
+    while True:
+        try:
+            return prepare_directories(config)
+        except DiskFull as error:
+            if not told:
+                logger.error("%s; waits until there is room", error)
+            told = True
+            notify(f"EXTEND_TIMEOUT_USEC={round(3e6 * ROOM_EVERY_S)}", f"STATUS={error}")
+            time.sleep(ROOM_EVERY_S)
+
+
 def supervise(config: Config, *, reload: Callable[[], Config] | None = None, print_events: bool = False) -> int:
     """Run the daemon until it is told to stop."""
     if not config.cameras:
         raise UsageError("no cameras: name at least one under 'cameras:' (see config/minimal.yaml)")
-    prepare_directories(config)
+    prepare_when_there_is_room(config)
     lock = lock_state(config.state_dir)
     try:
         admit_state(config.state_dir)

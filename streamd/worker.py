@@ -19,7 +19,7 @@ from streamd.config import CameraConfig, Config
 from streamd.curator import Curator
 from streamd.domain import Frame
 from streamd.endpoints import frames_endpoint, overlays_endpoint, remote_frames_endpoint, verdicts_endpoint
-from streamd.errors import UsageError
+from streamd.errors import ModelError, UsageError
 from streamd.events import Event
 from streamd.facefinding import Look
 from streamd.framelink import Arrived, Bye, Message, Ready, WorkerEnd
@@ -93,11 +93,11 @@ class Worker:
         self._max_batch = config.workers.max_batch or (8 if gpu else 1)
         self._budget_s = config.workers.latency_budget_ms / 1000
         embeddings = config.workers.embeddings_per_step or (32 if gpu else 4)
-        self._pipeline = Pipeline(
-            models, context.metrics, embeddings_per_step=embeddings, album=album, worker=context.index
-        )
+        self._pipeline = Pipeline(models, context.metrics, embeddings_per_step=embeddings, album=album)
         self._scheduler = Scheduler({}, max_batch=self._max_batch)
         self._presence: dict[str, Presence] = {}
+        self._left_out: dict[str, Presence] = {}
+        """Cameras whose detector cannot be had."""
         self._in_hand: list[Frame] = []
         self._awaited: dict[str, _Awaited] = {}
         """Frames whose pictures were asked for, by camera."""
@@ -147,7 +147,7 @@ class Worker:
         camera = message.id.camera if isinstance(message, Frame | Arrived) else message.camera
         if not self._scheduler.knows(camera):
             logger.debug("a message of camera %r, which is not configured here", camera)
-            if isinstance(message, Ready):
+            if isinstance(message, Ready) and camera not in self._left_out:
                 self._link.elsewhere(camera, worker=self._context.index, workers=self._processes)
             return
         if isinstance(message, Bye):
@@ -254,15 +254,29 @@ class Worker:
         self._send_all(self._pipeline.end_tracks(camera))
         self._send(self._presence[camera].gone(reason, message))
 
-    def _take_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
-        self._detectors.require(camera.detection.model for camera in cameras.values())
+    def _take_cameras(self, wanted: Mapping[str, CameraConfig]) -> None:
+        lacking = self._detectors.lacking(camera.detection.model for camera in wanted.values())
+        cameras = {name: camera for name, camera in wanted.items() if camera.detection.model not in lacking}
         self._send_all(self._pipeline.set_cameras(cameras))
-        for name in self._presence.keys() - cameras.keys():
+        before = self._left_out | self._presence
+        for name in self._presence.keys() - wanted.keys():
             self._send(self._presence[name].gone("stopped", "no camera of this worker any more"))
         self._scheduler.replace({name: Intervals.of(camera.detection) for name, camera in cameras.items()})
         self._in_hand = [frame for frame in self._in_hand if frame.id.camera in cameras]
         self._awaited = {name: awaited for name, awaited in self._awaited.items() if name in cameras}
-        self._presence = {name: self._presence.get(name) or Presence(name) for name in cameras}
+        self._presence = {name: before.get(name) or Presence(name) for name in cameras}
+        self._left_out = {name: before.get(name) or Presence(name) for name in wanted.keys() - cameras.keys()}
+        self._tell_left_out(
+            {name: f"detection.model: {lacking[wanted[name].detection.model]}" for name in self._left_out}
+        )
+
+    def _tell_left_out(self, reasons: Mapping[str, str]) -> None:
+        """Say which cameras nobody looks at, and why; the others go on."""
+        for name, reason in reasons.items():
+            if (event := self._left_out[name].gone("rejected", reason)) is not None:
+                logger.error("nobody looks at it: %s", reason, extra={"camera": name})
+                self._send(event)
+        self._context.link.trouble = "; ".join(f"camera {name!r}: {why}" for name, why in reasons.items()) or None
 
     def tell(self, events: Sequence[Event]) -> None:
         """Events of before the work began."""
@@ -325,6 +339,16 @@ class DetectorShelf(dict[str, Detector]):
         for name in set(names) - set(self):
             self[name] = load_detector(name, models=self._config.models_path, **workers.placement(name))
             self._metrics.accelerator.labels(model=name, provider=self[name].provider).set(1)
+
+    def lacking(self, names: Iterable[str]) -> dict[str, ModelError]:
+        """Load what is missing. What cannot be loaded, and why."""
+        found: dict[str, ModelError] = {}
+        for name in sorted(set(names)):
+            try:
+                self.require([name])
+            except ModelError as error:
+                found[name] = error
+        return found
 
 
 def _one_embedder(config: Config) -> str:

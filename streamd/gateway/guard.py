@@ -76,7 +76,7 @@ async def _answered(request: web.Request, handler: Handler, gatekeeper: Gatekeep
     except asyncio.CancelledError:
         raise
     except Exception as error:  # the outermost of a request
-        if isinstance(error, ConnectionError) and request.transport is None:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response(status=400)  # whoever asked is not there any more
         logger.exception("%s %s failed", request.method, request.path)
         return problem_response(Refused(500, "internal", "something went wrong; the log says more"))

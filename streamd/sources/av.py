@@ -153,13 +153,15 @@ class AvSource:
         if self._nap_s:
             self._clock.wait(self._nap_s)
             self._nap_s = 0.0
+        asked_s = self._clock.now_s()
         packet = self._demuxer.next()
         if packet is None:
             return
+        now_s = self._clock.now_s()
         if packet.size and self._noticed is not None:
             self._noticed(packet)
         self.work.packets += bool(packet.size)
-        if packet.size and not self._catching.takes(is_keyframe=packet.is_keyframe, behind_s=self._behind_s(packet)):
+        if packet.size and not self._in_time(packet, now_s, waited_s=now_s - asked_s):
             self.work.late += 1
             return
         self._doze.resting = self.resting
@@ -203,12 +205,15 @@ class AvSource:
     def _by_tcp(self) -> bool:
         return not self._url.startswith("rtsp") or self._config.transport == "tcp"
 
-    def _behind_s(self, packet: Packet) -> float:
+    def _in_time(self, packet: Packet, now_s: float, *, waited_s: float) -> bool:
+        behind_s = self._behind_s(packet, now_s)
+        return self._catching.takes(is_keyframe=packet.is_keyframe, behind_s=behind_s, now_s=now_s, waited_s=waited_s)
+
+    def _behind_s(self, packet: Packet, now_s: float) -> float:
         """How late this packet is to be decoded."""
         media_s = self._demuxer.stamp_s(packet)
         if self._config.pace == "fast" or media_s is None:
             return 0.0
-        now_s = self._clock.now_s()
         return self._pacer.late_s(media_s, now_s) if self._pacer else self._delay.behind_s(media_s, now_s)
 
     def _most_held(self) -> int:

@@ -1,7 +1,8 @@
 """Whether a decoder keeps up with its camera, and which packets it leaves out to catch up. Pure: time is an argument.
 
 A process that gets too little of the CPU would otherwise show moments that are ever longer past. One that is behind
-decodes key frames alone until it is not.
+decodes key frames alone until it is not. A camera, or a link to it, that sends late is not the decoder's doing: where a
+packet had to be waited for, none lies here unread.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import deque
 
 LATE_S, CAUGHT_UP_S = 0.6, 0.2
 """How far behind it begins to leave packets out, and at which key frame it stops."""
+AWAITED_S = 0.005
+"""A packet that was asked for so long before it came had to be waited for."""
 WINDOW_S = 30.0
 """The least delay of so long counts as none: clocks drift, and streams begin anew."""
 REORDERED_S = 1.0
@@ -22,12 +25,16 @@ class Catching:
 
     def __init__(self) -> None:
         self.catching_up = False
+        self._idle_at_s = -math.inf
 
-    def takes(self, *, is_keyframe: bool, behind_s: float) -> bool:
-        """Whether to decode this packet, which is so late."""
-        if behind_s >= LATE_S:
+    def takes(self, *, is_keyframe: bool, behind_s: float, now_s: float, waited_s: float) -> bool:
+        """Whether to decode this packet, which is so late, and came after so long a wait for it."""
+        if waited_s >= AWAITED_S:
+            self._idle_at_s = now_s
+        busy_s = now_s - self._idle_at_s
+        if behind_s >= LATE_S and busy_s >= LATE_S:
             self.catching_up = True
-        elif is_keyframe and behind_s <= CAUGHT_UP_S:
+        elif is_keyframe and min(behind_s, busy_s) <= CAUGHT_UP_S:
             self.catching_up = False
         return is_keyframe or not self.catching_up
 

@@ -350,6 +350,11 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
         ("capture: {retry_min_s: 50}", "capture.retry_min_s", "(50) is more than retry_max_s (30)"),
         ("supervision: {stall_after_s: 0.2}", "supervision.stall_after_s", "heartbeat_s (1) is more than"),
         ("recognition: {max_views: 1}", "recognition.max_views", "min_views (2) is more than max_views (1)"),
+        (
+            "cameras: {a: {url: 'rtsp://h/1', recognition: {embedder: dlib_resnet}}}",
+            "cameras.a.recognition.embedder",
+            "one gallery has one embedder, 'sface'",
+        ),
     ],
 )
 def test_a_broken_rule_is_reported_at_a_key_that_the_file_gives(text: str, path: str, message: str) -> None:
@@ -380,6 +385,12 @@ def test_a_listener_with_both_keys_may_be_reached_from_outside() -> None:
 
 def test_the_same_port_on_different_loopback_addresses_is_fine() -> None:
     assert load("gateway: {listen: '127.0.0.2:5572'}").gateway.listen == "127.0.0.2:5572"
+
+
+def test_the_embedder_of_all_cameras_may_be_named_again_at_one() -> None:
+    cameras = "cameras: {a: {url: '/a.mp4', recognition: {embedder: other}}, b: {url: '/b.mp4'}}"
+    text = f"recognition: {{embedder: other}}\n{cameras}"
+    assert {camera.recognition.embedder for camera in load(text).cameras.values()} == {"other"}
 
 
 def test_rules_are_checked_beside_other_problems() -> None:

@@ -77,6 +77,14 @@ def kinds(events: list[Event]) -> list[str]:
     return [event.type.value.partition(".")[2] for event in events]
 
 
+def test_two_runs_that_begin_at_the_same_time_of_the_clock_give_their_tracks_different_ids(
+    gallery: LiveGallery,
+) -> None:
+    first, second = ({event.track for event in Door(gallery).look(RED, None, times=8)} for _ in range(2))
+    assert first
+    assert not first & second
+
+
 def test_somebody_who_goes_and_comes_back_is_one_story(gallery: LiveGallery) -> None:
     door = Door(gallery)
     first = door.look(RED, None, times=5)

@@ -1,3 +1,4 @@
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -160,6 +161,38 @@ def test_a_lost_camera_is_opened_again(running: Start) -> None:
     assert reader.reconnects >= 1
 
 
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many failures in a row each pause counted."""
+    counted: list[int] = []
+    monkeypatch.setattr("streamd.reading.retry_pause_s", lambda config, failures: counted.append(failures) or 0.0)
+    return counted
+
+
+FLAPPING = (Still(), SourceLost("cable"), Still(), SourceLost("cable"), Still(), SourceLost("cable"))
+
+
+def test_a_camera_that_gives_one_picture_at_a_time_is_tried_less_and_less_often(
+    running: Start, failures: list[int]
+) -> None:
+    source = Scripted(*FLAPPING)
+    running(source)
+    source.release(6)
+    until(lambda: len(failures) == 3)
+    assert failures == [1, 2, 3]
+
+
+def test_a_camera_that_was_there_for_long_is_tried_again_at_once(
+    running: Start, failures: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.reading.STEADY_S", 0.0)
+    source = Scripted(*FLAPPING)
+    running(source)
+    source.release(6)
+    until(lambda: len(failures) == 3)
+    assert failures == [0, 0, 0]
+
+
 def test_the_state_says_why_in_words(running: Start) -> None:
     source = Scripted(SourceRejected("wrong password"))
     reader = running(source)
@@ -168,6 +201,28 @@ def test_the_state_says_why_in_words(running: Start) -> None:
     until(lambda: reader.state.reason == "rejected")
     assert not reader.state.online
     assert reader.state.message == "wrong password"
+
+
+def test_a_path_that_may_not_be_looked_at_is_told_and_tried_again() -> None:
+    source, allowed = Scripted(Still()), threading.Event()
+
+    def make() -> Scripted:
+        if not allowed.is_set():
+            raise PermissionError(errno.EACCES, "Permission denied", "/films/door.mp4")
+        return source
+
+    reader = Reader(make, CONFIG, name="door")
+    reader.start()
+    try:
+        until(lambda: reader.state.reason == "rejected")
+        assert reader.state.message == "/films/door.mp4: cannot be opened: permission denied"
+        allowed.set()
+        source.release()
+        until(lambda: reader.state.online)
+    finally:
+        reader.close(timeout_s=0)
+        source.release(100)
+        reader.close(timeout_s=5)
 
 
 def test_the_frame_of_a_lost_camera_is_not_kept(running: Start) -> None:
@@ -195,6 +250,14 @@ def test_a_decoder_that_does_not_return_counts_as_hung(running: Start) -> None:
     now_s = time.monotonic()
     assert not reader.hung(now_s)
     assert reader.hung(now_s + 2 * CONFIG.read_timeout_s + 1.5)
+
+
+def test_a_film_that_has_ended_does_not_count_as_hung(running: Start) -> None:
+    source = Scripted(Still(), SourceEnded("end of file"))
+    reader = running(source)
+    source.release(2)
+    until(lambda: reader.state.reason == "ended")
+    assert not reader.hung(time.monotonic() + 1e6)
 
 
 def test_another_scene_is_a_cut_and_a_face_that_moves_is_none() -> None:

@@ -1,15 +1,16 @@
 """What a configuration makes of children, and what a new one changes. The processes themselves: tests/e2e."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from streamd.childprocess import ENGINES_TIMEOUT_S, GPU_TIMEOUT_S, policy
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
-from streamd.errors import UnavailableError, UsageError
+from streamd.errors import DiskFull, UnavailableError, UsageError
 from streamd.specs import Spec, assignment, specs
 from streamd.statedir import lock_state, prepare_directories
-from streamd.supervisor import supervise
+from streamd.supervisor import prepare_when_there_is_room, supervise
 
 
 def config(state: Path = Path("/nonexistent"), **changes: object) -> Config:
@@ -177,6 +178,44 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnavailableError, match="file/state: cannot be written: Not a directory"):
         prepare_directories(config(tmp_path / "file" / "state"))
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """A disk that is full until this list is empty."""
+    write, left = Path.write_bytes, [b"", b""]
+
+    def write_bytes(path: Path, data: bytes) -> int:
+        if left:
+            write(path, left.pop())
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write_bytes)
+    return left
+
+
+def test_a_full_disk_is_told_and_nothing_is_left_on_it(tmp_path: Path, full: list[bytes]) -> None:
+    made = config(tmp_path / "state")
+    with pytest.raises(DiskFull, match="state: the disk is full: free some space"):
+        prepare_directories(made)
+    assert list(made.state_dir.glob(".probe*")) == []
+
+
+def test_a_daemon_whose_disk_is_full_waits_for_room(
+    tmp_path: Path, full: list[bytes], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+    told: list[str] = []
+    monkeypatch.setattr("streamd.supervisor.time.sleep", pauses.append)
+    monkeypatch.setattr("streamd.supervisor.notify", lambda *lines: told.extend(lines))
+    made = config(tmp_path / "state")
+    prepare_when_there_is_room(made)
+    assert not full
+    assert made.sockets_dir.is_dir()
+    assert len(pauses) == 2
+    assert sum(line.startswith("EXTEND_TIMEOUT_USEC=") for line in told) == 2, "systemd waits, too"
+    assert caplog.text.count("waits until there is room") == 1
 
 
 def test_a_configuration_without_cameras_is_refused(tmp_path: Path) -> None:

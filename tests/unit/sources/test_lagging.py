@@ -1,23 +1,57 @@
 from __future__ import annotations
 
-from streamd.sources.lagging import CAUGHT_UP_S, LATE_S, WINDOW_S, Catching, LiveDelay
+from streamd.sources.lagging import AWAITED_S, CAUGHT_UP_S, LATE_S, WINDOW_S, Catching, LiveDelay
 
 FPS, GOP = 15, 30
 
 
+class Stream:
+    """Packets of one stream: each comes ``1 / FPS`` after the one before, or lay here already."""
+
+    def __init__(self) -> None:
+        self.catching = Catching()
+        self._now_s = 100.0
+
+    def take(self, *, key: bool = False, behind_s: float, waited: bool = False) -> bool:
+        self._now_s += 1 / FPS
+        waited_s = AWAITED_S if waited else 0.0
+        return self.catching.takes(is_keyframe=key, behind_s=behind_s, now_s=self._now_s, waited_s=waited_s)
+
+
 def test_a_decoder_that_keeps_up_takes_every_packet() -> None:
-    catching = Catching()
-    assert all(catching.takes(is_keyframe=i % GOP == 0, behind_s=0.3) for i in range(100))
+    stream = Stream()
+    assert all(stream.take(key=i % GOP == 0, behind_s=0.3) for i in range(100))
 
 
 def test_one_that_is_behind_takes_key_frames_until_it_is_not() -> None:
-    catching = Catching()
-    assert not catching.takes(is_keyframe=False, behind_s=LATE_S)
-    assert not catching.takes(is_keyframe=False, behind_s=0.0), "what it refers to was left out"
-    assert catching.takes(is_keyframe=True, behind_s=CAUGHT_UP_S + 0.1)
-    assert not catching.takes(is_keyframe=False, behind_s=0.0)
-    assert catching.takes(is_keyframe=True, behind_s=CAUGHT_UP_S)
-    assert catching.takes(is_keyframe=False, behind_s=0.0)
+    stream = Stream()
+    assert not stream.take(behind_s=LATE_S)
+    assert not stream.take(behind_s=0.0), "what it refers to was left out"
+    assert stream.take(key=True, behind_s=CAUGHT_UP_S + 0.1)
+    assert not stream.take(behind_s=0.0)
+    assert stream.take(key=True, behind_s=CAUGHT_UP_S)
+    assert stream.take(behind_s=0.0)
+
+
+def test_one_that_waits_for_late_packets_takes_every_packet() -> None:
+    stream = Stream()
+    assert all(stream.take(key=i % GOP == 0, behind_s=5.0, waited=True) for i in range(100))
+
+
+def test_packets_that_came_at_once_after_a_wait_are_not_left_out_for_a_moment() -> None:
+    stream = Stream()
+    stream.take(behind_s=5.0, waited=True)
+    taken = [stream.take(behind_s=5.0) for _ in range(FPS)]
+    assert all(taken[: FPS // 2])
+    assert not any(taken[FPS * 2 // 3 :])
+
+
+def test_one_that_has_caught_up_with_a_late_sender_takes_every_packet_again() -> None:
+    stream = Stream()
+    assert not stream.take(behind_s=5.0)
+    assert not stream.take(behind_s=5.0, waited=True)
+    assert stream.take(key=True, behind_s=5.0)
+    assert stream.take(behind_s=5.0)
 
 
 def test_packets_that_pile_up_are_late() -> None:
