@@ -30,8 +30,6 @@ PAUSE_S = 0.5
 RECALL_EVERY_S = 60.0
 LONGEST_PAUSE_S = 5.0
 """Between looks at a folder of so many photos that looking takes long."""
-EVENTS_BOUND = 1000
-"""Changes that wait for the work loop, which takes them a few times a second; the oldest go first."""
 
 
 class Curator:
@@ -54,7 +52,7 @@ class Curator:
         self._metrics = metrics
         self._upkeep = upkeep
         self._strangers = strangers
-        self._events: deque[Event] = deque(maxlen=EVENTS_BOUND)
+        self._events: deque[Event] = deque()  # bounded: filled by one call for news, and only when empty
         self._telling = threading.Lock()
         self._told_last = False
         self._trouble = ""
@@ -99,7 +97,7 @@ class Curator:
 
     def _tell(self, upkeep: Upkeep) -> None:
         with self._telling:  # what it gives counts as told: nobody would take it after the last call
-            if not self._told_last:
+            if not self._told_last and not self._events:
                 self._events.extend(upkeep.news())
 
     def _step(self) -> float:

@@ -27,6 +27,8 @@ CLEAN_EVERY_S = 3600.0
 TIDY_EVERY_S = 600.0
 ERASE_AFTER_S = 60.0
 """Until then whoever forgot a person is at erasing them, and a worker may not have noticed."""
+MOST_AT_ONCE = 500
+"""Changes that bring more news than this at once are told a part at a time."""
 MOST_REVISED = 1000
 """Past appearances of a stranger that are revised once they have a name; of more, the oldest stay as they were."""
 _DAY_S = 86_400.0
@@ -49,7 +51,7 @@ class Upkeep:
         self._erasures_due_s = float("-inf")
 
     def news(self) -> list[Event]:
-        """People enrolled and forgotten, and strangers who got a name, since the last call.
+        """People enrolled and forgotten, and strangers who got a name, since the last call; of very many the first.
 
         Changes made while no worker ran are told by the next one. Raises GalleryError; what was not told then is
         told by the next call.
@@ -60,6 +62,8 @@ class Upkeep:
             return events
         reached = self._told_version
         for change in self._store.changes(after=reached):
+            if len(events) >= MOST_AT_ONCE:
+                break
             reached = change.version
             if change.what in (ENROLLED, FORGOTTEN):
                 events.append(_person_event(change))

@@ -52,6 +52,20 @@ def test_a_worker_that_ends_sends_what_became_of_people_before(store: GallerySto
     assert kinds(sent) == ["person.enrolled"]
 
 
+def test_of_thousands_of_changes_at_once_none_is_left_out(store: GalleryStore, curator: Curator) -> None:
+    """As where a folder with many people is given to a new daemon."""
+    for number in range(1200):
+        store.add_faces(f"P{number}", [face(unit(1), f"photo:{number}")])
+    told: list[Event] = []
+    while len(told) < 1200:
+        curator._step()
+        curator._step()  # before the work loop takes them
+        found = curator.events()
+        assert found, "there are more"
+        told += found
+    assert [(event.identity or {})["name"] for event in told] == [f"P{number}" for number in range(1200)]
+
+
 def test_what_happens_after_the_last_events_is_left_to_the_next_worker(store: GalleryStore, curator: Curator) -> None:
     store.add_faces("Bert", [face(unit(2), "photo:b")])
     curator._step()
