@@ -146,10 +146,10 @@ def _as_lines() -> Callable[[Event], None]:
 
 def _moment(text: str) -> str:
     """A time as events have it, from a local date, date and time, or an age such as 90m, 2h, 3d."""
-    if found := re.fullmatch(r"(\d{1,9})([smhd])", text):
-        ago = timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
-        return timestamp((datetime.now().astimezone() - ago).timestamp())
     try:
+        if found := re.fullmatch(r"(\d{1,9})([smhd])", text):
+            ago = timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
+            return timestamp((datetime.now().astimezone() - ago).timestamp())
         return timestamp(datetime.fromisoformat(text).astimezone().timestamp())
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: 2026-03-01, '2026-03-01 21:00', or 2h") from error

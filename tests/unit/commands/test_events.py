@@ -116,7 +116,9 @@ def test_a_missing_journal_is_said(publisher: PublisherProcess, capsys: pytest.C
     assert "no journal at" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("args", [["--type", "face.seen"], ["--last", "-1"], ["--since", "1", "--last", "1"]])
+@pytest.mark.parametrize(
+    "args", [["--type", "face.seen"], ["--last", "-1"], ["--since", "1", "--last", "1"], ["--from", "999999999d"]]
+)
 def test_impossible_requests_are_refused(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(["events", *args])
