@@ -1,9 +1,9 @@
 """Connections that ask for nothing, never finish asking, or do not take what they asked for, and too many of any kind.
 
-aiohttp by itself waits for a request's headers for ever, and closes only connections that have sent nothing yet. The
-factory of protocols counts here what is open, from before the handshake of TLS until the socket is closed. A connection
-that has no request under way and takes nothing of its last answer is closed after a while, and at once, longest idle
-first, while there are too many; where all others are busy or shake hands, a newcomer is turned away.
+aiohttp by itself closes connections that have sent no whole request for some seconds (``keepalive_timeout``), and no
+others. The factory of protocols counts here what is open, from before the handshake of TLS until the socket is closed.
+A connection that has no request under way and takes nothing of its last answer is closed after a while, and at once,
+longest idle first, while there are too many; where all others are busy or shake hands, a newcomer is turned away.
 """
 
 from __future__ import annotations
