@@ -35,7 +35,7 @@ test: check models
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e
 
 unit: install
-	$(BIN)/pytest -q -n 2 tests/unit tests/property tests/golden
+	$(BIN)/pytest -q -n 2 -m "not models" tests/unit
 
 e2e: models
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/e2e

@@ -19,6 +19,13 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever wants pulled models or photographs is marked: the rest is quick, and needs no network."""
+    for item in items:
+        if {"models_dir", "faces_dir"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("models")
+
+
 def unavailable(message: str) -> None:
     """Skip, or fail where everything has to be there."""
     if os.environ.get("CI"):

@@ -224,7 +224,6 @@ def test_the_pixels_of_a_face_are_what_the_formula_says() -> None:
         assert told == [round(1920 * 0.22 * float(focal) / (5.6 * distance)) for distance in (2, 3, 5, 8, 12)]
 
 
-@pytest.mark.models
 def test_the_thresholds_of_the_gallerys_page_are_those_in_use(models_dir: Path) -> None:
     embedder = load_embedder("sface", models=models_dir, device="cpu")
     rows = re.findall(

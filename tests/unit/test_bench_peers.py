@@ -102,7 +102,6 @@ def test_a_peer_that_fails_says_why(clip: Path, tmp_path: Path) -> None:
         contenders.play("opencv-yunet", material, tmp_path)
 
 
-@pytest.mark.models
 @pytest.mark.parametrize("contender", ["opencv-yunet", "opencv-ssd"])
 def test_the_opencv_loop_finds_and_names_a_face(
     contender: str, models_dir: Path, faces_dir: Path, tmp_path: Path

@@ -119,7 +119,6 @@ def folder(tmp_path: Path, models_dir: Path) -> Path:
     return target
 
 
-@pytest.mark.models
 def test_a_form_that_was_not_measured_is_made_and_not_taken(
     folder: Path, faces_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +131,6 @@ def test_a_form_that_was_not_measured_is_made_and_not_taken(
     assert (folder / "tiny.int8.onnx").exists()
 
 
-@pytest.mark.models
 def test_a_detector_has_no_such_form(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "quantize", "yunet", "--models-dir", str(folder)]) == ExitCode.USAGE
     assert "makes vectors of faces" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Importing a user's file, on real faces; the file is the prepared SFace under another name."""
+"""Importing a user's file: the prepared SFace under another name on real faces, and mean colours on coloured ones."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tinymodel import write_mean_model
 
 from streamd.errors import ModelError, UsageError
 from streamd.importing import Request, import_model, known_faces
+from streamd.vision.geometry import TEMPLATE
 from streamd.vision.loading import load_embedder
 from streamd.vision.modelstore import ModelStore
 from streamd.vision.photos import read_photo
@@ -21,6 +22,8 @@ from streamd.vision.separation import KnownFace
 
 PLAIN = {"mean": [0.0, 0.0, 0.0], "scale": 1.0}
 """What SFace is fed; the profile's own normalisation is another."""
+CENTRED = {"mean": [127.5, 127.5, 127.5], "scale": 1 / 127.5}
+"""Mean colours point in opposite directions only around a grey."""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,23 @@ def faces(models_dir: Path, faces_dir: Path) -> list[KnownFace]:
 @pytest.fixture
 def sface(models_dir: Path, tmp_path: Path) -> Path:
     return Path(shutil.copyfile(models_dir / "sface.onnx", tmp_path / "mine.onnx"))
+
+
+@pytest.fixture
+def coloured() -> list[KnownFace]:
+    """Three people whom the mean of their colours tells apart."""
+    landmarks = np.asarray(TEMPLATE, np.float32)
+    shades = {"red": (40, 40, 220), "green": (40, 220, 40), "blue": (220, 40, 40)}
+    return [
+        KnownFace(person, np.clip(np.full((112, 112, 3), shade, np.uint8) + shot, 0, 255), landmarks)
+        for person, shade in shades.items()
+        for shot in (np.uint8(0), np.uint8(10))
+    ]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return write_mean_model(tmp_path / "mine.onnx")
 
 
 @pytest.fixture
@@ -75,22 +95,22 @@ def test_a_network_that_sees_no_faces_is_refused_with_the_figures(
     assert is_empty(store)
 
 
-def test_the_licence_of_a_profile_must_be_accepted(sface: Path, store: ModelStore, faces: list[KnownFace]) -> None:
+def test_the_licence_of_a_profile_must_be_accepted(tiny: Path, store: ModelStore, coloured: list[KnownFace]) -> None:
     with pytest.raises(UsageError, match="--accept-license non-commercial"):
-        import_model(Request(sface, "arcface", "mine", changes=PLAIN), store, faces)
-    request = Request(sface, "arcface", "mine", accept_license="non-commercial", changes=PLAIN)
-    manifest, _ = import_model(request, store, faces)
+        import_model(Request(tiny, "arcface", "mine", changes=CENTRED), store, coloured)
+    request = Request(tiny, "arcface", "mine", accept_license="non-commercial", changes=CENTRED)
+    manifest, _ = import_model(request, store, coloured)
     assert manifest.accepted
 
 
-def test_a_name_is_taken_once_unless_forced(sface: Path, store: ModelStore, faces: list[KnownFace]) -> None:
-    request = Request(sface, "mobilefacenet", "mine", changes=PLAIN)
-    import_model(request, store, faces)
+def test_a_name_is_taken_once_unless_forced(tiny: Path, store: ModelStore, coloured: list[KnownFace]) -> None:
+    request = Request(tiny, "mobilefacenet", "mine", changes=CENTRED)
+    import_model(request, store, coloured)
     with pytest.raises(UsageError, match="there is a model 'mine' already"):
-        import_model(request, store, faces)
-    import_model(Request(sface, "mobilefacenet", "mine", replace=True, changes=PLAIN), store, faces)
+        import_model(request, store, coloured)
+    import_model(Request(tiny, "mobilefacenet", "mine", replace=True, changes=CENTRED), store, coloured)
     with pytest.raises(UsageError, match="one of streamd's own"):
-        import_model(Request(sface, "mobilefacenet", "sface", replace=True, changes=PLAIN), store, faces)
+        import_model(Request(tiny, "mobilefacenet", "sface", replace=True, changes=CENTRED), store, coloured)
 
 
 @pytest.mark.parametrize(
@@ -126,10 +146,10 @@ def test_too_few_known_faces_say_nothing(models_dir: Path, faces_dir: Path) -> N
 
 
 def test_a_manifest_whose_terms_are_not_accepted_is_neither_pulled_nor_loaded(
-    sface: Path, store: ModelStore, faces: list[KnownFace]
+    tiny: Path, store: ModelStore, coloured: list[KnownFace]
 ) -> None:
-    request = Request(sface, "arcface", "mine", accept_license="non-commercial", changes=PLAIN)
-    import_model(request, store, faces)
+    request = Request(tiny, "arcface", "mine", accept_license="non-commercial", changes=CENTRED)
+    import_model(request, store, coloured)
     path = store.manifests / "mine.yaml"
     assert path.stat().st_mode & 0o777 == 0o644
     path.write_text(path.read_text().replace("accepted: true\n", ""))

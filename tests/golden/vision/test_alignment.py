@@ -13,8 +13,6 @@ from streamd.domain import Bgr
 from streamd.vision.crops import cut_chip
 from streamd.vision.geometry import TEMPLATE, align
 
-pytestmark = pytest.mark.models
-
 
 @pytest.fixture(scope="module")
 def recogniser(models_dir: Path) -> cv2.FaceRecognizerSF:

@@ -21,8 +21,6 @@ from streamd.vision.onnx import open_session
 from streamd.vision.prepare import prepare
 from streamd.vision.quality import assess
 
-pytestmark = pytest.mark.models
-
 Image = NDArray[np.uint8]
 PEOPLE = {"obama": ("obama.jpg", "obama2.jpg", "obama3.jpg"), "biden": ("biden.jpg",), "collins": ("astronaut.png",)}
 

@@ -48,6 +48,7 @@ def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(library_checks, "libraries", lambda config: iter([]))  # which takes seconds
     monkeypatch.setenv("YARD_PASSWORD", "from-the-environment")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))  # of whoever runs this, models are none of a test's
     (tmp_path / "hook").write_text("from-a-credential")
     state, folder = tmp_path / "state", tmp_path / "gallery"
     state.mkdir(mode=0o700)

@@ -112,7 +112,6 @@ def test_an_accelerator_that_is_installed_and_cannot_be_used_is_warned_of() -> N
     assert "libcudnn.so.9 is missing" in finding.message
 
 
-@pytest.mark.models
 def test_every_provider_that_is_installed_is_tried_with_one_inference(models_dir: Path) -> None:
     findings = list(provider_checks.providers(Config(models_dir=models_dir)))
     assert [f.topic for f in findings] == ["accelerator yunet", "accelerator sface"]
@@ -361,7 +360,6 @@ def test_missing_models_fail_with_the_command_that_fetches_them(capsys: pytest.C
     assert "run 'streamd models pull yunet'" in out
 
 
-@pytest.mark.models
 def test_present_models_are_timed_on_the_provider_in_use(models_dir: Path) -> None:
     from streamd.commands.model_checks import models
 

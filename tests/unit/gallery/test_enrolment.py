@@ -170,7 +170,6 @@ def test_photos_before_a_failure_stay(tmp_path: Path, store: GalleryStore, enrol
         assert again.person("Anna").faces == 1
 
 
-@pytest.mark.models
 def test_real_faces_are_told_apart(models_dir: Path, faces_dir: Path, store: GalleryStore) -> None:
     from streamd.vision.loading import load_detector, load_embedder
 
@@ -188,7 +187,6 @@ def test_real_faces_are_told_apart(models_dir: Path, faces_dir: Path, store: Gal
     assert max(similarities["biden.jpg"], similarities["astronaut.png"]) < 0.3
 
 
-@pytest.mark.models
 def test_a_real_face_that_fills_the_photo_is_found(models_dir: Path, faces_dir: Path) -> None:
     from streamd.vision.loading import load_detector, load_embedder
 

@@ -197,7 +197,7 @@ def test_an_index_of_another_model_is_beside_it(store: GalleryStore) -> None:
 
 def test_the_breadth_follows_from_the_recall_that_is_asked_for() -> None:
     chance = np.random.default_rng(0)
-    vectors = chance.normal(size=(6000, 48)).astype(np.float32)
+    vectors = chance.normal(size=(2000, 48)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     assert Graph.of(vectors, recall=0.5, threads=2).ef <= Graph.of(vectors, recall=1.0, threads=2).ef
     assert Graph.of(vectors[:100], recall=0.995, threads=1).ef == EF_MIN

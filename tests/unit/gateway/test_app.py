@@ -59,7 +59,11 @@ def test_not_ready_names_each_process_and_why(tmp_path: Path) -> None:
     box.run(check)
 
 
-def test_a_supervisor_that_does_not_answer_makes_everything_unavailable(tmp_path: Path) -> None:
+def test_a_supervisor_that_does_not_answer_makes_everything_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamd.gateway.supervisorclient.ASK_TIMEOUT_S", 0.1)
+
     async def check(client: Client) -> None:
         for path in ("/metrics", "/healthz", "/readyz"):
             assert (await client.get(path)).status == 503

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.gateway.sessions import IDLE_S, LONGEST_S, MOST, Sessions, of_password
+from streamd.gateway.sessions import IDLE_S, LONGEST_S, Sessions, of_password
 
 
 class Clock:
@@ -73,10 +73,11 @@ def test_a_disk_that_cannot_be_written_stops_nobody(
     assert "cannot be written" in caplog.text
 
 
-def test_of_too_many_the_oldest_end(path: Path, clock: Clock) -> None:
+def test_of_too_many_the_oldest_end(path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamd.gateway.sessions.MOST", 3)
     sessions = Sessions(path, now=clock)
     first, _ = sessions.begin("ana", kept="hash")
-    for _ in range(MOST):
+    for _ in range(3):
         clock.now_s += 1
         last, _ = sessions.begin("ana", kept="hash")
     assert sessions.find(first) is None

@@ -27,7 +27,6 @@ def test_a_network_for_other_than_pictures_gets_the_one_fixed_probe() -> None:
     assert [feed["data"].shape for feed in probes(inputs)] == [probe(inputs)["data"].shape]
 
 
-@pytest.mark.models
 def test_the_detector_takes_drawn_faces_for_faces(models_dir: Path) -> None:
     detector = load_detector("yunet", models=models_dir, device="cpu", runtime="onnxruntime")
     _, *drawn = probes(ANY)
@@ -37,7 +36,6 @@ def test_the_detector_takes_drawn_faces_for_faces(models_dir: Path) -> None:
     assert sum(found) >= 20  # of 28
 
 
-@pytest.mark.models
 def test_the_embedder_is_as_sure_of_drawn_faces_as_of_real_ones(models_dir: Path) -> None:
     embedder = load_embedder("sface", models=models_dir, device="cpu", runtime="onnxruntime")
     _, *drawn = probes(CHIP)
