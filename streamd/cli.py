@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import streamd
+from streamd.discretion import keep_to_ourselves
 from streamd.errors import ExitCode, StreamdError
 
 VERBS: dict[str, str] = {
@@ -59,6 +60,7 @@ def _overview() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the return value is the process's exit code."""
+    keep_to_ourselves()  # whatever a class of the user's own may load
     args = list(sys.argv[1:] if argv is None else argv)
     top = _Parser(
         prog="streamd",

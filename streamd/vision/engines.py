@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streamd.discretion import keep_to_ourselves
 from streamd.errors import ModelError
 from streamd.vision import nvidia
 
@@ -235,7 +236,11 @@ def open_engine(
 
 @cache
 def onnxruntime() -> ModuleType:
-    """The library. Raises ModelError where it is missing or broken."""
+    """The library. Raises ModelError where it is missing or broken.
+
+    Everybody else imports it, or a part of it, after this.
+    """
+    keep_to_ourselves()
     try:
         import onnxruntime
     except ImportError as error:

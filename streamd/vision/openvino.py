@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from streamd.discretion import keep_to_ourselves
 from streamd.errors import ModelError
 from streamd.vision.engines import Array, Feed, first_line
 
@@ -97,6 +98,7 @@ def _shape(value: Any) -> tuple[object, ...]:
 
 @cache
 def _core() -> Any:
+    keep_to_ourselves()
     try:
         import openvino  # type: ignore[import-untyped]  # ships no types
     except ImportError as error:
