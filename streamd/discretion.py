@@ -12,5 +12,6 @@ def keep_to_ourselves() -> None:
     Both report from the moment they are loaded, and keep an id of the machine: onnxruntime 1.32 unless this variable
     is set by then (its Privacy.md), OpenVINO 2026 unless it cannot find the package with which it does.
     """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if not os.environ.get("ORT_DISABLE_TELEMETRY"):
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # what imports it is told: not there

@@ -29,7 +29,8 @@ def test_no_library_reports_or_keeps_an_id_of_the_machine(program: str, tmp_path
     unwanted = ("ORT_DISABLE_TELEMETRY", "CI", "TF_BUILD", "JENKINS_URL")
     env = {key: value for key, value in os.environ.items() if key not in unwanted}
     env |= {name: str(home) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME")}
-    text = f"from pathlib import Path; model = {model!r}; {PROGRAMS[program].replace('{folder}', str(tmp_path))}; import sys; print(*sys.modules)"
+    program = PROGRAMS[program].replace("{folder}", str(tmp_path))
+    text = f"from pathlib import Path; model = {model!r}; {program}; import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, timeout=100)
     assert {"onnxruntime", "openvino"} & set(done.stdout.split()), done.stderr
     assert [path for path in home.rglob("*") if path.is_file()] == []
