@@ -13,21 +13,18 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from streamd.gallery import rows
 from streamd.gallery.database import Database
-from streamd.gallery.strangers import ASSIGNED
-from streamd.gallery.strangers import MERGED as STRANGERS_MERGED
+from streamd.gallery.strangerids import drop_merges, earlier_ids, leading_to
 from streamd.gallery.strangerundo import drop_notes_of_person, drop_notes_of_stranger
 from streamd.gallery.undo import UNDONE
 
 _NOTED = "erasing:"
 """Before the person's id: keys of the notes among the settings."""
 _PERSON_ID = re.compile(r"\b[0-9a-f]{32}\b")
-_FROM_STRANGER = re.compile(r"(?:shared:)?unknown:(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +48,12 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
     """Remove a person and every word about them, also what could be undone."""
     (name,) = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
     aliases = _aliases(connection, person_id)
-    strangers = _strangers(connection, {person_id, *aliases})
+    strangers = earlier_ids(connection, {person_id, *aliases})
     faces = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
     for stranger_id in strangers:
         drop_notes_of_stranger(connection, stranger_id)
+    drop_merges(connection, strangers)
     for who in (*aliases, person_id):
         _drop_undo(connection, who)
         drop_notes_of_person(connection, who)
@@ -108,28 +106,4 @@ def _aliases(connection: sqlite3.Connection, person_id: str) -> tuple[str, ...]:
         if (found := _PERSON_ID.search(detail))
     }
     alive = {str(row[0]) for row in connection.execute("SELECT id FROM people")}
-    return _leading_to({person_id}, {gone: kept for gone, kept in into.items() if gone not in alive})
-
-
-def _strangers(connection: sqlite3.Connection, people: Collection[str]) -> tuple[str, ...]:
-    """Strangers who turned out to be one of these people, and who were merged into them."""
-    became: dict[str, str] = {}
-    known = "SELECT what, person_id, detail FROM changes WHERE what IN (?, ?) ORDER BY version"
-    for what, person_id, detail in connection.execute(known, (ASSIGNED, STRANGERS_MERGED)):
-        gone, _, kept = str(detail).partition(" into ")
-        became[gone] = str(person_id) if what == ASSIGNED else kept
-    for (stranger_id,) in connection.execute("SELECT id FROM strangers"):
-        became.pop(str(stranger_id), None)
-    for person_id in people:
-        for (source,) in connection.execute("SELECT DISTINCT source FROM faces WHERE person_id = ?", (person_id,)):
-            if found := _FROM_STRANGER.fullmatch(source):
-                became[found[1]] = person_id
-    return _leading_to(people, became)
-
-
-def _leading_to(ends: Collection[str], steps: dict[str, str]) -> tuple[str, ...]:
-    """Everything from which ``steps`` lead to one of ``ends``."""
-    found: set[str] = set()
-    while more := {start for start, end in steps.items() if end in found or end in ends} - found - set(ends):
-        found |= more
-    return tuple(sorted(found))
+    return leading_to({person_id}, {gone: kept for gone, kept in into.items() if gone not in alive})

@@ -17,6 +17,7 @@ from streamd.errors import GalleryConflict, NotInGallery
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.names import person_name
+from streamd.gallery.strangerids import ASSIGNED, MERGED, drop_merges, merged_ids, note_merge
 from streamd.gallery.strangerundo import drop_notes_of_stranger, note
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from streamd.domain import Vector
 
-ASSIGNED = "stranger.assigned"
-MERGED = "stranger.merged"
 MOST_VIEWS = 12
 """Views kept of one stranger; of more, the poorest go."""
 State = Literal["open", "ignored"]
@@ -72,6 +71,8 @@ class StrangerFaces:
     stranger_ids: list[str]
     vectors: NDArray[np.float32]
     ignored: frozenset[str]
+    merged: frozenset[str]
+    """Ids that are no more, and stand in events."""
 
 
 class StrangerRecords:
@@ -89,6 +90,7 @@ class StrangerRecords:
         with self._database.read() as connection:
             found = connection.execute(query, (model_id,)).fetchall()
             ignored = connection.execute("SELECT id FROM strangers WHERE state = 'ignored'").fetchall()
+            merged = merged_ids(connection)
             version = connection.execute("SELECT max(version) FROM stranger_changes").fetchone()[0]
         vectors = [np.frombuffer(row[2], dtype="<f4") for row in found]
         return StrangerFaces(
@@ -97,6 +99,7 @@ class StrangerRecords:
             stranger_ids=[str(row[1]) for row in found],
             vectors=np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32),
             ignored=frozenset(str(row[0]) for row in ignored),
+            merged=merged,
         )
 
     def all(self) -> list[Stranger]:
@@ -139,6 +142,7 @@ class StrangerRecords:
     def record(self, sighting: Sighting) -> None:
         """Add what was seen; a stranger of a new id begins with it."""
         with self._database.write() as connection:
+            drop_merges(connection, [sighting.stranger_id])
             connection.execute(
                 "INSERT INTO strangers VALUES (?, 'open', ?, ?, 1) ON CONFLICT (id) DO UPDATE SET"
                 " sightings = sightings + 1, last_seen_wall_s = max(last_seen_wall_s, excluded.last_seen_wall_s)",
@@ -161,7 +165,7 @@ class StrangerRecords:
                     ),
                 )
             _keep_best(connection, sighting.stranger_id)
-            _changed(connection, sighting.stranger_id)
+            _changed(connection)
 
     def retract(self, track: str) -> None:
         """The track turned out to be somebody known: it was no sighting of a stranger."""
@@ -175,7 +179,7 @@ class StrangerRecords:
                     " (SELECT 1 FROM stranger_faces WHERE stranger_id = strangers.id)",
                     (stranger_id,),
                 )
-                _changed(connection, stranger_id)
+                _changed(connection)
 
     def merge(self, stranger_id: str, into: str, *, noted: bool = True) -> None:
         """Two ids are one person. Raises GalleryError where one of them does not exist.
@@ -196,17 +200,24 @@ class StrangerRecords:
                 (gone[4], gone[2], gone[3], into),
             )
             connection.execute("DELETE FROM strangers WHERE id = ?", (stranger_id,))
+            note_merge(connection, stranger_id, into)
             _keep_best(connection, into)
-            _changed(connection, stranger_id)
+            _changed(connection)
             if noted:
                 rows.log_change(connection, MERGED, "", f"{stranger_id} into {into}")
+
+    def note_earlier(self, stranger_id: str, into: str) -> None:
+        """An id that was told of turned out to be another one before it was written down."""
+        with self._database.write() as connection:
+            note_merge(connection, stranger_id, into)
+            _changed(connection)
 
     def set_state(self, stranger_id: str, state: State) -> None:
         """Raises GalleryError where there is none of this id."""
         with self._database.write() as connection:
             _row(connection, stranger_id)
             connection.execute("UPDATE strangers SET state = ? WHERE id = ?", (state, stranger_id))
-            _changed(connection, stranger_id)
+            _changed(connection)
 
     def assign(self, stranger_id: str, name: str) -> int:
         """The stranger is this person, who gets the views; returns how many.
@@ -255,7 +266,7 @@ class StrangerRecords:
 def _delete(connection: sqlite3.Connection, stranger_id: str) -> None:
     connection.execute("DELETE FROM stranger_faces WHERE stranger_id = ?", (stranger_id,))
     connection.execute("DELETE FROM strangers WHERE id = ?", (stranger_id,))
-    _changed(connection, stranger_id)
+    _changed(connection)
 
 
 def _keep_best(connection: sqlite3.Connection, stranger_id: str) -> None:
@@ -266,8 +277,8 @@ def _keep_best(connection: sqlite3.Connection, stranger_id: str) -> None:
     )
 
 
-def _changed(connection: sqlite3.Connection, stranger_id: str) -> None:
-    connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES (?)", (stranger_id,))
+def _changed(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES ('')")  # whose, nobody asks
     # Readers ask for the highest number only; the counter itself does not fall.
     connection.execute("DELETE FROM stranger_changes WHERE version < (SELECT max(version) FROM stranger_changes)")
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from streamd.gallery.strangerids import drop_merges
+
 _FACE = "id, model_id, vector, chip, quality, camera, track, seen_wall_s"
 _SEEN = "state, first_seen_wall_s, last_seen_wall_s, sightings"
 
@@ -41,6 +43,7 @@ def take_back(connection: sqlite3.Connection, batch: int) -> None:
             " sightings = sightings + excluded.sightings",
             (stranger_id, *seen),
         )
+        drop_merges(connection, [stranger_id])
         if into:
             connection.execute(
                 "DELETE FROM stranger_faces WHERE id IN"
@@ -53,7 +56,7 @@ def take_back(connection: sqlite3.Connection, batch: int) -> None:
             " WHERE batch = ? AND stranger_id = ?",
             (batch, stranger_id),
         )
-        connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES (?)", (stranger_id,))
+        connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES ('')")
     for table in ("stranger_undo", "stranger_face_undo"):
         connection.execute(f"DELETE FROM {table} WHERE batch = ?", (batch,))
 

@@ -176,6 +176,53 @@ def test_strangers_who_turned_out_to_be_a_person_are_forgotten_with_them(config:
     assert left(config, *(chip(f"unknown-{n}") for n in range(1, 5))) == [chip("unknown-4")]
 
 
+def test_ids_that_the_daemon_found_to_be_one_are_forgotten_with_who_got_a_name(
+    config: Config, store: GalleryStore
+) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2", "unknown-3"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2", noted=False)
+    version = store.version()
+    records.merge("unknown-2", "unknown-3", noted=False)
+    assert store.version() == version, "seeing strangers is no change of the gallery"
+    records.assign("unknown-3", "Ann")
+    unknown = EventType.FACE_UNKNOWN
+    tell(config, *(event(n, unknown, f"t{n}", stranger=f"unknown-{n}", snapshot={"face": f"{n}"}) for n in range(1, 5)))
+    assert forget_person(config, store, "Ann", photos=False).events == 3
+    assert [e.stranger for e in told(config)] == [None, None, None, "unknown-4"]
+    assert pictures(config) == ["4"]
+    assert left(config, b"unknown-1", b"unknown-2", b"unknown-3") == []
+
+
+def test_an_id_that_went_and_came_back_is_its_own(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2", noted=False)
+    seen(records, "unknown-1", "again")
+    assert records.drop_old(2.0) == 2
+    seen(records, "unknown-2", "unknown-2")
+    records.assign("unknown-2", "Ann")
+    tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
+    forget_person(config, store, "Ann", photos=False)
+    assert pictures(config) == ["1"]
+
+
+def test_a_merge_of_strangers_that_was_taken_back_takes_nobody_along(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2")
+    store.undo()
+    assert records.drop_old(2.0) == 2
+    seen(records, "unknown-2", "unknown-2")
+    records.assign("unknown-2", "Ann")
+    tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
+    forget_person(config, store, "Ann", photos=False)
+    assert pictures(config) == ["1"]
+
+
 def test_pictures_from_before_somebody_was_named_in_the_same_appearance_go(config: Config, store: GalleryStore) -> None:
     for name in ("Ann", "Bert"):
         store.add_faces(name, [face(name, f"photo:{name}")])

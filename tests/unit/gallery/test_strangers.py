@@ -75,6 +75,33 @@ def test_two_ids_that_turn_out_to_be_one_person_become_one(records: StrangerReco
     assert records.get(kept).sightings == 3
 
 
+def test_an_id_that_was_another_one_before_it_was_written_is_noted(
+    store: GalleryStore, records: StrangerRecords
+) -> None:
+    book = opened(records)
+    left, right = unit(1, DIM), unit(2, DIM)
+    middle = np.asarray((left + right) / np.linalg.norm(left + right), np.float32)
+    ids = {seen(book, left, track="a"), seen(book, right, track="b")}
+    kept = seen(book, middle, track="c")
+    (gone,) = ids - {kept}
+    book.flush()
+    assert [stranger.id for stranger in records.all()] == [kept]
+    assert records.faces(MODEL).merged == {gone}
+    records.assign(kept, "Anna")
+    assert store.forget("Anna").strangers == tuple(sorted(ids))
+
+
+def test_an_id_that_went_is_given_to_nobody_else(records: StrangerRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = opened(records)
+    for stranger in ("unknown-aaaa", "unknown-bbbb"):
+        records.record(Sighting(stranger, "t", "door", 1.0, MODEL, []))
+    records.merge("unknown-aaaa", "unknown-bbbb", noted=False)
+    book.refresh()
+    drawn = iter(["aaaa", "aaaa", "cccc"])
+    monkeypatch.setattr(strangerbook.secrets, "token_hex", lambda n: next(drawn))
+    assert seen(book, unit(3, DIM)) == "unknown-cccc"
+
+
 def meanwhile(monkeypatch: pytest.MonkeyPatch, records: StrangerRecords, do: Callable[[], object]) -> None:
     """``do`` happens once, while the next sighting is being written."""
     record = records.record
