@@ -1,4 +1,4 @@
-"""Forgets a person everywhere: gallery, log, journal, caches; and says what was deleted."""
+"""Forgets a person or stranger everywhere: gallery, log, journal, caches; and says what was deleted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from streamd.events import EventType, timestamp
 from streamd.gallery.erasures import Erasure, erasures_under_way
 from streamd.gallery.names import person_name
 from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangers import StrangerRecords
 from streamd.journal import Filter, Journal
-from streamd.traces import erase_traces
+from streamd.traces import Erased, erase_traces
 
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
@@ -114,12 +115,32 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     )
 
 
+def forget_stranger(config: Config, store: GalleryStore, stranger_id: str) -> Erased:
+    """Delete a stranger for good, or go on with that where it was cut short.
+
+    A daemon that runs goes over it once more, a minute later: until it has noticed it may tell of them.
+
+    Raises:
+        GalleryError: there is no such stranger, or the gallery cannot be written.
+    """
+    watched = daemon_runs(config)
+    try:
+        erasure = StrangerRecords(store.database).forget(stranger_id)
+    except NotInGallery:
+        begun = [e for e in erasures_under_way(store.database) if e.person_id == stranger_id and e.is_strangers]
+        if not begun:
+            raise
+        erasure = begun[0]
+    return erase_traces(config, store, erasure, final=not watched)
+
+
 def _begun(store: GalleryStore, name: str) -> Erasure | None:
     """The erasure of the person who had this name, where it was cut short and nobody has the name now."""
     try:
         store.person(name)
     except NotInGallery:
-        begun = [erasure for erasure in erasures_under_way(store.database) if erasure.name == person_name(name)]
+        wanted = person_name(name)
+        begun = [e for e in erasures_under_way(store.database) if e.name == wanted and not e.is_strangers]
         if not begun:
             raise
         return begun[-1]

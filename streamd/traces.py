@@ -31,7 +31,7 @@ class Erased:
 
 
 def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final: bool) -> Erased:
-    """Erase what is left of a person: saved indexes, the journal, pictures, the gallery file's free space and log.
+    """Erase what is left of somebody: saved indexes, the journal, pictures, the gallery file's free space and log.
 
     Args:
         final: whether every process has noticed that the person is no more. Else some may still tell of them, and the
@@ -44,7 +44,7 @@ def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final
     caches = events = 0
     is_gone = False
     try:
-        caches = drop_saved(config.gallery_file)
+        caches = 0 if erasure.is_strangers else drop_saved(config.gallery_file)
     except OSError as error:
         undone.append(f"saved index {error.filename}: {error.strerror}")
     try:

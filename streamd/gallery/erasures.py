@@ -32,16 +32,22 @@ class Erasure:
     """Somebody who is gone from the gallery's tables, and of whom something may be left elsewhere."""
 
     person_id: str
+    """A stranger's own id where it is one."""
     name: str
+    """A stranger's is their id."""
     aliases: tuple[str, ...]
     """Ids of those who turned out to be them."""
     strangers: tuple[str, ...]
-    """Ids that they had before their name."""
+    """Ids that they had before their name; all ids of a stranger."""
     faces: int
     """How many there were, each with an embedding and a crop."""
     begun_wall_s: float
     photos: tuple[str, ...] = ()
     """Paths in the watched folder that were theirs and are still there."""
+
+    @property
+    def is_strangers(self) -> bool:
+        return self.person_id in self.strangers
 
 
 def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
@@ -72,14 +78,23 @@ def note_erasure(connection: sqlite3.Connection, erasure: Erasure) -> None:
 def erasures_under_way(database: Database) -> list[Erasure]:
     """Those that were begun and are not finished, oldest first. Raises GalleryError."""
     with database.read() as connection:
-        found = connection.execute("SELECT value FROM settings WHERE key LIKE ?", (_NOTED + "%",)).fetchall()
-    return sorted((_erasure(json.loads(value)) for (value,) in found), key=lambda erasure: erasure.begun_wall_s)
+        return sorted(_noted(connection), key=lambda erasure: erasure.begun_wall_s)
+
+
+def strangers_being_erased(connection: sqlite3.Connection) -> frozenset[str]:
+    """Ids that nobody may have now: all that is told under them goes."""
+    return frozenset(stranger_id for erasure in _noted(connection) for stranger_id in erasure.strangers)
 
 
 def erasure_is_done(database: Database, erasure: Erasure) -> None:
     """Nothing is left of the person but the note. Raises GalleryError."""
     with database.write() as connection:
         connection.execute("DELETE FROM settings WHERE key = ?", (_NOTED + erasure.person_id,))
+
+
+def _noted(connection: sqlite3.Connection) -> list[Erasure]:
+    found = connection.execute("SELECT value FROM settings WHERE key LIKE ?", (_NOTED + "%",)).fetchall()
+    return [_erasure(json.loads(value)) for (value,) in found]
 
 
 def _erasure(noted: dict[str, Any]) -> Erasure:

@@ -16,8 +16,9 @@ import numpy as np
 from streamd.errors import GalleryConflict, NotInGallery
 from streamd.gallery import rows
 from streamd.gallery.database import Database
+from streamd.gallery.erasures import Erasure, note_erasure, strangers_being_erased
 from streamd.gallery.names import person_name
-from streamd.gallery.strangerids import ASSIGNED, MERGED, drop_merges, merged_ids, note_merge
+from streamd.gallery.strangerids import ASSIGNED, MERGED, drop_merges, earlier_ids, merged_ids, note_merge
 from streamd.gallery.strangerundo import drop_notes_of_stranger, note
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class StrangerFaces:
     stranger_ids: list[str]
     vectors: NDArray[np.float32]
     ignored: frozenset[str]
-    merged: frozenset[str]
-    """Ids that are no more, and stand in events."""
+    gone: frozenset[str]
+    """Ids of strangers who are no more, which events may tell of."""
 
 
 class StrangerRecords:
@@ -90,7 +91,7 @@ class StrangerRecords:
         with self._database.read() as connection:
             found = connection.execute(query, (model_id,)).fetchall()
             ignored = connection.execute("SELECT id FROM strangers WHERE state = 'ignored'").fetchall()
-            merged = merged_ids(connection)
+            gone = merged_ids(connection) | strangers_being_erased(connection)
             version = connection.execute("SELECT max(version) FROM stranger_changes").fetchone()[0]
         vectors = [np.frombuffer(row[2], dtype="<f4") for row in found]
         return StrangerFaces(
@@ -99,7 +100,7 @@ class StrangerRecords:
             stranger_ids=[str(row[1]) for row in found],
             vectors=np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32),
             ignored=frozenset(str(row[0]) for row in ignored),
-            merged=merged,
+            gone=gone,
         )
 
     def all(self) -> list[Stranger]:
@@ -140,8 +141,10 @@ class StrangerRecords:
         return found
 
     def record(self, sighting: Sighting) -> None:
-        """Add what was seen; a stranger of a new id begins with it."""
+        """Add what was seen; a stranger of a new id begins with it. Nobody comes back who is being erased."""
         with self._database.write() as connection:
+            if sighting.stranger_id in strangers_being_erased(connection):
+                return
             drop_merges(connection, [sighting.stranger_id])
             connection.execute(
                 "INSERT INTO strangers VALUES (?, 'open', ?, ?, 1) ON CONFLICT (id) DO UPDATE SET"
@@ -243,12 +246,21 @@ class StrangerRecords:
             _delete(connection, stranger_id)
             return views
 
-    def forget(self, stranger_id: str) -> None:
-        """Delete a stranger and every view. Raises GalleryError where there is none of this id."""
+    def forget(self, stranger_id: str) -> Erasure:
+        """Delete a stranger and every view, and note that the rest of them is to be erased, as ``streamd.traces`` does.
+
+        Raises GalleryError where there is none of this id.
+        """
         with self._database.write() as connection:
             _row(connection, stranger_id)
-            _delete(connection, stranger_id)
-            drop_notes_of_stranger(connection, stranger_id)
+            earlier = earlier_ids(connection, {stranger_id})
+            views = _delete(connection, stranger_id)
+            for each in (stranger_id, *earlier):
+                drop_notes_of_stranger(connection, each)
+            drop_merges(connection, earlier)
+            erasure = Erasure(stranger_id, stranger_id, (), (stranger_id, *earlier), views, begun_wall_s=time.time())
+            note_erasure(connection, erasure)
+            return erasure
 
     def drop_old(self, older_than_wall_s: float) -> int:
         """Delete strangers who were not seen since; those who are ignored stay. Returns how many went."""
@@ -263,10 +275,12 @@ class StrangerRecords:
         return len(old)
 
 
-def _delete(connection: sqlite3.Connection, stranger_id: str) -> None:
-    connection.execute("DELETE FROM stranger_faces WHERE stranger_id = ?", (stranger_id,))
+def _delete(connection: sqlite3.Connection, stranger_id: str) -> int:
+    """Returns how many views went."""
+    views = connection.execute("DELETE FROM stranger_faces WHERE stranger_id = ?", (stranger_id,)).rowcount
     connection.execute("DELETE FROM strangers WHERE id = ?", (stranger_id,))
     _changed(connection)
+    return views
 
 
 def _keep_best(connection: sqlite3.Connection, stranger_id: str) -> None:

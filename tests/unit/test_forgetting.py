@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from galleryparts import MODEL, unit
 
-from streamd import traces
+from streamd import forgetting, traces
 from streamd.config import Config, GalleryConfig
 from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
-from streamd.forgetting import forget_person
+from streamd.forgetting import forget_person, forget_stranger
 from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.hub import Record
 from streamd.gallery.mirror import Mirror, keep_shared
@@ -221,6 +221,68 @@ def test_a_merge_of_strangers_that_was_taken_back_takes_nobody_along(config: Con
     tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
     forget_person(config, store, "Ann", photos=False)
     assert pictures(config) == ["1"]
+
+
+@pytest.fixture
+def stranger(config: Config, store: GalleryStore) -> str:
+    """An id that another one turned out to be, both of whom events show."""
+    records = StrangerRecords(store.database)
+    for each in ("unknown-1", "unknown-2", "unknown-3"):
+        seen(records, each, each)
+    records.merge("unknown-1", "unknown-2", noted=False)
+    unknown = EventType.FACE_UNKNOWN
+    tell(config, *(event(n, unknown, f"t{n}", stranger=f"unknown-{n}", snapshot={"face": f"{n}"}) for n in range(1, 4)))
+    return "unknown-2"
+
+
+def only_the_other_stranger_is_left(config: Config) -> bool:
+    return (
+        left(config, b"unknown-1", b"unknown-2", b"erasing", chip("unknown-1"), chip("unknown-2")) == []
+        and left(config, b"unknown-3", chip("unknown-3")) == [b"unknown-3", chip("unknown-3")]
+        and pictures(config) == ["3"]
+    )
+
+
+def test_a_stranger_is_forgotten_with_all_who_were_found_to_be_the_same(
+    config: Config, store: GalleryStore, stranger: str
+) -> None:
+    (config.state_dir / "index-x.rows").write_bytes(b"of people with a name")
+    erased = forget_stranger(config, store, stranger)
+    assert (erased.events, erased.caches, erased.is_gone, erased.undone) == (2, 0, True, ())
+    assert only_the_other_stranger_is_left(config)
+    with pytest.raises(GalleryError, match="there is no unknown 'unknown-2'"):
+        forget_stranger(config, store, stranger)
+
+
+def test_what_was_cut_short_of_a_stranger_the_daemon_finishes(
+    config: Config, store: GalleryStore, stranger: str
+) -> None:
+    StrangerRecords(store.database).forget(stranger)  # and the process was killed
+    Upkeep(store, config).clean_up(later())
+    assert only_the_other_stranger_is_left(config)
+
+
+def test_what_was_cut_short_of_a_stranger_the_same_command_finishes(
+    config: Config, store: GalleryStore, stranger: str
+) -> None:
+    with being_written(config.journal_file):
+        assert "journal" in forget_stranger(config, store, stranger).undone[0]
+    assert pictures(config) == ["1", "2", "3"]
+    with pytest.raises(GalleryError, match="there is no person"):
+        forget_person(config, store, stranger, photos=False)
+    assert forget_stranger(config, store, stranger).undone == ()
+    assert only_the_other_stranger_is_left(config)
+
+
+def test_beside_a_daemon_a_stranger_is_erased_again_when_all_know_it(
+    config: Config, store: GalleryStore, stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "daemon_runs", lambda _: True)
+    forget_stranger(config, store, stranger)
+    seen(StrangerRecords(store.database), stranger, stranger)  # by a worker that had not heard of it
+    tell(config, event(4, EventType.FACE_LEFT, "t2", stranger=stranger, snapshot={"face": "4"}))
+    Upkeep(store, config).clean_up(later())
+    assert only_the_other_stranger_is_left(config)
 
 
 def test_pictures_from_before_somebody_was_named_in_the_same_appearance_go(config: Config, store: GalleryStore) -> None:

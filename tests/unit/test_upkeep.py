@@ -125,9 +125,9 @@ def test_whom_a_stranger_turned_out_to_be_is_known_as_long_as_events_may_tell_of
     with store.database.write() as connection:
         connection.execute("UPDATE stranger_merges SET at_wall_s = ?", (NOW_S,))
     Upkeep(store, settings(journal)).clean_up(NOW_S + 30.5 * DAY_S)
-    assert records.faces(MODEL).merged == {"unknown-1"}
+    assert records.faces(MODEL).gone == {"unknown-1"}
     Upkeep(store, settings(journal)).clean_up(NOW_S + 31.5 * DAY_S)
-    assert records.faces(MODEL).merged == frozenset()
+    assert records.faces(MODEL).gone == frozenset()
 
 
 def test_a_clock_that_was_ahead_at_the_start_does_not_end_the_cleaning(store: GalleryStore, journal: Path) -> None:

@@ -86,7 +86,7 @@ def test_an_id_that_was_another_one_before_it_was_written_is_noted(
     (gone,) = ids - {kept}
     book.flush()
     assert [stranger.id for stranger in records.all()] == [kept]
-    assert records.faces(MODEL).merged == {gone}
+    assert records.faces(MODEL).gone == {gone}
     records.assign(kept, "Anna")
     assert store.forget("Anna").strangers == tuple(sorted(ids))
 
