@@ -55,6 +55,7 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
     (name,) = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
     aliases = _aliases(connection, person_id)
     strangers = earlier_ids(connection, {person_id, *aliases})
+    _claim_undo(connection, person_id)
     faces = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
     for stranger_id in strangers:
@@ -100,6 +101,15 @@ def _noted(connection: sqlite3.Connection) -> list[Erasure]:
 def _erasure(noted: dict[str, Any]) -> Erasure:
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()}
     return Erasure(**fields)
+
+
+def _claim_undo(connection: sqlite3.Connection, person_id: str) -> None:
+    """What was removed from somebody else and is of a picture that is this person's by now was theirs all along."""
+    connection.execute(
+        "UPDATE undo SET person_id = ?1 WHERE kind = 'face' AND done = 'delete'"
+        " AND json_extract(before, '$.source_sha256') IN (SELECT source_sha256 FROM faces WHERE person_id = ?1)",
+        (person_id,),
+    )
 
 
 def _drop_undo(connection: sqlite3.Connection, person_id: str) -> None:

@@ -152,6 +152,42 @@ def test_whom_faces_were_split_off_from_takes_nobody_along(config: Config, store
     assert [(p.name, p.faces) for p in store.people()] == [("Carl", 1)]
 
 
+def test_a_picture_that_was_somebody_elses_by_mistake_goes_with_whom_it_is_of(
+    config: Config, store: GalleryStore
+) -> None:
+    store.add_faces("Bert", [face("ann", "photo:x.jpg"), face("bert", "photo:b.jpg")])
+    wrong, right = store.faces_of(store.person("Bert").id)
+    store.remove_face(wrong.id)
+    store.add_faces("Ann", [face("ann", "photo:x.jpg")])
+    store.remove_face(right.id)
+    forget_person(config, store, "Ann", photos=False)
+    assert left(config, chip("ann"), np.asarray(unit("ann"), "<f4").tobytes()) == []
+    store.undo()
+    assert [(p.name, p.faces) for p in store.people()] == [("Bert", 1)]
+    with pytest.raises(GalleryError, match="concerned somebody who was forgotten"):
+        store.undo(3)
+
+
+def test_a_stranger_who_got_the_wrong_name_first_goes_with_whom_it_was(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    seen(records, "unknown-1", "ann")
+    records.assign("unknown-1", "Bert")
+    store.undo()
+    records.assign("unknown-1", "Ann")
+    forget_person(config, store, "Ann", photos=False)
+    assert left(config, chip("ann")) == []
+
+
+def test_a_picture_that_is_still_somebody_elses_stays(config: Config, store: GalleryStore) -> None:
+    for name in ("Ann", "Bert"):
+        store.add_faces(name, [face("both", "photo:x.jpg")])
+    forget_person(config, store, "Ann", photos=False)
+    assert [(p.name, p.faces) for p in store.people()] == [("Bert", 1)]
+    store.remove_source("photo:x.jpg")
+    store.undo()
+    assert [(p.name, p.faces) for p in store.people()] == [("Bert", 1)]
+
+
 def test_of_an_import_the_others_can_still_be_taken_back(config: Config, store: GalleryStore) -> None:
     with store.database.write() as connection:
         for name in ("Ann", "Bert"):
