@@ -13,6 +13,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -58,9 +59,7 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
     _claim_undo(connection, person_id)
     faces = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
-    for stranger_id in strangers:
-        drop_notes_of_stranger(connection, stranger_id)
-    drop_merges(connection, strangers)
+    drop_strangers(connection, strangers)
     for who in (*aliases, person_id):
         _drop_undo(connection, who)
         drop_notes_of_person(connection, who)
@@ -68,6 +67,19 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
         connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (who,))
         rows.log_change(connection, rows.FORGOTTEN, who, "")
     return Erasure(person_id, str(name), aliases, strangers, faces, begun_wall_s=time.time())
+
+
+def drop_strangers(connection: sqlite3.Connection, stranger_ids: Collection[str]) -> None:
+    """Remove what is kept of strangers who are no more: what could be undone, and whom they turned out to be."""
+    for stranger_id in stranger_ids:
+        drop_notes_of_stranger(connection, stranger_id)
+        connection.execute(  # views that were enrolled, for whomever, and taken away again
+            "UPDATE undo SET person_id = ? WHERE kind = 'face' AND done = 'delete'"
+            " AND json_extract(before, '$.source') = ?",
+            (stranger_id, f"unknown:{stranger_id}"),
+        )
+        _drop_undo(connection, stranger_id)
+    drop_merges(connection, stranger_ids)
 
 
 def note_erasure(connection: sqlite3.Connection, erasure: Erasure) -> None:

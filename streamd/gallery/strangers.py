@@ -16,7 +16,7 @@ import numpy as np
 from streamd.errors import GalleryConflict, NotInGallery
 from streamd.gallery import rows
 from streamd.gallery.database import Database
-from streamd.gallery.erasures import Erasure, note_erasure, strangers_being_erased
+from streamd.gallery.erasures import Erasure, drop_strangers, note_erasure, strangers_being_erased
 from streamd.gallery.names import person_name
 from streamd.gallery.strangerids import ASSIGNED, MERGED, drop_merges, earlier_ids, merged_ids, note_merge
 from streamd.gallery.strangerundo import drop_notes_of_stranger, note
@@ -255,9 +255,7 @@ class StrangerRecords:
             _row(connection, stranger_id)
             earlier = earlier_ids(connection, {stranger_id})
             views = _delete(connection, stranger_id)
-            for each in (stranger_id, *earlier):
-                drop_notes_of_stranger(connection, each)
-            drop_merges(connection, earlier)
+            drop_strangers(connection, (stranger_id, *earlier))
             erasure = Erasure(stranger_id, stranger_id, (), (stranger_id, *earlier), views, begun_wall_s=time.time())
             note_erasure(connection, erasure)
             return erasure

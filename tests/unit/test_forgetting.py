@@ -178,6 +178,17 @@ def test_a_stranger_who_got_the_wrong_name_first_goes_with_whom_it_was(config: C
     assert left(config, chip("ann")) == []
 
 
+def test_a_stranger_whose_name_was_taken_back_leaves_nothing_of_it(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    seen(records, "unknown-1", "ann")
+    records.assign("unknown-1", "Bert")
+    store.undo()
+    forget_stranger(config, store, "unknown-1")
+    assert left(config, chip("ann")) == []
+    with pytest.raises(GalleryError, match="undo"):
+        store.undo()
+
+
 def test_a_picture_that_is_still_somebody_elses_stays(config: Config, store: GalleryStore) -> None:
     for name in ("Ann", "Bert"):
         store.add_faces(name, [face("both", "photo:x.jpg")])
