@@ -109,8 +109,7 @@ class FolderRecords:
 
     def setting(self, key: str) -> str | None:
         with self._database.read() as connection:
-            row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-            return str(row[0]) if row else None
+            return rows.setting(connection, key)
 
     def set_setting(self, key: str, value: str) -> None:
         with self._database.write() as connection:

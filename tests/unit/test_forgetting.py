@@ -20,8 +20,9 @@ from streamd.events import Event, EventType, timestamp
 from streamd.forgetting import forget_person, forget_stranger
 from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.hub import Record
-from streamd.gallery.mirror import Mirror, keep_shared
+from streamd.gallery.mirror import Mirror
 from streamd.gallery.rows import NewFace, ensure_person, insert_faces
+from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.journal import Entry, Journal

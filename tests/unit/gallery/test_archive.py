@@ -14,8 +14,8 @@ from streamd.errors import GalleryError
 from streamd.gallery.archive import export_gallery, opened_archive
 from streamd.gallery.audit import audit, mend
 from streamd.gallery.importer import Imported, import_people
-from streamd.gallery.mirror import keep_shared
 from streamd.gallery.rows import NewFace
+from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.signing import Signer
 from streamd.gallery.store import GalleryStore, Mark
 from streamd.gallery.strangers import Sighting, StrangerRecords
