@@ -13,7 +13,7 @@ from streamd.gallery import strangerbook
 from streamd.gallery.delta import Mark
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangerbook import Look, StrangerBook
-from streamd.gallery.strangers import MOST_VIEWS, Sighting, StrangerRecords
+from streamd.gallery.strangers import MOST_VIEWS, Sighting, StrangerRecords, StrangerView
 from streamd.gallery.vault import Vault
 from streamd.scores import ScoreModel, Spread
 
@@ -255,6 +255,39 @@ def test_a_name_is_taken_back_from_a_stranger_whom_a_worker_noted_again(
     )
     assert stranger.views == 2
     assert store.people() == []
+
+
+def views(records: StrangerRecords, stranger: str, seed: int, *, count: int, quality: float) -> None:
+    looks = [StrangerView(unit(seed + n, DIM), f"{stranger} {n}".encode(), quality) for n in range(count)]
+    records.record(Sighting(stranger, stranger, "door", 1.0, MODEL, looks))
+
+
+def chips(records: StrangerRecords, stranger: str) -> set[bytes]:
+    return {chip for *_, chip in records.chips(stranger)}
+
+
+def test_a_merge_that_is_taken_back_gives_both_their_views_again(store: GalleryStore, records: StrangerRecords) -> None:
+    views(records, "unknown-1", 0, count=MOST_VIEWS, quality=0.9)
+    views(records, "unknown-2", 100, count=MOST_VIEWS, quality=0.5)
+    before = [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")]
+    records.merge("unknown-1", "unknown-2")  # whose views are poorer, and go
+    store.undo()
+    assert [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")] == before
+
+
+def test_a_merge_and_a_name_are_taken_back_in_any_order(store: GalleryStore, records: StrangerRecords) -> None:
+    views(records, "unknown-1", 0, count=2, quality=0.9)
+    views(records, "unknown-2", 100, count=2, quality=0.5)
+    before = [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")]
+    records.merge("unknown-1", "unknown-2")
+    merged = store.version()
+    records.assign("unknown-2", "Anna")
+    named = store.version()
+    store.undo(merged)
+    assert chips(records, "unknown-1") == before[0]
+    store.undo(named)
+    assert store.people() == []
+    assert [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")] == before
 
 
 def test_only_the_best_views_are_kept(records: StrangerRecords) -> None:
