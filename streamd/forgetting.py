@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,13 +91,13 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     copies = len(backups(config.state_dir))
     erasure = _begun(store, name)
     if erasure is None:
-        erasure = store.forget(name)
+        erasure = store.forget(name, with_photos=photos)
     else:
         seq = 0  # the daemon may have told of it before
-    kept = tuple(str(config.gallery_folder / path) for path in erasure.photos)
-    deleted = _delete(kept) if photos else ()
+        erasure = replace(erasure, with_photos=erasure.with_photos or photos)
     noticed = not watched or _await_notice(config.journal_file, erasure.person_id, seq)
     erased = erase_traces(config, store, erasure, final=noticed)
+    folder = config.gallery_folder
     return Receipt(
         forgotten=erasure.name,
         person_id=erasure.person_id,
@@ -106,8 +105,8 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
         faces=erasure.faces,
         events=erased.events,
         caches=erased.caches,
-        photos=tuple(path for path in kept if path not in deleted),
-        photos_deleted=deleted,
+        photos=tuple(str(folder / path) for path in erasure.photos if path not in erased.photos_deleted),
+        photos_deleted=tuple(str(folder / path) for path in erased.photos_deleted),
         erased=erased.is_gone,
         noticed=noticed,
         backups=copies,
@@ -177,17 +176,3 @@ def _await_notice(path: Path, person_id: str, after: int) -> bool:
     except JournalError:
         return False
     return True
-
-
-def _delete(photos: tuple[str, ...]) -> tuple[str, ...]:
-    deleted = []
-    for name in photos:
-        path = Path(name)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:
-            continue
-        deleted.append(name)
-        with suppress(OSError):  # there is something else in it, or it went with its photos
-            path.parent.rmdir()
-    return tuple(deleted)

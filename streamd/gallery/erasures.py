@@ -45,6 +45,8 @@ class Erasure:
     begun_wall_s: float
     photos: tuple[str, ...] = ()
     """Paths in the watched folder that were theirs and are still there."""
+    with_photos: bool = False
+    """Whether these are to be deleted."""
 
     @property
     def is_strangers(self) -> bool:

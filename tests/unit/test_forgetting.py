@@ -19,6 +19,7 @@ from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
 from streamd.forgetting import forget_person, forget_stranger
 from streamd.gallery.erasures import erasures_under_way
+from streamd.gallery.folderrecords import FolderRecords, PhotoRecord, Stamp
 from streamd.gallery.hub import Record
 from streamd.gallery.mirror import Mirror
 from streamd.gallery.rows import NewFace, ensure_person, insert_faces
@@ -456,6 +457,31 @@ def test_photos_are_known_until_the_erasure_is_done(config: Config, store: Galle
     receipt = forget_person(config, store, "Ann", photos=True)
     assert receipt.photos_deleted == (str(photo),)
     assert is_everywhere_gone(config)
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_photos_that_are_to_go_are_deleted_by_the_daemon(config: Config, store: GalleryStore, asked_for: bool) -> None:
+    config = Config(state_dir=config.state_dir, gallery=GalleryConfig(write_folder=not asked_for))
+    photo = config.gallery_folder / "Ann" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"jpeg")
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    store.forget("Ann", with_photos=asked_for)  # and the process was killed
+    Upkeep(store, config).clean_up(later())
+    assert not photo.exists()
+    assert is_everywhere_gone(config)
+
+
+def test_a_photo_that_was_enrolled_again_meanwhile_stays(config: Config, store: GalleryStore) -> None:
+    photo = config.gallery_folder / "Ann" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"jpeg")
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    store.forget("Ann", with_photos=True)
+    record = PhotoRecord("Ann/a.jpg", Stamp(1, 1), MODEL)
+    FolderRecords(store.database).keep_face(record, "Ann", face("other", "folder:Ann/a.jpg"))
+    Upkeep(store, config).clean_up(later())
+    assert photo.exists()
 
 
 def test_somebody_else_who_has_the_name_by_then_keeps_their_events(
