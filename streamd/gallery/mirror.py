@@ -18,7 +18,7 @@ import numpy as np
 from streamd.errors import UsageError
 from streamd.gallery import rows
 from streamd.gallery.erasures import Erasure, delete_person, note_erasure
-from streamd.gallery.folderrecords import dismiss_photos
+from streamd.gallery.folderrecords import dismiss_photos, welcome_duplicates
 from streamd.gallery.hub import Head, Record
 from streamd.gallery.labels import by_key, labels_of, write_labels
 from streamd.gallery.names import person_name
@@ -252,6 +252,7 @@ class _Taking:
             photos = dismiss_photos(self._connection, uid, self._name(uid))
             erasure = replace(delete_person(self._connection, uid), photos=photos)
         note_erasure(self._connection, erasure)
+        welcome_duplicates(self._connection)
         self._connection.execute(
             "UPDATE shared SET row_id = '', sent = 1 WHERE kind = 'face' AND row_id <> ''"
             " AND row_id NOT IN (SELECT CAST(id AS TEXT) FROM faces)"

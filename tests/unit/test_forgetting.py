@@ -514,6 +514,17 @@ def test_whom_another_box_forgot_is_gone_with_their_pictures(config: Config, sto
     assert is_everywhere_gone(config)
 
 
+def test_photos_that_were_refused_because_of_somebody_are_looked_at_again_when_another_box_forgets_them(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    shared(config, store)
+    records = FolderRecords(store.database)
+    for reason in ("other_person", "blurred"):
+        records.refuse(PhotoRecord(f"Bert/{reason}.jpg", Stamp(1, 1), MODEL, reason))
+    Mirror(store).apply(forgotten_elsewhere(ann))
+    assert list(records.photos()) == ["Bert/blurred.jpg"]
+
+
 def test_beside_a_daemon_whom_another_box_forgot_is_erased_again_when_all_know_it(
     config: Config, store: GalleryStore, ann: str
 ) -> None:
