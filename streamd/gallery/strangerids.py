@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 
 ASSIGNED = "stranger.assigned"
 MERGED = "stranger.merged"
-_FROM_STRANGER = re.compile(r"(?:shared:)?unknown:(.+)")
+_FROM_STRANGER = re.compile(r"(shared:)?unknown:(.+)")
 
 
 def note_merge(connection: sqlite3.Connection, stranger_id: str, into: str) -> None:
@@ -45,12 +45,15 @@ def earlier_ids(connection: sqlite3.Connection, who: Collection[str]) -> tuple[s
     )
     merged = "SELECT stranger_id, into_id FROM stranger_merges"
     became.update((str(stranger_id), str(into)) for stranger_id, into in connection.execute(merged))
-    for (stranger_id,) in connection.execute("SELECT id FROM strangers"):
-        became.pop(str(stranger_id), None)
+    there = {str(row[0]) for row in connection.execute("SELECT id FROM strangers")}
+    for stranger_id in there:
+        became.pop(stranger_id, None)
     for person_id in who:
         for (source,) in connection.execute("SELECT DISTINCT source FROM faces WHERE person_id = ?", (person_id,)):
             if found := _FROM_STRANGER.fullmatch(source):
-                became[found[1]] = person_id
+                shared, stranger_id = found.groups()
+                if not (shared and stranger_id in there):  # one of another box's, whose id somebody else has here
+                    became[stranger_id] = person_id
     return leading_to(who, became)
 
 

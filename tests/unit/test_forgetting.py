@@ -244,6 +244,15 @@ def test_ids_that_the_daemon_found_to_be_one_are_forgotten_with_who_got_a_name(
     assert left(config, b"unknown-1", b"unknown-2", b"unknown-3") == []
 
 
+def test_a_stranger_of_another_box_is_not_who_has_that_id_here(config: Config, store: GalleryStore) -> None:
+    store.add_faces("Ann", [face("ann", "shared:unknown:unknown-1")])
+    seen(StrangerRecords(store.database), "unknown-1", "somebody else")
+    tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
+    forget_person(config, store, "Ann", photos=False)
+    assert pictures(config) == ["1"]
+    assert told(config)[0].stranger == "unknown-1"
+
+
 def test_an_id_that_went_and_came_back_is_its_own(config: Config, store: GalleryStore) -> None:
     records = StrangerRecords(store.database)
     for stranger in ("unknown-1", "unknown-2"):
