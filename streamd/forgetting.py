@@ -1,10 +1,9 @@
-"""Forgets a person everywhere: gallery, log, journal, caches; and says what was deleted."""
+"""Forgets a person or stranger everywhere: gallery, log, journal, caches; and says what was deleted."""
 
 from __future__ import annotations
 
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from streamd.events import EventType, timestamp
 from streamd.gallery.erasures import Erasure, erasures_under_way
 from streamd.gallery.names import person_name
 from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangers import StrangerRecords
 from streamd.journal import Filter, Journal
-from streamd.traces import erase_traces
+from streamd.traces import Erased, erase_traces
 
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
@@ -91,13 +91,13 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     copies = len(backups(config.state_dir))
     erasure = _begun(store, name)
     if erasure is None:
-        erasure = store.forget(name)
+        erasure = store.forget(name, with_photos=photos)
     else:
         seq = 0  # the daemon may have told of it before
-    kept = tuple(str(config.gallery_folder / path) for path in erasure.photos)
-    deleted = _delete(kept) if photos else ()
+        erasure = replace(erasure, with_photos=erasure.with_photos or photos)
     noticed = not watched or _await_notice(config.journal_file, erasure.person_id, seq)
     erased = erase_traces(config, store, erasure, final=noticed)
+    folder = config.gallery_folder
     return Receipt(
         forgotten=erasure.name,
         person_id=erasure.person_id,
@@ -105,8 +105,8 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
         faces=erasure.faces,
         events=erased.events,
         caches=erased.caches,
-        photos=tuple(path for path in kept if path not in deleted),
-        photos_deleted=deleted,
+        photos=tuple(str(folder / path) for path in erasure.photos if path not in erased.photos_deleted),
+        photos_deleted=tuple(str(folder / path) for path in erased.photos_deleted),
         erased=erased.is_gone,
         noticed=noticed,
         backups=copies,
@@ -114,12 +114,32 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     )
 
 
+def forget_stranger(config: Config, store: GalleryStore, stranger_id: str) -> Erased:
+    """Delete a stranger for good, or go on with that where it was cut short.
+
+    A daemon that runs goes over it once more, a minute later: until it has noticed it may tell of them.
+
+    Raises:
+        GalleryError: there is no such stranger, or the gallery cannot be written.
+    """
+    watched = daemon_runs(config)
+    try:
+        erasure = StrangerRecords(store.database).forget(stranger_id)
+    except NotInGallery:
+        begun = [e for e in erasures_under_way(store.database) if e.person_id == stranger_id and e.is_strangers]
+        if not begun:
+            raise
+        erasure = begun[0]
+    return erase_traces(config, store, erasure, final=not watched)
+
+
 def _begun(store: GalleryStore, name: str) -> Erasure | None:
     """The erasure of the person who had this name, where it was cut short and nobody has the name now."""
     try:
         store.person(name)
     except NotInGallery:
-        begun = [erasure for erasure in erasures_under_way(store.database) if erasure.name == person_name(name)]
+        wanted = person_name(name)
+        begun = [e for e in erasures_under_way(store.database) if e.name == wanted and not e.is_strangers]
         if not begun:
             raise
         return begun[-1]
@@ -156,17 +176,3 @@ def _await_notice(path: Path, person_id: str, after: int) -> bool:
     except JournalError:
         return False
     return True
-
-
-def _delete(photos: tuple[str, ...]) -> tuple[str, ...]:
-    deleted = []
-    for name in photos:
-        path = Path(name)
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:
-            continue
-        deleted.append(name)
-        with suppress(OSError):  # there is something else in it, or it went with its photos
-            path.parent.rmdir()
-    return tuple(deleted)

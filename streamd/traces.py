@@ -5,12 +5,14 @@ Whoever forgets somebody does it at once. Where that fails, or is cut short, the
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import GalleryError, JournalError
 from streamd.gallery.erasures import Erasure, erasure_is_done
+from streamd.gallery.folderrecords import FolderRecords
 from streamd.gallery.rows import find_person_id
 from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
@@ -26,12 +28,14 @@ class Erased:
     """Files of saved indexes."""
     is_gone: bool
     """Whether nothing is left in the gallery file and its log; False also while another process keeps reading."""
+    photos_deleted: tuple[str, ...]
+    """Photos in the watched folder, as ``Erasure.photos`` has them, that are not there any more."""
     undone: tuple[str, ...]
     """What could not be done, and why; the erasure stays noted."""
 
 
 def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final: bool) -> Erased:
-    """Erase what is left of a person: saved indexes, the journal, pictures, the gallery file's free space and log.
+    """Erase what is left of somebody: photos, saved indexes, the journal, pictures, free space and log of the gallery.
 
     Args:
         final: whether every process has noticed that the person is no more. Else some may still tell of them, and the
@@ -43,8 +47,9 @@ def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final
     undone = []
     caches = events = 0
     is_gone = False
+    photos = _delete_photos(config, store, erasure) if erasure.with_photos or config.gallery.write_folder else ()
     try:
-        caches = drop_saved(config.gallery_file)
+        caches = 0 if erasure.is_strangers else drop_saved(config.gallery_file)
     except OSError as error:
         undone.append(f"saved index {error.filename}: {error.strerror}")
     try:
@@ -58,7 +63,22 @@ def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final
             is_gone = is_gone and store.database.empty_log()
     except GalleryError as error:
         undone.append(str(error))
-    return Erased(events, caches, is_gone and not undone, tuple(undone))
+    return Erased(events, caches, is_gone and not undone, photos, tuple(undone))
+
+
+def _delete_photos(config: Config, store: GalleryStore, erasure: Erasure) -> tuple[str, ...]:
+    """Those that cannot be deleted stay; so does what lies at the same place by now and was enrolled again."""
+    deleted = []
+    for name in FolderRecords(store.database).unknown(erasure.photos):
+        path = config.gallery_folder / name
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue
+        deleted.append(name)
+        with suppress(OSError):  # there is something else in it, or it went with its photos
+            path.parent.rmdir()
+    return tuple(deleted)
 
 
 def _erase_events(config: Config, store: GalleryStore, erasure: Erasure) -> int:

@@ -15,7 +15,8 @@ from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.labels import label_texts
 from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change, Person
 from streamd.gallery.store import GalleryStore
-from streamd.gallery.strangers import ASSIGNED, StrangerRecords
+from streamd.gallery.strangerids import ASSIGNED, drop_old_merges
+from streamd.gallery.strangers import StrangerRecords
 from streamd.gallery.undo import UNDONE, drop_old_undo
 from streamd.journal import Filter, Journal, readable
 from streamd.traces import erase_traces
@@ -97,6 +98,7 @@ class Upkeep:
         gone = self._strangers.drop_old(now_wall_s - self._gallery.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
             final = drop_old_undo(connection, now_wall_s - self._gallery.undo_days * _DAY_S)
+            drop_old_merges(connection, now_wall_s - (self._config.events.retention_days + 1) * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
 

@@ -13,6 +13,7 @@ from streamd.errors import ExitCode, UnavailableError
 
 if TYPE_CHECKING:
     from streamd.config import Config
+    from streamd.gallery.store import GalleryStore
     from streamd.gallery.strangers import Stranger, StrangerRecords
 
 
@@ -48,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_config(args.config)
     with open_store(config) as store:
-        body, lines = _VERBS[args.verb](args, StrangerRecords(store.database))
-    if args.verb == "forget":
-        body["events"] = _erase(config, args.id)
-        lines.append(f"  {body['events']} events in the journal do not tell of them any more")
+        if args.verb == "forget":
+            body, lines = _forget(args, store, config)
+        else:
+            body, lines = _VERBS[args.verb](args, StrangerRecords(store.database))
     print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(lines))
-    return ExitCode.OK
+    return ExitCode.UNAVAILABLE if args.verb == "forget" and body["undone"] else ExitCode.OK
 
 
 def _list(args: argparse.Namespace, records: StrangerRecords) -> tuple[Any, list[str]]:
@@ -100,17 +101,15 @@ def _ignore(args: argparse.Namespace, records: StrangerRecords) -> tuple[Any, li
     return {"id": args.id, "ignored": not args.undo}, [f"{args.id} is {'noticed again' if args.undo else 'ignored'}"]
 
 
-def _forget(args: argparse.Namespace, records: StrangerRecords) -> tuple[Any, list[str]]:
-    records.forget(args.id)
-    return {"forgotten": args.id}, [f"{args.id} is forgotten"]
+def _forget(args: argparse.Namespace, store: GalleryStore, config: Config) -> tuple[Any, list[str]]:
+    from streamd.forgetting import forget_stranger
 
-
-def _erase(config: Config, stranger_id: str) -> int:
-    """Take a stranger out of the journal, and delete the pictures that events show of them."""
-    from streamd.erasure import erase_person
-
-    pictures, ids = config.snapshots_dir, {stranger_id}
-    return erase_person(config.journal_file, person_id=stranger_id, name=stranger_id, strangers=ids, pictures=pictures)
+    erased = forget_stranger(config, store, args.id)
+    lines = [f"{args.id} is forgotten", f"  {erased.events} events in the journal do not tell of them any more"]
+    if erased.undone:
+        lines.append("not done yet; a running daemon goes on with it, and so does the same command:")
+        lines += [f"  {trouble}" for trouble in erased.undone]
+    return {"forgotten": args.id, "events": erased.events, "undone": erased.undone}, lines
 
 
 _VERBS = {
@@ -119,7 +118,6 @@ _VERBS = {
     "assign": _assign,
     "merge": _merge,
     "ignore": _ignore,
-    "forget": _forget,
 }
 
 

@@ -38,11 +38,13 @@ _LEFT_BEHIND = (
     "DELETE FROM stranger_faces",
     "DELETE FROM stranger_undo",
     "DELETE FROM stranger_face_undo",
+    "DELETE FROM stranger_merges",
     "DELETE FROM strangers",
     "DELETE FROM stranger_changes",
     "DELETE FROM photos",
     "DELETE FROM dismissed",
     "DELETE FROM removed",
+    "DELETE FROM shared",
     "DELETE FROM changes",
     "DELETE FROM settings WHERE key <> 'vault' AND key NOT LIKE 'impostor:%'",
 )

@@ -19,15 +19,13 @@ from typing import Any
 
 from streamd.gallery import rows
 from streamd.gallery.database import Database
-from streamd.gallery.strangers import ASSIGNED
-from streamd.gallery.strangers import MERGED as STRANGERS_MERGED
+from streamd.gallery.strangerids import drop_merges, earlier_ids, leading_to
 from streamd.gallery.strangerundo import drop_notes_of_person, drop_notes_of_stranger
 from streamd.gallery.undo import UNDONE
 
 _NOTED = "erasing:"
 """Before the person's id: keys of the notes among the settings."""
 _PERSON_ID = re.compile(r"\b[0-9a-f]{32}\b")
-_FROM_STRANGER = re.compile(r"(?:shared:)?unknown:(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +33,35 @@ class Erasure:
     """Somebody who is gone from the gallery's tables, and of whom something may be left elsewhere."""
 
     person_id: str
+    """A stranger's own id where it is one."""
     name: str
+    """A stranger's is their id."""
     aliases: tuple[str, ...]
     """Ids of those who turned out to be them."""
     strangers: tuple[str, ...]
-    """Ids that they had before their name."""
+    """Ids that they had before their name; all ids of a stranger."""
     faces: int
     """How many there were, each with an embedding and a crop."""
     begun_wall_s: float
     photos: tuple[str, ...] = ()
     """Paths in the watched folder that were theirs and are still there."""
+    with_photos: bool = False
+    """Whether these are to be deleted."""
+
+    @property
+    def is_strangers(self) -> bool:
+        return self.person_id in self.strangers
 
 
 def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
     """Remove a person and every word about them, also what could be undone."""
     (name,) = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
     aliases = _aliases(connection, person_id)
-    strangers = _strangers(connection, {person_id, *aliases})
+    strangers = earlier_ids(connection, {person_id, *aliases})
+    _claim_undo(connection, person_id)
     faces = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
     connection.execute("DELETE FROM people WHERE id = ?", (person_id,))
-    for stranger_id in strangers:
-        drop_notes_of_stranger(connection, stranger_id)
+    drop_strangers(connection, strangers)
     for who in (*aliases, person_id):
         _drop_undo(connection, who)
         drop_notes_of_person(connection, who)
@@ -63,6 +69,19 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
         connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (who,))
         rows.log_change(connection, rows.FORGOTTEN, who, "")
     return Erasure(person_id, str(name), aliases, strangers, faces, begun_wall_s=time.time())
+
+
+def drop_strangers(connection: sqlite3.Connection, stranger_ids: Collection[str]) -> None:
+    """Remove what is kept of strangers who are no more: what could be undone, and whom they turned out to be."""
+    for stranger_id in stranger_ids:
+        drop_notes_of_stranger(connection, stranger_id)
+        connection.execute(  # views that were enrolled, for whomever, and taken away again
+            "UPDATE undo SET person_id = ? WHERE kind = 'face' AND done = 'delete'"
+            " AND json_extract(before, '$.source') = ?",
+            (stranger_id, f"unknown:{stranger_id}"),
+        )
+        _drop_undo(connection, stranger_id)
+    drop_merges(connection, stranger_ids)
 
 
 def note_erasure(connection: sqlite3.Connection, erasure: Erasure) -> None:
@@ -74,8 +93,12 @@ def note_erasure(connection: sqlite3.Connection, erasure: Erasure) -> None:
 def erasures_under_way(database: Database) -> list[Erasure]:
     """Those that were begun and are not finished, oldest first. Raises GalleryError."""
     with database.read() as connection:
-        found = connection.execute("SELECT value FROM settings WHERE key LIKE ?", (_NOTED + "%",)).fetchall()
-    return sorted((_erasure(json.loads(value)) for (value,) in found), key=lambda erasure: erasure.begun_wall_s)
+        return sorted(_noted(connection), key=lambda erasure: erasure.begun_wall_s)
+
+
+def strangers_being_erased(connection: sqlite3.Connection) -> frozenset[str]:
+    """Ids that nobody may have now: all that is told under them goes."""
+    return frozenset(stranger_id for erasure in _noted(connection) for stranger_id in erasure.strangers)
 
 
 def erasure_is_done(database: Database, erasure: Erasure) -> None:
@@ -84,9 +107,23 @@ def erasure_is_done(database: Database, erasure: Erasure) -> None:
         connection.execute("DELETE FROM settings WHERE key = ?", (_NOTED + erasure.person_id,))
 
 
+def _noted(connection: sqlite3.Connection) -> list[Erasure]:
+    found = connection.execute("SELECT value FROM settings WHERE key LIKE ?", (_NOTED + "%",)).fetchall()
+    return [_erasure(json.loads(value)) for (value,) in found]
+
+
 def _erasure(noted: dict[str, Any]) -> Erasure:
     fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in noted.items()}
     return Erasure(**fields)
+
+
+def _claim_undo(connection: sqlite3.Connection, person_id: str) -> None:
+    """What was removed from somebody else and is of a picture that is this person's by now was theirs all along."""
+    connection.execute(
+        "UPDATE undo SET person_id = ?1 WHERE kind = 'face' AND done = 'delete'"
+        " AND json_extract(before, '$.source_sha256') IN (SELECT source_sha256 FROM faces WHERE person_id = ?1)",
+        (person_id,),
+    )
 
 
 def _drop_undo(connection: sqlite3.Connection, person_id: str) -> None:
@@ -108,28 +145,4 @@ def _aliases(connection: sqlite3.Connection, person_id: str) -> tuple[str, ...]:
         if (found := _PERSON_ID.search(detail))
     }
     alive = {str(row[0]) for row in connection.execute("SELECT id FROM people")}
-    return _leading_to({person_id}, {gone: kept for gone, kept in into.items() if gone not in alive})
-
-
-def _strangers(connection: sqlite3.Connection, people: Collection[str]) -> tuple[str, ...]:
-    """Strangers who turned out to be one of these people, and who were merged into them."""
-    became: dict[str, str] = {}
-    known = "SELECT what, person_id, detail FROM changes WHERE what IN (?, ?) ORDER BY version"
-    for what, person_id, detail in connection.execute(known, (ASSIGNED, STRANGERS_MERGED)):
-        gone, _, kept = str(detail).partition(" into ")
-        became[gone] = str(person_id) if what == ASSIGNED else kept
-    for (stranger_id,) in connection.execute("SELECT id FROM strangers"):
-        became.pop(str(stranger_id), None)
-    for person_id in people:
-        for (source,) in connection.execute("SELECT DISTINCT source FROM faces WHERE person_id = ?", (person_id,)):
-            if found := _FROM_STRANGER.fullmatch(source):
-                became[found[1]] = person_id
-    return _leading_to(people, became)
-
-
-def _leading_to(ends: Collection[str], steps: dict[str, str]) -> tuple[str, ...]:
-    """Everything from which ``steps`` lead to one of ``ends``."""
-    found: set[str] = set()
-    while more := {start for start, end in steps.items() if end in found or end in ends} - found - set(ends):
-        found |= more
-    return tuple(sorted(found))
+    return leading_to({person_id}, {gone: kept for gone, kept in into.items() if gone not in alive})

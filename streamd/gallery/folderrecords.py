@@ -48,6 +48,12 @@ class FolderRecords:
             found = connection.execute("SELECT path, size, mtime_ns, model_id, reason FROM photos")
             return {str(p): PhotoRecord(str(p), Stamp(int(s), int(t)), str(m), str(r)) for p, s, t, m, r in found}
 
+    def unknown(self, paths: Iterable[str]) -> list[str]:
+        """Those of these photos that were not dealt with, or are to be forgotten."""
+        query = "SELECT 1 FROM photos WHERE path = ?"
+        with self._database.read() as connection:
+            return [path for path in paths if connection.execute(query, (path,)).fetchone() is None]
+
     def dismissed(self) -> dict[str, Stamp]:
         """Photos of forgotten people, by the SHA-256 of their path."""
         with self._database.read() as connection:
@@ -109,8 +115,7 @@ class FolderRecords:
 
     def setting(self, key: str) -> str | None:
         with self._database.read() as connection:
-            row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-            return str(row[0]) if row else None
+            return rows.setting(connection, key)
 
     def set_setting(self, key: str, value: str) -> None:
         with self._database.write() as connection:

@@ -6,9 +6,7 @@ elder takes over the younger one's faces as soon as any box sees both.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from streamd.config import GalleryConfig
 from streamd.errors import UsageError
 from streamd.gallery import rows
 from streamd.gallery.erasures import Erasure, delete_person, note_erasure
-from streamd.gallery.folderrecords import dismiss_photos
+from streamd.gallery.folderrecords import dismiss_photos, welcome_duplicates
 from streamd.gallery.hub import Head, Record
 from streamd.gallery.labels import by_key, labels_of, write_labels
 from streamd.gallery.names import person_name
@@ -33,13 +30,8 @@ logger = logging.getLogger(__name__)
 RECEIVED = "gallery.received"
 _ELSEWHERE = "shared:"
 """Before the source of a face that another box enrolled, so that no photo here counts as its own."""
-_IDENTITY, _CURSOR, _COMPARED = "shared_with", "shared_cursor_us", "shared_compared_wall_s"
-_PLACE_SETTING = "shared_place"
-"""The server in words, for people."""
-_PLACE = re.compile(
-    r"\w+://(?:[^@/?#\s]*@)?((?:[\w.\-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w.\-]*)?)(?:\?[^@]*)?", re.ASCII
-)
-"""An address whose host, port and database may be shown; one of another form may hold a password anywhere."""
+CURSOR, COMPARED = "shared_cursor_us", "shared_compared_wall_s"
+"""Settings: until when the server is known, and when everything was compared with it."""
 
 
 class Mirror:
@@ -130,92 +122,26 @@ class Mirror:
     @property
     def cursor_us(self) -> int:
         """Until when what arrived at the server is known here."""
-        return int(float(self._setting(_CURSOR) or 0))
+        return int(float(self._setting(CURSOR) or 0))
 
     @property
     def compared_wall_s(self) -> float:
         """When everything was last compared with the server."""
-        return float(self._setting(_COMPARED) or 0)
+        return float(self._setting(COMPARED) or 0)
 
     def advance(self, cursor_us: int) -> None:
-        self._set(_CURSOR, str(cursor_us))
+        self._set(CURSOR, str(cursor_us))
 
     def compared(self, now_wall_s: float) -> None:
-        self._set(_COMPARED, str(now_wall_s))
+        self._set(COMPARED, str(now_wall_s))
 
     def _setting(self, key: str) -> str | None:
         with self._database.read() as connection:
-            return _setting(connection, key)
+            return rows.setting(connection, key)
 
     def _set(self, key: str, value: str) -> None:
         with self._database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (key, value))
-
-
-def keep_shared(store: GalleryStore, config: GalleryConfig) -> None:
-    """Note what is to be sent from now on, if the gallery is shared; with a new server that is everything.
-
-    For the daemon, and where it is asked for: whoever else comes with another configuration has the wrong one.
-    Raises GalleryError.
-    """
-    identity, place = _identity(config), _place(config)
-    with store.database.read() as connection:
-        is_same = (_setting(connection, _IDENTITY) or "") == identity
-        if is_same and (_setting(connection, _PLACE_SETTING) or "") == place:
-            return
-    with store.database.write() as connection:
-        connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_PLACE_SETTING, place))
-        if is_same:
-            return
-        logger.info("gallery %s is %s from now on", store.path, f"shared through {place}" if place else "not shared")
-        connection.execute("UPDATE present SET sends = ?", (int(bool(identity)),))
-        connection.execute("DELETE FROM settings WHERE key IN (?, ?)", (_CURSOR, _COMPARED))
-        connection.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", (_IDENTITY, identity))
-        if not identity:
-            connection.execute("DELETE FROM shared")
-            return
-        connection.execute("UPDATE shared SET sent = 0")
-        connection.execute(
-            f"INSERT OR IGNORE INTO shared SELECT 'person', id, id, {STAMP}, 0 FROM people WHERE id NOT IN"
-            " (SELECT row_id FROM shared WHERE kind = 'person')"
-        )
-        connection.execute(
-            "INSERT OR IGNORE INTO shared SELECT 'face', face_uid(person_id, model_id, source_sha256, chip),"
-            f" CAST(id AS TEXT), {STAMP}, 0 FROM faces WHERE CAST(id AS TEXT) NOT IN"
-            " (SELECT row_id FROM shared WHERE kind = 'face')"
-        )
-
-
-def shared_otherwise(store: GalleryStore, config: GalleryConfig) -> str:
-    """Why nothing may be changed with this configuration: the gallery is shared in another way. Empty where it may.
-
-    Raises GalleryError.
-    """
-    place = _place(config)
-    with store.database.read() as connection:
-        known = _setting(connection, _IDENTITY) or ""
-        known_place = _setting(connection, _PLACE_SETTING) or ""
-    if known in ("", _identity(config)) or (place and place == known_place):
-        return ""  # one that is not shared yet is sent as a whole once the daemon shares it
-    meant = "run 'streamd gallery sync'" if place else "start the daemon with it"
-    return (
-        f"nothing is changed: it is shared through {known_place or 'a server'}, and this configuration says "
-        f"{place or 'that it is not shared'}; give the daemon's with -c FILE, or, if the change is meant, {meant}"
-    )
-
-
-def _identity(config: GalleryConfig) -> str:
-    address = "" if config.kind == "local" else f"{config.kind} {config.uri or config.dsn}"
-    return hashlib.sha256(address.encode()).hexdigest() if address else ""
-
-
-def _place(config: GalleryConfig) -> str:
-    """The server without user and password; empty where there is none."""
-    if config.kind == "local":
-        return ""
-    engine = {"milvus": "Milvus", "pgvector": "PostgreSQL"}[config.kind]
-    found = _PLACE.fullmatch(config.uri or config.dsn or "")
-    return f"{engine} at {found[1]}" if found else engine
 
 
 class _Taking:
@@ -326,6 +252,7 @@ class _Taking:
             photos = dismiss_photos(self._connection, uid, self._name(uid))
             erasure = replace(delete_person(self._connection, uid), photos=photos)
         note_erasure(self._connection, erasure)
+        welcome_duplicates(self._connection)
         self._connection.execute(
             "UPDATE shared SET row_id = '', sent = 1 WHERE kind = 'face' AND row_id <> ''"
             " AND row_id NOT IN (SELECT CAST(id AS TEXT) FROM faces)"
@@ -448,11 +375,6 @@ def _quietly(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("UPDATE present SET sends = 0")
     yield
     connection.execute("UPDATE present SET sends = 1")
-
-
-def _setting(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
-    return str(row[0]) if row else None
 
 
 def _record(connection: sqlite3.Connection, kind: str, uid: str, row_id: str, stamp: int) -> Record:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from streamd.config import Config
 from streamd.errors import GalleryError
 from streamd.gallery.examiner import PhotoExaminer
-from streamd.gallery.mirror import keep_shared, shared_otherwise
+from streamd.gallery.sharedwith import keep_shared, shared_otherwise
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.vault import load_vault
 from streamd.interfaces import Detector, Embedder

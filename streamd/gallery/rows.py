@@ -153,6 +153,11 @@ def note_alias(connection: sqlite3.Connection, gone: str, kept: str) -> None:
     connection.execute("UPDATE shared SET row_id = ? WHERE kind = 'person' AND row_id = ?", (kept, gone))
 
 
+def setting(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()
+    return str(row[0]) if row else None
+
+
 def log_change(connection: sqlite3.Connection, what: str, person_id: str, detail: str) -> None:
     connection.execute(
         "INSERT INTO changes (at_wall_s, what, person_id, detail, batch, actor)"

@@ -14,6 +14,7 @@
   that is searched for names, and seeing one again is no change of it.
 * ``stranger_undo`` and ``stranger_face_undo`` hold what a name that was given to a stranger, or a merge of two, took
   away, under the number of that change.
+* ``stranger_merges`` says whom ids of strangers that are no more belong to, as long as events may tell of them.
 * ``shared`` has a row for each person and face of a gallery that several boxes share, also for those that are no more:
   the name ``uid`` that all boxes know it by, the ``stamp`` of its newest change (microseconds, rising), and whether the
   server has that. ``row_id`` is the person's or face's id here; of a person who turned out to be somebody else, that
@@ -219,5 +220,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             seen_wall_s REAL NOT NULL
         )""",
         "CREATE INDEX stranger_face_undo_by_batch ON stranger_face_undo (batch)",
+    ),
+    (
+        """CREATE TABLE stranger_merges (
+            stranger_id TEXT PRIMARY KEY,
+            into_id TEXT NOT NULL,
+            at_wall_s REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """INSERT OR REPLACE INTO stranger_merges SELECT substr(detail, 1, instr(detail, ' into ') - 1),
+            substr(detail, instr(detail, ' into ') + 6), at_wall_s
+            FROM changes WHERE what = 'stranger.merged' AND detail LIKE '% into %' ORDER BY version""",
+        "DELETE FROM stranger_merges WHERE stranger_id IN (SELECT id FROM strangers)",
     ),
 )

@@ -217,16 +217,16 @@ class GalleryStore:
         with self.database.write() as connection:
             return undo(connection, version)
 
-    def forget(self, name: str) -> Erasure:
+    def forget(self, name: str, *, with_photos: bool = False) -> Erasure:
         """Delete a person and their faces, and note that the rest of them is to be erased, as ``streamd.traces`` does.
 
-        Until then the note has their name, and the log of the file what was deleted. Photos in the watched folder stay
-        where they are, but are not enrolled again. Raises GalleryError where there is nobody.
+        Until then the note has their name, and the log of the file what was deleted. Photos in the watched folder are
+        not enrolled again; whether they are deleted, too, is noted. Raises GalleryError where there is nobody.
         """
         with self.database.write() as connection:
             person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
             photos = dismiss_photos(connection, person_id, person_name(name))
-            erasure = replace(delete_person(connection, person_id), photos=photos)
+            erasure = replace(delete_person(connection, person_id), photos=photos, with_photos=with_photos)
             note_erasure(connection, erasure)
             welcome_duplicates(connection)
             return erasure

@@ -61,6 +61,7 @@ class StrangerBook:
         """Both threads change it, and ``_merge`` replaces it: under the lock only."""
         self._version = -1
         self._ignored: frozenset[str] = frozenset()
+        self._gone: frozenset[str] = frozenset()
         self._fresh: list[tuple[str, Vector]] = []
         """Seen since the index was made."""
         self._index = ExactIndex(Entries(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), []))
@@ -129,7 +130,8 @@ class StrangerBook:
         faces = self._records.faces(self._model_id)
         index = ExactIndex(Entries(faces.vectors, faces.face_ids, faces.stranger_ids))
         with self._lock:
-            self._version, self._index, self._ignored = faces.version, index, faces.ignored
+            self._version, self._index = faces.version, index
+            self._ignored, self._gone = faces.ignored, faces.gone
             self._fresh = [
                 (sighting.stranger_id, view.vector)
                 for sighting in self._waiting
@@ -185,9 +187,11 @@ class StrangerBook:
         if {stranger_id, into} <= known:
             self._records.merge(stranger_id, into, noted=False)
             logger.info("%s is %s", stranger_id, into)
+        elif stranger_id not in known:
+            self._records.note_earlier(stranger_id, into)
 
     def _new_id(self) -> str:
-        taken = {*self._index.people, *(stranger_id for stranger_id, _ in self._fresh)}
+        taken = {*self._index.people, *self._gone, *(stranger_id for stranger_id, _ in self._fresh)}
         digits = 4
         while (made := f"unknown-{secrets.token_hex((digits + 1) // 2)[:digits]}") in taken or len(
             taken

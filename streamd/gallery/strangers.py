@@ -16,7 +16,9 @@ import numpy as np
 from streamd.errors import GalleryConflict, NotInGallery
 from streamd.gallery import rows
 from streamd.gallery.database import Database
+from streamd.gallery.erasures import Erasure, drop_strangers, note_erasure, strangers_being_erased
 from streamd.gallery.names import person_name
+from streamd.gallery.strangerids import ASSIGNED, MERGED, drop_merges, earlier_ids, merged_ids, note_merge
 from streamd.gallery.strangerundo import drop_notes_of_stranger, note
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
     from streamd.domain import Vector
 
-ASSIGNED = "stranger.assigned"
-MERGED = "stranger.merged"
 MOST_VIEWS = 12
 """Views kept of one stranger; of more, the poorest go."""
 State = Literal["open", "ignored"]
@@ -72,6 +72,8 @@ class StrangerFaces:
     stranger_ids: list[str]
     vectors: NDArray[np.float32]
     ignored: frozenset[str]
+    gone: frozenset[str]
+    """Ids of strangers who are no more, which events may tell of."""
 
 
 class StrangerRecords:
@@ -89,6 +91,7 @@ class StrangerRecords:
         with self._database.read() as connection:
             found = connection.execute(query, (model_id,)).fetchall()
             ignored = connection.execute("SELECT id FROM strangers WHERE state = 'ignored'").fetchall()
+            gone = merged_ids(connection) | strangers_being_erased(connection)
             version = connection.execute("SELECT max(version) FROM stranger_changes").fetchone()[0]
         vectors = [np.frombuffer(row[2], dtype="<f4") for row in found]
         return StrangerFaces(
@@ -97,6 +100,7 @@ class StrangerRecords:
             stranger_ids=[str(row[1]) for row in found],
             vectors=np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32),
             ignored=frozenset(str(row[0]) for row in ignored),
+            gone=gone,
         )
 
     def all(self) -> list[Stranger]:
@@ -137,8 +141,11 @@ class StrangerRecords:
         return found
 
     def record(self, sighting: Sighting) -> None:
-        """Add what was seen; a stranger of a new id begins with it."""
+        """Add what was seen; a stranger of a new id begins with it. Nobody comes back who is being erased."""
         with self._database.write() as connection:
+            if sighting.stranger_id in strangers_being_erased(connection):
+                return
+            drop_merges(connection, [sighting.stranger_id])
             connection.execute(
                 "INSERT INTO strangers VALUES (?, 'open', ?, ?, 1) ON CONFLICT (id) DO UPDATE SET"
                 " sightings = sightings + 1, last_seen_wall_s = max(last_seen_wall_s, excluded.last_seen_wall_s)",
@@ -161,7 +168,7 @@ class StrangerRecords:
                     ),
                 )
             _keep_best(connection, sighting.stranger_id)
-            _changed(connection, sighting.stranger_id)
+            _changed(connection)
 
     def retract(self, track: str) -> None:
         """The track turned out to be somebody known: it was no sighting of a stranger."""
@@ -175,7 +182,7 @@ class StrangerRecords:
                     " (SELECT 1 FROM stranger_faces WHERE stranger_id = strangers.id)",
                     (stranger_id,),
                 )
-                _changed(connection, stranger_id)
+                _changed(connection)
 
     def merge(self, stranger_id: str, into: str, *, noted: bool = True) -> None:
         """Two ids are one person. Raises GalleryError where one of them does not exist.
@@ -196,17 +203,24 @@ class StrangerRecords:
                 (gone[4], gone[2], gone[3], into),
             )
             connection.execute("DELETE FROM strangers WHERE id = ?", (stranger_id,))
+            note_merge(connection, stranger_id, into)
             _keep_best(connection, into)
-            _changed(connection, stranger_id)
+            _changed(connection)
             if noted:
                 rows.log_change(connection, MERGED, "", f"{stranger_id} into {into}")
+
+    def note_earlier(self, stranger_id: str, into: str) -> None:
+        """An id that was told of turned out to be another one before it was written down."""
+        with self._database.write() as connection:
+            note_merge(connection, stranger_id, into)
+            _changed(connection)
 
     def set_state(self, stranger_id: str, state: State) -> None:
         """Raises GalleryError where there is none of this id."""
         with self._database.write() as connection:
             _row(connection, stranger_id)
             connection.execute("UPDATE strangers SET state = ? WHERE id = ?", (state, stranger_id))
-            _changed(connection, stranger_id)
+            _changed(connection)
 
     def assign(self, stranger_id: str, name: str) -> int:
         """The stranger is this person, who gets the views; returns how many.
@@ -232,12 +246,19 @@ class StrangerRecords:
             _delete(connection, stranger_id)
             return views
 
-    def forget(self, stranger_id: str) -> None:
-        """Delete a stranger and every view. Raises GalleryError where there is none of this id."""
+    def forget(self, stranger_id: str) -> Erasure:
+        """Delete a stranger and every view, and note that the rest of them is to be erased, as ``streamd.traces`` does.
+
+        Raises GalleryError where there is none of this id.
+        """
         with self._database.write() as connection:
             _row(connection, stranger_id)
-            _delete(connection, stranger_id)
-            drop_notes_of_stranger(connection, stranger_id)
+            earlier = earlier_ids(connection, {stranger_id})
+            views = _delete(connection, stranger_id)
+            drop_strangers(connection, (stranger_id, *earlier))
+            erasure = Erasure(stranger_id, stranger_id, (), (stranger_id, *earlier), views, begun_wall_s=time.time())
+            note_erasure(connection, erasure)
+            return erasure
 
     def drop_old(self, older_than_wall_s: float) -> int:
         """Delete strangers who were not seen since; those who are ignored stay. Returns how many went."""
@@ -252,10 +273,12 @@ class StrangerRecords:
         return len(old)
 
 
-def _delete(connection: sqlite3.Connection, stranger_id: str) -> None:
-    connection.execute("DELETE FROM stranger_faces WHERE stranger_id = ?", (stranger_id,))
+def _delete(connection: sqlite3.Connection, stranger_id: str) -> int:
+    """Returns how many views went."""
+    views = connection.execute("DELETE FROM stranger_faces WHERE stranger_id = ?", (stranger_id,)).rowcount
     connection.execute("DELETE FROM strangers WHERE id = ?", (stranger_id,))
-    _changed(connection, stranger_id)
+    _changed(connection)
+    return views
 
 
 def _keep_best(connection: sqlite3.Connection, stranger_id: str) -> None:
@@ -266,8 +289,8 @@ def _keep_best(connection: sqlite3.Connection, stranger_id: str) -> None:
     )
 
 
-def _changed(connection: sqlite3.Connection, stranger_id: str) -> None:
-    connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES (?)", (stranger_id,))
+def _changed(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES ('')")  # whose, nobody asks
     # Readers ask for the highest number only; the counter itself does not fall.
     connection.execute("DELETE FROM stranger_changes WHERE version < (SELECT max(version) FROM stranger_changes)")
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import sqlite3
 
+from streamd.gallery.strangerids import drop_merges
+
 _FACE = "id, model_id, vector, chip, quality, camera, track, seen_wall_s"
 _SEEN = "state, first_seen_wall_s, last_seen_wall_s, sightings"
 
 
 def note(connection: sqlite3.Connection, stranger_id: str, *, into: str = "") -> None:
-    """Keep a stranger as they are before a change of them; ``into``: the stranger that they are merged with."""
+    """Keep a stranger as they are before a change of them; ``into``: the stranger that they are merged with, whose
+    views are kept as well, for the poorest of both go."""
     connection.execute(
         f"INSERT INTO stranger_undo SELECT batch, id, ?, {_SEEN} FROM strangers, present WHERE id = ?",
         (into, stranger_id),
     )
     connection.execute(
         f"INSERT INTO stranger_face_undo SELECT batch, stranger_id, {_FACE} FROM stranger_faces, present"
-        " WHERE stranger_id = ?",
-        (stranger_id,),
+        " WHERE stranger_id IN (?, ?)",
+        (stranger_id, into),
     )
 
 
@@ -41,6 +44,7 @@ def take_back(connection: sqlite3.Connection, batch: int) -> None:
             " sightings = sightings + excluded.sightings",
             (stranger_id, *seen),
         )
+        drop_merges(connection, [stranger_id])
         if into:
             connection.execute(
                 "DELETE FROM stranger_faces WHERE id IN"
@@ -48,12 +52,12 @@ def take_back(connection: sqlite3.Connection, batch: int) -> None:
                 (batch, stranger_id),
             )
             connection.execute("UPDATE strangers SET sightings = max(1, sightings - ?) WHERE id = ?", (seen[3], into))
-        connection.execute(
-            f"INSERT INTO stranger_faces (stranger_id, {_FACE}) SELECT stranger_id, {_FACE} FROM stranger_face_undo"
-            " WHERE batch = ? AND stranger_id = ?",
-            (batch, stranger_id),
+        connection.execute(  # those that are there, or came back with somebody else, stay where they are
+            f"INSERT OR IGNORE INTO stranger_faces (stranger_id, {_FACE}) SELECT stranger_id, {_FACE}"
+            " FROM stranger_face_undo WHERE batch = ? AND stranger_id IN (SELECT id FROM strangers)",
+            (batch,),
         )
-        connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES (?)", (stranger_id,))
+        connection.execute("INSERT INTO stranger_changes (stranger_id) VALUES ('')")
     for table in ("stranger_undo", "stranger_face_undo"):
         connection.execute(f"DELETE FROM {table} WHERE batch = ?", (batch,))
 

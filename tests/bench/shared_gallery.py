@@ -21,7 +21,7 @@ from streamd.bench.gallery import made
 from streamd.config import GalleryConfig
 from streamd.gallery.hub import open_hub
 from streamd.gallery.live import LiveGallery
-from streamd.gallery.mirror import keep_shared
+from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.sharing import Sharing
 from streamd.gallery.store import GalleryStore
 from streamd.sharing import STEP_S

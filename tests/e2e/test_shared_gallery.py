@@ -26,8 +26,8 @@ from streamd.gallery.erasures import Erasure
 from streamd.gallery.hub import Record, open_hub
 from streamd.gallery.labels import label_texts
 from streamd.gallery.live import LiveGallery
-from streamd.gallery.mirror import keep_shared
 from streamd.gallery.rows import KeptFace, NewFace
+from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.sharing import Sharing
 from streamd.gallery.store import GalleryStore
 from streamd.traces import erase_traces

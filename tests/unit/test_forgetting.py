@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 from galleryparts import MODEL, unit
 
-from streamd import traces
+from streamd import forgetting, traces
 from streamd.config import Config, GalleryConfig
 from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
-from streamd.forgetting import forget_person
+from streamd.forgetting import forget_person, forget_stranger
 from streamd.gallery.erasures import erasures_under_way
+from streamd.gallery.folderrecords import FolderRecords, PhotoRecord, Stamp
 from streamd.gallery.hub import Record
-from streamd.gallery.mirror import Mirror, keep_shared
+from streamd.gallery.mirror import Mirror
 from streamd.gallery.rows import NewFace, ensure_person, insert_faces
+from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.journal import Entry, Journal
@@ -152,6 +154,53 @@ def test_whom_faces_were_split_off_from_takes_nobody_along(config: Config, store
     assert [(p.name, p.faces) for p in store.people()] == [("Carl", 1)]
 
 
+def test_a_picture_that_was_somebody_elses_by_mistake_goes_with_whom_it_is_of(
+    config: Config, store: GalleryStore
+) -> None:
+    store.add_faces("Bert", [face("ann", "photo:x.jpg"), face("bert", "photo:b.jpg")])
+    wrong, right = store.faces_of(store.person("Bert").id)
+    store.remove_face(wrong.id)
+    store.add_faces("Ann", [face("ann", "photo:x.jpg")])
+    store.remove_face(right.id)
+    forget_person(config, store, "Ann", photos=False)
+    assert left(config, chip("ann"), np.asarray(unit("ann"), "<f4").tobytes()) == []
+    store.undo()
+    assert [(p.name, p.faces) for p in store.people()] == [("Bert", 1)]
+    with pytest.raises(GalleryError, match="concerned somebody who was forgotten"):
+        store.undo(3)
+
+
+def test_a_stranger_who_got_the_wrong_name_first_goes_with_whom_it_was(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    seen(records, "unknown-1", "ann")
+    records.assign("unknown-1", "Bert")
+    store.undo()
+    records.assign("unknown-1", "Ann")
+    forget_person(config, store, "Ann", photos=False)
+    assert left(config, chip("ann")) == []
+
+
+def test_a_stranger_whose_name_was_taken_back_leaves_nothing_of_it(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    seen(records, "unknown-1", "ann")
+    records.assign("unknown-1", "Bert")
+    store.undo()
+    forget_stranger(config, store, "unknown-1")
+    assert left(config, chip("ann")) == []
+    with pytest.raises(GalleryError, match="undo"):
+        store.undo()
+
+
+def test_a_picture_that_is_still_somebody_elses_stays(config: Config, store: GalleryStore) -> None:
+    for name in ("Ann", "Bert"):
+        store.add_faces(name, [face("both", "photo:x.jpg")])
+    forget_person(config, store, "Ann", photos=False)
+    assert [(p.name, p.faces) for p in store.people()] == [("Bert", 1)]
+    store.remove_source("photo:x.jpg")
+    store.undo()
+    assert [(p.name, p.faces) for p in store.people()] == [("Bert", 1)]
+
+
 def test_of_an_import_the_others_can_still_be_taken_back(config: Config, store: GalleryStore) -> None:
     with store.database.write() as connection:
         for name in ("Ann", "Bert"):
@@ -174,6 +223,124 @@ def test_strangers_who_turned_out_to_be_a_person_are_forgotten_with_them(config:
     assert [e.stranger for e in told(config)] == [None, None, None, "unknown-4"]
     assert pictures(config) == ["4"]
     assert left(config, *(chip(f"unknown-{n}") for n in range(1, 5))) == [chip("unknown-4")]
+
+
+def test_ids_that_the_daemon_found_to_be_one_are_forgotten_with_who_got_a_name(
+    config: Config, store: GalleryStore
+) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2", "unknown-3"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2", noted=False)
+    version = store.version()
+    records.merge("unknown-2", "unknown-3", noted=False)
+    assert store.version() == version, "seeing strangers is no change of the gallery"
+    records.assign("unknown-3", "Ann")
+    unknown = EventType.FACE_UNKNOWN
+    tell(config, *(event(n, unknown, f"t{n}", stranger=f"unknown-{n}", snapshot={"face": f"{n}"}) for n in range(1, 5)))
+    assert forget_person(config, store, "Ann", photos=False).events == 3
+    assert [e.stranger for e in told(config)] == [None, None, None, "unknown-4"]
+    assert pictures(config) == ["4"]
+    assert left(config, b"unknown-1", b"unknown-2", b"unknown-3") == []
+
+
+def test_a_stranger_of_another_box_is_not_who_has_that_id_here(config: Config, store: GalleryStore) -> None:
+    store.add_faces("Ann", [face("ann", "shared:unknown:unknown-1")])
+    seen(StrangerRecords(store.database), "unknown-1", "somebody else")
+    tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
+    forget_person(config, store, "Ann", photos=False)
+    assert pictures(config) == ["1"]
+    assert told(config)[0].stranger == "unknown-1"
+
+
+def test_an_id_that_went_and_came_back_is_its_own(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2", noted=False)
+    seen(records, "unknown-1", "again")
+    assert records.drop_old(2.0) == 2
+    seen(records, "unknown-2", "unknown-2")
+    records.assign("unknown-2", "Ann")
+    tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
+    forget_person(config, store, "Ann", photos=False)
+    assert pictures(config) == ["1"]
+
+
+def test_a_merge_of_strangers_that_was_taken_back_takes_nobody_along(config: Config, store: GalleryStore) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2"):
+        seen(records, stranger, stranger)
+    records.merge("unknown-1", "unknown-2")
+    store.undo()
+    assert records.drop_old(2.0) == 2
+    seen(records, "unknown-2", "unknown-2")
+    records.assign("unknown-2", "Ann")
+    tell(config, event(1, EventType.FACE_UNKNOWN, "t1", stranger="unknown-1", snapshot={"face": "1"}))
+    forget_person(config, store, "Ann", photos=False)
+    assert pictures(config) == ["1"]
+
+
+@pytest.fixture
+def stranger(config: Config, store: GalleryStore) -> str:
+    """An id that another one turned out to be, both of whom events show."""
+    records = StrangerRecords(store.database)
+    for each in ("unknown-1", "unknown-2", "unknown-3"):
+        seen(records, each, each)
+    records.merge("unknown-1", "unknown-2", noted=False)
+    unknown = EventType.FACE_UNKNOWN
+    tell(config, *(event(n, unknown, f"t{n}", stranger=f"unknown-{n}", snapshot={"face": f"{n}"}) for n in range(1, 4)))
+    return "unknown-2"
+
+
+def only_the_other_stranger_is_left(config: Config) -> bool:
+    return (
+        left(config, b"unknown-1", b"unknown-2", b"erasing", chip("unknown-1"), chip("unknown-2")) == []
+        and left(config, b"unknown-3", chip("unknown-3")) == [b"unknown-3", chip("unknown-3")]
+        and pictures(config) == ["3"]
+    )
+
+
+def test_a_stranger_is_forgotten_with_all_who_were_found_to_be_the_same(
+    config: Config, store: GalleryStore, stranger: str
+) -> None:
+    (config.state_dir / "index-x.rows").write_bytes(b"of people with a name")
+    erased = forget_stranger(config, store, stranger)
+    assert (erased.events, erased.caches, erased.is_gone, erased.undone) == (2, 0, True, ())
+    assert only_the_other_stranger_is_left(config)
+    with pytest.raises(GalleryError, match="there is no unknown 'unknown-2'"):
+        forget_stranger(config, store, stranger)
+
+
+def test_what_was_cut_short_of_a_stranger_the_daemon_finishes(
+    config: Config, store: GalleryStore, stranger: str
+) -> None:
+    StrangerRecords(store.database).forget(stranger)  # and the process was killed
+    Upkeep(store, config).clean_up(later())
+    assert only_the_other_stranger_is_left(config)
+
+
+def test_what_was_cut_short_of_a_stranger_the_same_command_finishes(
+    config: Config, store: GalleryStore, stranger: str
+) -> None:
+    with being_written(config.journal_file):
+        assert "journal" in forget_stranger(config, store, stranger).undone[0]
+    assert pictures(config) == ["1", "2", "3"]
+    with pytest.raises(GalleryError, match="there is no person"):
+        forget_person(config, store, stranger, photos=False)
+    assert forget_stranger(config, store, stranger).undone == ()
+    assert only_the_other_stranger_is_left(config)
+
+
+def test_beside_a_daemon_a_stranger_is_erased_again_when_all_know_it(
+    config: Config, store: GalleryStore, stranger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "daemon_runs", lambda _: True)
+    forget_stranger(config, store, stranger)
+    seen(StrangerRecords(store.database), stranger, stranger)  # by a worker that had not heard of it
+    tell(config, event(4, EventType.FACE_LEFT, "t2", stranger=stranger, snapshot={"face": "4"}))
+    Upkeep(store, config).clean_up(later())
+    assert only_the_other_stranger_is_left(config)
 
 
 def test_pictures_from_before_somebody_was_named_in_the_same_appearance_go(config: Config, store: GalleryStore) -> None:
@@ -301,6 +468,31 @@ def test_photos_are_known_until_the_erasure_is_done(config: Config, store: Galle
     assert is_everywhere_gone(config)
 
 
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_photos_that_are_to_go_are_deleted_by_the_daemon(config: Config, store: GalleryStore, asked_for: bool) -> None:
+    config = Config(state_dir=config.state_dir, gallery=GalleryConfig(write_folder=not asked_for))
+    photo = config.gallery_folder / "Ann" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"jpeg")
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    store.forget("Ann", with_photos=asked_for)  # and the process was killed
+    Upkeep(store, config).clean_up(later())
+    assert not photo.exists()
+    assert is_everywhere_gone(config)
+
+
+def test_a_photo_that_was_enrolled_again_meanwhile_stays(config: Config, store: GalleryStore) -> None:
+    photo = config.gallery_folder / "Ann" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"jpeg")
+    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    store.forget("Ann", with_photos=True)
+    record = PhotoRecord("Ann/a.jpg", Stamp(1, 1), MODEL)
+    FolderRecords(store.database).keep_face(record, "Ann", face("other", "folder:Ann/a.jpg"))
+    Upkeep(store, config).clean_up(later())
+    assert photo.exists()
+
+
 def test_somebody_else_who_has_the_name_by_then_keeps_their_events(
     config: Config, store: GalleryStore, ann: str
 ) -> None:
@@ -329,6 +521,17 @@ def test_whom_another_box_forgot_is_gone_with_their_pictures(config: Config, sto
     for erasure in sharing.mirror.apply(forgotten_elsewhere(ann)):
         sharing._on_forgotten(erasure)
     assert is_everywhere_gone(config)
+
+
+def test_photos_that_were_refused_because_of_somebody_are_looked_at_again_when_another_box_forgets_them(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    shared(config, store)
+    records = FolderRecords(store.database)
+    for reason in ("other_person", "blurred"):
+        records.refuse(PhotoRecord(f"Bert/{reason}.jpg", Stamp(1, 1), MODEL, reason))
+    Mirror(store).apply(forgotten_elsewhere(ann))
+    assert list(records.photos()) == ["Bert/blurred.jpg"]
 
 
 def test_beside_a_daemon_whom_another_box_forgot_is_erased_again_when_all_know_it(

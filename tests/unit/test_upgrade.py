@@ -87,6 +87,23 @@ def age(state: Path, name: str, format: int) -> None:
         db.execute(f"PRAGMA user_version = {format}")
 
 
+def test_whom_strangers_turned_out_to_be_survives_an_upgrade(old: Path) -> None:
+    with closing(sqlite3.connect(old / "gallery.sqlite", isolation_level=None)) as db:
+        for statement in (statement for migration in MIGRATIONS[1:5] for statement in migration):
+            if "BEGIN" not in statement:
+                db.execute(statement)
+        db.execute("INSERT INTO strangers VALUES ('unknown-3', 'open', 1e9, 1e9, 1)")
+        for n, merged in enumerate(
+            ("unknown-1 into unknown-2", "unknown-3 into unknown-2", "unknown-2 into 4"), start=2
+        ):
+            db.execute(f"INSERT INTO changes VALUES ({n}, 1e9, 'stranger.merged', '', '{merged}', {n}, '')")
+        db.execute("PRAGMA user_version = 5")
+    upgrade(old)
+    with closing(sqlite3.connect(old / "gallery.sqlite")) as db:
+        found = db.execute("SELECT stranger_id, into_id FROM stranger_merges").fetchall()
+    assert found == [("unknown-1", "unknown-2"), ("unknown-2", "4")]  # the third is back
+
+
 def test_people_faces_and_events_survive_an_upgrade(old: Path) -> None:
     upgrade(old)
     with GalleryStore(old / "gallery.sqlite") as store, Journal(old / "journal.sqlite") as journal:
@@ -149,7 +166,7 @@ def test_an_older_streamd_refuses_newer_data_and_says_how_to_go_back(
     with pytest.raises(UnavailableError) as refused:
         admit_state(old)
     text = str(refused.value)
-    assert "gallery.sqlite has format 99 (known: 5)" in text
+    assert "gallery.sqlite has format 99 (known: 6)" in text
     assert "written by streamd 0.1.0, and this is 0.0.9" in text
     assert "'streamd state restore'" in text
     assert str(backups.backups(old, "gallery.sqlite")[0].path) in text

@@ -115,6 +115,21 @@ def test_what_is_too_old_goes_once_an_hour(store: GalleryStore, journal: Path) -
     assert records.all() == []
 
 
+def test_whom_a_stranger_turned_out_to_be_is_known_as_long_as_events_may_tell_of_them(
+    store: GalleryStore, journal: Path
+) -> None:
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2"):
+        records.record(sighting(stranger))
+    records.merge("unknown-1", "unknown-2", noted=False)
+    with store.database.write() as connection:
+        connection.execute("UPDATE stranger_merges SET at_wall_s = ?", (NOW_S,))
+    Upkeep(store, settings(journal)).clean_up(NOW_S + 30.5 * DAY_S)
+    assert records.faces(MODEL).gone == {"unknown-1"}
+    Upkeep(store, settings(journal)).clean_up(NOW_S + 31.5 * DAY_S)
+    assert records.faces(MODEL).gone == frozenset()
+
+
 def test_a_clock_that_was_ahead_at_the_start_does_not_end_the_cleaning(store: GalleryStore, journal: Path) -> None:
     records = StrangerRecords(store.database)
     config = settings(journal, unknown_retention_days=2)

@@ -139,20 +139,10 @@ def operations(services: Services) -> list[Operation]:
         return IgnoreAnswer(id=stranger_id, ignored=off)
 
     async def forgotten(call: Call) -> None:
-        from streamd.erasure import erase_person
-
-        stranger_id, config = call.path["id"], services.config
+        from streamd.forgetting import forget_stranger
 
         def work(store: GalleryStore) -> None:
-            StrangerRecords(store.database).forget(stranger_id)
-            if config.journal_file.exists():
-                erase_person(
-                    config.journal_file,
-                    person_id=stranger_id,
-                    name=stranger_id,
-                    strangers={stranger_id},
-                    pictures=config.snapshots_dir,
-                )
+            forget_stranger(services.config, store, call.path["id"])  # what could not be done the daemon does later
 
         await services.gallery(call.who, work)
 

@@ -177,3 +177,23 @@ def test_forgetting_that_could_not_be_finished_is_no_success_and_is_taken_up_aga
     assert code == 0
     assert "Anna is forgotten" in out
     assert all(b"Anna" not in path.read_bytes() for path in enrolled.glob("*.sqlite*"))
+
+
+def test_forgetting_a_stranger_that_could_not_be_finished_is_taken_up_again(enrolled: Path, capsys: Output) -> None:
+    from streamd.gallery.store import GalleryStore
+    from streamd.gallery.strangers import Sighting, StrangerRecords
+    from streamd.journal import Journal
+
+    with GalleryStore(enrolled / "gallery.sqlite") as store:
+        StrangerRecords(store.database).record(Sighting("unknown-7f3a", "t", "door", 1.0, "m", []))
+    with Journal(enrolled / "journal.sqlite"):
+        pass
+    with closing(sqlite3.connect(enrolled / "journal.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        code, out = said(capsys, "unknown", "forget", "unknown-7f3a")
+        assert code == 69
+        assert "not done yet" in out
+    code, out = said(capsys, "unknown", "forget", "unknown-7f3a", "--json")
+    assert (code, json.loads(out)) == (0, {"forgotten": "unknown-7f3a", "events": 0, "undone": []})
+    assert main(["unknown", "forget", "unknown-7f3a"]) == 69
+    assert "there is no unknown 'unknown-7f3a'" in capsys.readouterr().err

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from galleryparts import MODEL, unit
 
+from streamd.config import GalleryConfig
 from streamd.errors import GalleryError
 from streamd.gallery.archive import export_gallery, opened_archive
 from streamd.gallery.audit import audit, mend
 from streamd.gallery.importer import Imported, import_people
 from streamd.gallery.rows import NewFace
+from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.signing import Signer
 from streamd.gallery.store import GalleryStore, Mark
+from streamd.gallery.strangers import Sighting, StrangerRecords
 from streamd.gallery.vault import Vault
 
 CHIP = cv2.imencode(".jpg", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
@@ -94,6 +97,24 @@ def test_what_was_removed_or_forgotten_is_not_in_an_archive(tmp_path: Path, stor
     assert unit(1).tobytes() not in path.read_bytes()
     assert unit(2).tobytes() in path.read_bytes()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_ids_of_those_who_are_no_more_are_not_in_an_archive(tmp_path: Path, store: GalleryStore) -> None:
+    keep_shared(store, GalleryConfig(kind="pgvector", dsn="postgresql://nowhere/x"))
+    for name in ("Anna", "Bert"):
+        store.add_faces(name, [kept(1)])
+    anna, bert = (store.person(name).id for name in ("Anna", "Bert"))
+    records = StrangerRecords(store.database)
+    for stranger in ("unknown-1", "unknown-2"):
+        records.record(Sighting(stranger, "t", "door", 1.0, MODEL, []))
+    records.merge("unknown-1", "unknown-2", noted=False)
+    store.forget("Anna")
+    path = tmp_path / "a"
+    export_gallery(store, path, Signer.of(tmp_path))
+    packed = path.read_bytes()
+    assert bert.encode() in packed
+    assert anna.encode() not in packed
+    assert b"unknown-1" not in packed
 
 
 def test_nothing_is_overwritten(archive: Path, store: GalleryStore) -> None:

@@ -13,7 +13,7 @@ from streamd.gallery import strangerbook
 from streamd.gallery.delta import Mark
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangerbook import Look, StrangerBook
-from streamd.gallery.strangers import MOST_VIEWS, Sighting, StrangerRecords
+from streamd.gallery.strangers import MOST_VIEWS, Sighting, StrangerRecords, StrangerView
 from streamd.gallery.vault import Vault
 from streamd.scores import ScoreModel, Spread
 
@@ -73,6 +73,33 @@ def test_two_ids_that_turn_out_to_be_one_person_become_one(records: StrangerReco
     assert kept in ids
     assert [stranger.id for stranger in records.all()] == [kept]
     assert records.get(kept).sightings == 3
+
+
+def test_an_id_that_was_another_one_before_it_was_written_is_noted(
+    store: GalleryStore, records: StrangerRecords
+) -> None:
+    book = opened(records)
+    left, right = unit(1, DIM), unit(2, DIM)
+    middle = np.asarray((left + right) / np.linalg.norm(left + right), np.float32)
+    ids = {seen(book, left, track="a"), seen(book, right, track="b")}
+    kept = seen(book, middle, track="c")
+    (gone,) = ids - {kept}
+    book.flush()
+    assert [stranger.id for stranger in records.all()] == [kept]
+    assert records.faces(MODEL).gone == {gone}
+    records.assign(kept, "Anna")
+    assert store.forget("Anna").strangers == tuple(sorted(ids))
+
+
+def test_an_id_that_went_is_given_to_nobody_else(records: StrangerRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+    book = opened(records)
+    for stranger in ("unknown-aaaa", "unknown-bbbb"):
+        records.record(Sighting(stranger, "t", "door", 1.0, MODEL, []))
+    records.merge("unknown-aaaa", "unknown-bbbb", noted=False)
+    book.refresh()
+    drawn = iter(["aaaa", "aaaa", "cccc"])
+    monkeypatch.setattr(strangerbook.secrets, "token_hex", lambda n: next(drawn))
+    assert seen(book, unit(3, DIM)) == "unknown-cccc"
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, records: StrangerRecords, do: Callable[[], object]) -> None:
@@ -228,6 +255,39 @@ def test_a_name_is_taken_back_from_a_stranger_whom_a_worker_noted_again(
     )
     assert stranger.views == 2
     assert store.people() == []
+
+
+def views(records: StrangerRecords, stranger: str, seed: int, *, count: int, quality: float) -> None:
+    looks = [StrangerView(unit(seed + n, DIM), f"{stranger} {n}".encode(), quality) for n in range(count)]
+    records.record(Sighting(stranger, stranger, "door", 1.0, MODEL, looks))
+
+
+def chips(records: StrangerRecords, stranger: str) -> set[bytes]:
+    return {chip for *_, chip in records.chips(stranger)}
+
+
+def test_a_merge_that_is_taken_back_gives_both_their_views_again(store: GalleryStore, records: StrangerRecords) -> None:
+    views(records, "unknown-1", 0, count=MOST_VIEWS, quality=0.9)
+    views(records, "unknown-2", 100, count=MOST_VIEWS, quality=0.5)
+    before = [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")]
+    records.merge("unknown-1", "unknown-2")  # whose views are poorer, and go
+    store.undo()
+    assert [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")] == before
+
+
+def test_a_merge_and_a_name_are_taken_back_in_any_order(store: GalleryStore, records: StrangerRecords) -> None:
+    views(records, "unknown-1", 0, count=2, quality=0.9)
+    views(records, "unknown-2", 100, count=2, quality=0.5)
+    before = [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")]
+    records.merge("unknown-1", "unknown-2")
+    merged = store.version()
+    records.assign("unknown-2", "Anna")
+    named = store.version()
+    store.undo(merged)
+    assert chips(records, "unknown-1") == before[0]
+    store.undo(named)
+    assert store.people() == []
+    assert [chips(records, stranger) for stranger in ("unknown-1", "unknown-2")] == before
 
 
 def test_only_the_best_views_are_kept(records: StrangerRecords) -> None:
