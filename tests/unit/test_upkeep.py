@@ -46,6 +46,7 @@ def test_people_are_told_once(store: GalleryStore, journal: Path) -> None:
     upkeep = Upkeep(store, settings(journal))
     store.add_faces("Anna", [face(unit(1))])
     assert kinds(upkeep.news()) == ["person.enrolled"]
+    upkeep.note_told()
     assert upkeep.news() == []
 
 
@@ -54,22 +55,54 @@ def test_what_happened_while_no_worker_ran_is_told_by_the_next(store: GallerySto
     first = Upkeep(store, settings(journal))
     store.add_faces("Bert", [face(unit(2), "photo:b")])
     assert kinds(first.news()) == ["person.enrolled"]
+    first.note_told()
     store.forget("Bert")
     assert kinds(Upkeep(store, settings(journal)).news()) == ["person.forgotten"]
 
 
-def test_what_cannot_be_noted_as_told_is_told_by_the_next_call(
+def test_what_cannot_be_noted_as_told_is_noted_by_the_next_try(
     store: GalleryStore, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upkeep = Upkeep(store, settings(journal))
     store.add_faces("Anna", [face(unit(1))])
     store.forget("Anna")
+    assert kinds(upkeep.news()) == ["person.enrolled", "person.forgotten"]
     with monkeypatch.context() as busy:
         busy.setattr(store.database, "write", lambda: store.database.scalar("not SQL"))  # raises GalleryError
         with pytest.raises(GalleryError):
-            upkeep.news()
-    assert kinds(upkeep.news()) == ["person.enrolled", "person.forgotten"]
+            upkeep.note_told()
+    upkeep.note_told()
     assert upkeep.news() == []
+
+
+def test_what_a_worker_sent_before_it_was_killed_is_not_told_again_where_the_journal_has_it(
+    store: GalleryStore, journal: Path
+) -> None:
+    records = StrangerRecords(store.database)
+    records.record(sighting("unknown-7f3a"))
+    seen = Event(EventType.FACE_UNKNOWN, "door", timestamp(1), "1" * 32, track="door-1", stranger="unknown-7f3a")
+    killed = Upkeep(store, settings(journal))
+    with Journal(journal) as opened:
+        opened.append([Entry("w", "e", 1, seen)])
+        records.assign("unknown-7f3a", "Anna")
+        sent = killed.news()
+        assert kinds(sent) == ["person.enrolled", "face.revised"]
+        opened.append([Entry("w", "e", 2, sent[0])])  # the other one was on its way
+        store.add_faces("Bert", [face(unit(2), "photo:b")])
+        again = Upkeep(store, settings(journal))
+        left = again.news()
+        assert kinds(left) == ["face.revised", "person.enrolled"]
+        assert left[0].id == sent[1].id
+        opened.append([Entry("w", "f", n, event) for n, event in enumerate(left, start=1)])
+        assert Upkeep(store, settings(journal)).news() == []
+
+
+def test_changes_before_the_first_worker_looks_for_them_are_told_by_the_next(
+    store: GalleryStore, journal: Path
+) -> None:
+    Upkeep(store, settings(journal))
+    store.add_faces("Anna", [face(unit(1))])
+    assert kinds(Upkeep(store, settings(journal)).news()) == ["person.enrolled"]
 
 
 def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GalleryStore, journal: Path) -> None:
