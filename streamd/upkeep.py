@@ -91,22 +91,35 @@ class Upkeep:
         """Delete what is too old: pictures every few minutes, the rest once an hour. Raises GalleryError.
 
         Args:
-            now_wall_s: ages are counted from here.
+            now_wall_s: what the clock says; ages are counted from there where it is believed.
             now_s: what says whether it is time again, ``time.monotonic()`` where it is not given.
         """
         now_s = time.monotonic() if now_s is None else now_s
         if now_s - self._tidied_at_s >= TIDY_EVERY_S:
             self._tidied_at_s = now_s
-            self._tidy_pictures(now_wall_s)
+            self._tidy_pictures(self._date(now_wall_s))
         self._finish_erasures(now_wall_s)
-        if now_s - self._cleaned_at_s < CLEAN_EVERY_S:
-            return
-        self._cleaned_at_s = now_s
-        self._thin_out_backups(now_wall_s)
-        self._forget_expired(now_wall_s)
-        gone = self._strangers.drop_old(now_wall_s - self._gallery.unknown_retention_days * _DAY_S)
+        if now_s - self._cleaned_at_s >= CLEAN_EVERY_S:
+            self._cleaned_at_s = now_s
+            self._delete_old(self._date(now_wall_s))
+
+    def _date(self, now_wall_s: float) -> float:
+        """From which ages are counted (``wallclock.Calendar``); 0, by which nothing is old, where that is not known."""
+        if not self._journal.exists():
+            return now_wall_s
+        try:
+            with Journal(self._journal, read_only=True) as journal:
+                return journal.calendar(now_wall_s).seen(now_wall_s).reckoned(now_wall_s)
+        except JournalError as error:
+            logger.error("nothing is deleted for its age: %s", error)
+            return 0.0
+
+    def _delete_old(self, date_wall_s: float) -> None:
+        self._thin_out_backups(date_wall_s)
+        self._forget_expired(date_wall_s)
+        gone = self._strangers.drop_old(date_wall_s - self._gallery.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
-            final = drop_old_undo(connection, now_wall_s - self._gallery.undo_days * _DAY_S)
+            final = drop_old_undo(connection, date_wall_s - self._gallery.undo_days * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
 

@@ -14,6 +14,7 @@ from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.journal import Entry, Journal
 from streamd.upkeep import CLEAN_EVERY_S, Upkeep
+from streamd.wallclock import Calendar
 
 DAY_S = 86_400.0
 NOW_S = 1.8e9
@@ -161,6 +162,37 @@ def test_a_clock_that_was_ahead_at_the_start_does_not_end_the_cleaning(store: Ga
     upkeep.clean_up(NOW_S + 30 * DAY_S, now_s=30 * DAY_S)
     assert records.all() == []
     assert not picture.exists()
+
+
+def test_a_date_that_is_not_believed_deletes_nothing(store: GalleryStore, journal: Path) -> None:
+    config = settings(journal, retention_days={"group=visitor": 30})
+    store.add_faces("Anna", [face(unit(1))])
+    store.label("Anna", [("group", "visitor")])
+    with store.database.write() as connection:
+        connection.execute("UPDATE people SET created_wall_s = ?", (NOW_S,))
+    records = StrangerRecords(store.database)
+    records.record(sighting("unknown-1", at=NOW_S))
+    picture = config.snapshots_dir / "day" / "1.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+    os.utime(picture, (NOW_S, NOW_S))
+    ahead_s = NOW_S + 3650 * DAY_S
+
+    def kept() -> tuple[bool, bool, bool]:
+        Upkeep(store, config).clean_up(ahead_s)
+        return bool(store.people()), bool(records.all()), picture.exists()
+
+    with Journal(journal) as opened:
+        opened.note_date(Calendar(NOW_S))
+        assert kept() == (True, True, True)
+        opened.note_date(Calendar(NOW_S, ahead_s))
+        assert kept() == (True, True, True)
+        opened.note_date(Calendar(ahead_s))
+    journal.rename(whole := journal.with_suffix(".whole"))
+    journal.write_bytes(b"no journal" * 1000)
+    assert kept() == (True, True, True), "the date is not known"
+    whole.rename(journal)
+    assert kept() == (False, False, False)
 
 
 def test_people_with_a_label_whose_time_is_over_are_forgotten_everywhere(store: GalleryStore, journal: Path) -> None:
