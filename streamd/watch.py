@@ -101,7 +101,7 @@ class CameraWatch:
                     self._doubted.setdefault(track.id, 0)
                 known.track = track
             else:
-                self._begin(track)
+                self._begin(track, track.id)
         confirmed = {track.id: track.box for track in tracks if track.confirmed}
         self._crossing = crossing(confirmed)
         for crossed in self._crossing:
@@ -186,16 +186,13 @@ class CameraWatch:
             if self._doubted[track] < OTHER_VIEWS:
                 waiting.add(track)
             else:
-                self._begin(appearance.track)
+                self._begin(appearance.track, next(self._ids))  # the track's own number is the other's name
                 if appearance.appeared:
                     self.absent.append(appearance)
         return waiting
 
-    def _begin(self, track: Track) -> None:
-        used = {a.id for a in (*self.appearances.values(), *self.absent)}
-        name = f"{self.name}-{self._epoch}-{track.id}"
-        while name in used:  # a track that went over to somebody else
-            name = f"{self.name}-{self._epoch}-{next(self._ids)}"
+    def _begin(self, track: Track, number: int) -> None:
+        name = f"{self.name}-{self._epoch}-{number}"
         self.appearances[track.id] = Appearance(name, track, Evidence(self.policy), zoned=bool(self.config.zones))
 
     def _continue(self, track: int, earlier: Appearance) -> None:
