@@ -232,7 +232,7 @@ class Worker:
         logger.info("load: does without %s: %s", word, self._relief.name.lower())
 
     def _grant(self, now_s: float) -> None:
-        for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
+        for camera in self._scheduler.grants(now_s, in_hand=[frame.id.camera for frame in self._in_hand]):
             attention = self._pipeline.attention(camera)
             picture = self._whole_frames or self._pipeline.wants_picture(camera)
             watched, settled = attention is not Attention.NOTHING, attention is Attention.TRACKED
