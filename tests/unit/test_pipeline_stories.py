@@ -40,14 +40,18 @@ class Door:
         )
         self.pipeline.set_cameras({"door": config})
 
-    def look(self, left: int | None, right: int | None, *, times: int = 1, shift_px: int = 0) -> list[Event]:
-        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``), perhaps shifted to the right."""
+    def look(
+        self, left: int | None, right: int | None, *, times: int = 1, shift_px: int = 0, scale: int = 1
+    ) -> list[Event]:
+        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``), perhaps shifted to the right; in
+        full pictures ``scale`` times as large."""
         events = []
         for _ in range(times):
             self.now_s += 0.2
             picture = np.roll(np.hstack([_person(left), _person(right)]), shift_px, axis=1)
             frame_id = FrameId("door", "e", round(self.now_s * 5))
-            frame = Frame(frame_id, self.now_s, self.now_s, picture, Bgr(picture))
+            full = np.ascontiguousarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
+            frame = Frame(frame_id, self.now_s, self.now_s, picture, Bgr(full))
             events += self.pipeline.process([frame])
         return events
 
@@ -112,6 +116,15 @@ def test_somebody_else_who_comes_meanwhile_is_another_story(gallery: LiveGallery
     events = door.look(GREEN, None, times=10)
     assert kinds(events) == ["appeared", "unknown"]
     assert events[0].track != first.track
+
+
+def test_in_pictures_of_another_size_nobody_is_where_they_were(gallery: LiveGallery) -> None:
+    """As where the process of a camera that was set to another resolution was killed."""
+    door = Door(gallery)
+    first = door.look(RED, None, times=5)
+    events = door.look(RED, None, times=1, scale=2)
+    assert kinds(events)[0] == "left"
+    assert events[0].track == first[0].track
 
 
 def test_who_is_forgotten_while_away_has_left(gallery: LiveGallery, store: GalleryStore) -> None:
