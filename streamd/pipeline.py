@@ -252,7 +252,7 @@ class Pipeline:
                 with self._stage("align"):
                     chip = cut_chip(frame.picture, detection.landmarks)
                     quality = assess(detection, chip, frame.size, watch.config.detection.min_face_px)
-                if quality.usable:
+                if quality.usable and not watch.unsure(appearance.track.id):
                     appearance.best_quality = max(appearance.best_quality, quality.score)
                     if self._album is not None:
                         self._album.look(appearance, frame.picture, detection.box, quality.score)

@@ -80,6 +80,10 @@ class CameraWatch:
         """Whether a new view of this face is needed to say whose it is."""
         return track in self._doubted and track not in self._crossing
 
+    def unsure(self, track: int) -> bool:
+        """Whether this face may be somebody else's than its story's."""
+        return track in self._doubted
+
     def wants_view(self, at_s: float) -> bool:
         """Whether a good view of somebody who is followed would be embedded now."""
         return any(a.evidence.wants(1.0, at_s) or self.doubts(track) for track, a in self.appearances.items())
