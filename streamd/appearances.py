@@ -211,5 +211,5 @@ def _rounded(value: float) -> float:
 def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Whole pixels inside the picture."""
     width, height = size
-    x1, y1 = max(0, round(box.x1)), max(0, round(box.y1))
+    x1, y1 = min(width, max(0, round(box.x1))), min(height, max(0, round(box.y1)))
     return x1, y1, max(x1, min(width, round(box.x2))), max(y1, min(height, round(box.y2)))

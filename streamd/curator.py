@@ -52,9 +52,9 @@ class Curator:
         self._metrics = metrics
         self._upkeep = upkeep
         self._strangers = strangers
-        self._events: deque[Event] = deque()  # bounded: filled by one call for news, and only when empty
-        self._telling = threading.Lock()
-        self._told_last = False
+        self._events: deque[Event] = deque()  # bounded: filled by one call for news, and only once that before is told
+        self._given = False
+        self._told = threading.Event()
         self._trouble = ""
         self._folder_due_s = 0.0
         self._recall_due_s = 0.0
@@ -64,17 +64,18 @@ class Curator:
         return self._background.running()
 
     def events(self) -> list[Event]:
-        """What happened to the gallery since the last call; for the work loop to send."""
+        """What happened to the gallery; for the work loop to send, and to say of all of it that it is ``told``.
+
+        What is not told when the work ends is left to the next worker.
+        """
         found: list[Event] = []
         while self._events:
             found.append(self._events.popleft())
         return found
 
-    def last_events(self) -> list[Event]:
-        """The same before the work ends: what happens from now on is left to the next worker."""
-        with self._telling:
-            self._told_last = True
-        return self.events()
+    def told(self) -> None:
+        """The journal has what ``events`` gave."""
+        self._told.set()
 
     def _look_at_folder(self, now_s: float) -> bool:
         """Whether there is more to do in it at once."""
@@ -96,9 +97,14 @@ class Curator:
             self._metrics.gallery_recall.set(recall)
 
     def _tell(self, upkeep: Upkeep) -> None:
-        with self._telling:  # what it gives counts as told: nobody would take it after the last call
-            if not self._told_last and not self._events:
-                self._events.extend(upkeep.news())
+        if self._given:
+            if not self._told.is_set():
+                return
+            upkeep.note_told()
+            self._told.clear()
+        news = upkeep.news()
+        self._given = bool(news)
+        self._events.extend(news)
 
     def _step(self) -> float:
         """One round; seconds until the next."""

@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 from streamd.errors import JournalError, ProtocolError
 from streamd.events import Event, timestamp
 from streamd.journalfile import connected, in_words, locked
-from streamd.wallclock import AHEAD_S
+from streamd.wallclock import AHEAD_S, Calendar
 
 logger = logging.getLogger(__name__)
 
 PRUNE_ROWS = 5000
 """Rows deleted in one transaction, so that a commit never waits long behind a clean-up."""
+_BELIEVED, _DOUBTED_SINCE = "believed_wall_s", "doubted_since_wall_s"
 _INSERT = "INSERT INTO events VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(worker, epoch, n) DO NOTHING"
 
 
@@ -252,6 +253,20 @@ class Journal:
     def _delete_below(self, seq: int) -> int:
         self._db.execute("DELETE FROM accounts WHERE seq < ?", (seq,))
         return self._db.execute("DELETE FROM events WHERE seq < ?", (seq,)).rowcount
+
+    def calendar(self, now_wall_s: float) -> Calendar:
+        """What was last known of the date; what the clock says, where nothing was."""
+        believed, doubted = (
+            self._one("SELECT value FROM meta WHERE name = ?", name) for name in (_BELIEVED, _DOUBTED_SINCE)
+        )
+        return Calendar(now_wall_s if believed is None else float(believed), doubted and float(doubted))
+
+    def note_date(self, calendar: Calendar) -> None:
+        with in_words(self.path), self._transaction():
+            self._db.execute("DELETE FROM meta WHERE name IN (?, ?)", (_BELIEVED, _DOUBTED_SINCE))
+            dates = (_BELIEVED, calendar.believed_wall_s), (_DOUBTED_SINCE, calendar.doubted_since_wall_s)
+            known = [(name, int(date)) for name, date in dates if date is not None]
+            self._db.executemany("INSERT INTO meta VALUES(?, ?)", known)
 
     def check(self) -> None:
         """Write without changing anything: raises JournalError while the disk refuses."""

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -138,7 +138,12 @@ class Pipeline:
 
     def detect(self, frames: Sequence[Frame]) -> list[Look]:
         """Find the faces in one frame each of some cameras."""
-        return self._finder.find(frames)
+        return self._finder.find([self._as_cut(frame) for frame in frames])
+
+    def _as_cut(self, frame: Frame) -> Frame:
+        """A picture of another size shows another scene: in pixels of the one before nobody is where they were."""
+        last = self._watches[frame.id.camera].last
+        return frame if last is None or last.size == frame.size else replace(frame, cut=True)
 
     def shed(self, step: Step) -> None:
         """Do without these from now on."""
@@ -247,7 +252,7 @@ class Pipeline:
                 with self._stage("align"):
                     chip = cut_chip(frame.picture, detection.landmarks)
                     quality = assess(detection, chip, frame.size, watch.config.detection.min_face_px)
-                if quality.usable:
+                if quality.usable and not watch.unsure(appearance.track.id):
                     appearance.best_quality = max(appearance.best_quality, quality.score)
                     if self._album is not None:
                         self._album.look(appearance, frame.picture, detection.box, quality.score)

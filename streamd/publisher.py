@@ -11,7 +11,7 @@ from streamd.child import ChildContext
 from streamd.diskuse import DiskUse
 from streamd.endpoints import verdicts_endpoint
 from streamd.errors import JournalError
-from streamd.events import Event
+from streamd.events import Event, timestamp
 from streamd.inbox import VerdictReceiver
 from streamd.interfaces import Sink
 from streamd.journal import Entry, Journal
@@ -162,13 +162,27 @@ class Publisher:
         keep_s = self._context.config.events.retention_days * DAY_S
         self._prune_at_s = now_s + PRUNE_EVERY_S
         try:
-            deleted = self._journal.prune(time.time() - keep_s) or self._journal.shrink(self._max_bytes)
+            deleted = self._journal.prune(self._date() - keep_s) or self._journal.shrink(self._max_bytes)
         except JournalError as error:
             logger.error("old events stay: %s", error)
             return
         if deleted:  # there may be more: in the next pass, so that commits go between
             self._prune_at_s = now_s
             logger.info("%d old events deleted", deleted)
+
+    def _date(self) -> float:
+        """From which ages are counted, here and where others delete; notes what the clock says. Raises JournalError."""
+        now_wall_s = time.time()
+        known = self._journal.calendar(now_wall_s)
+        calendar = known.seen(now_wall_s)
+        self._journal.note_date(calendar)
+        if calendar.doubted_since_wall_s is not None and calendar != known:
+            logger.warning(
+                "the clock says %s, where %s was to be expected: for a day ages are counted from the earlier one",
+                timestamp(now_wall_s),
+                timestamp(calendar.believed_wall_s),
+            )
+        return calendar.reckoned(now_wall_s)
 
 
 def serve(context: ChildContext) -> int:

@@ -7,7 +7,6 @@ face is compared with what is known of those whom it may be.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -47,24 +46,24 @@ def crossing(boxes: Mapping[int, Box]) -> set[int]:
 
 
 def may_meet(tracks: Sequence[Track]) -> bool:
-    """Whether any two of the faces may be taken for each other before long.
+    """Whether any two of the faces may be taken for each other before long; of a hall full of people in milliseconds.
 
     They are within ``NEAR_FACES`` of the larger one, and as they move now come as close as ``MEET_FACES`` within
     ``AHEAD_S``. Who stands or walks side by side does not.
     """
-    return any(_meet(one, other) for one, other in combinations(tracks, 2))
-
-
-def _meet(one: Track, other: Track) -> bool:
-    size = np.array([max(one.box.width, other.box.width), max(one.box.height, other.box.height)])
-    apart = np.subtract(one.box.centre, other.box.centre) / size
-    if np.abs(apart).max() >= NEAR_FACES:
+    if len(tracks) < 2:
         return False
-    way = np.subtract(one.velocity, other.velocity) / size * AHEAD_S
-    length = float(way @ way)
+    one, other = np.triu_indices(len(tracks), 1)
+    sides = np.array([(t.box.width, t.box.height) for t in tracks])
+    centres, velocities = np.array([t.box.centre for t in tracks]), np.array([t.velocity for t in tracks])
+    size = np.maximum(sides[one], sides[other])
+    apart = (centres[one] - centres[other]) / size
+    near = np.abs(apart).max(axis=1) < NEAR_FACES
+    apart, way = apart[near], ((velocities[one] - velocities[other]) / size * AHEAD_S)[near]
     # The closest point of the way that the one goes, as seen from the other.
-    share = min(1.0, max(0.0, -float(apart @ way) / length)) if length else 0.0
-    return bool(np.abs(apart + share * way).max() < MEET_FACES)
+    length = (way * way).sum(axis=1)
+    share = np.clip(-(apart * way).sum(axis=1) / np.where(length > 0, length, 1.0), 0.0, 1.0)
+    return bool((np.abs(apart + share[:, None] * way).max(axis=1) < MEET_FACES).any())
 
 
 def continued(views: Mapping[int, Vector], memories: Mapping[Key, Vector], scores: ScoreModel) -> dict[int, Key]:

@@ -12,7 +12,7 @@ without.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -173,14 +173,16 @@ class Scheduler:
         granted = (entry.granted_at_s for entry in self._cameras.values())
         return any(at_s is not None and now_s - at_s < within_s for at_s in granted)
 
-    def grants(self, now_s: float, *, in_hand: int = 0) -> list[str]:
-        """Cameras to ask now, most overdue first; ``in_hand`` frames have arrived and wait for work."""
+    def grants(self, now_s: float, *, in_hand: Collection[str] = ()) -> list[str]:
+        """Cameras to ask now, most overdue first; frames of those ``in_hand`` have arrived and wait for work."""
         self._forget_lost(now_s)
-        taken = in_hand + self._taken(now_s)
+        taken = len(in_hand) + self._taken(now_s)
         if taken >= self._max_batch:
             return []
         chosen = []
         for name in self._due(now_s):
+            if name in in_hand:  # what it has next would be worked on together with this one, and not be any newer
+                continue
             if taken >= self._max_batch:
                 break
             entry = self._cameras[name]

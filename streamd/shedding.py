@@ -46,8 +46,10 @@ class Ladder:
         self.step = Step.NOTHING
         self._strain = 0.0
         self._at_s = -math.inf
+        self._beyond = 0
+        """1 where the strain is above the upper bound, -1 below the lower one."""
         self._since_s = -math.inf
-        """When the strain was last on the other side of the bound that it is beyond."""
+        """When it got there, or the last step since."""
 
     def observe(self, strain: float | None, now_s: float) -> Step:
         """``strain`` of late, None where no camera was asked for a frame; returns the step to be on."""
@@ -57,12 +59,15 @@ class Ladder:
             weight = -math.expm1(-(now_s - self._at_s) / SMOOTHING_S)
             self._strain += weight * (strain - self._strain)
             self._at_s = now_s
-        if self._strain >= UP:
+        elif now_s - self._at_s >= DOWN_AFTER_S:
+            self._strain = 0.0  # whoever is not asked for so long has not waited
+        beyond = (self._strain >= UP) - (self._strain <= DOWN)
+        if beyond != self._beyond:
+            self._beyond, self._since_s = beyond, now_s
+        if beyond > 0 and strain is not None:  # of what is only remembered nothing is given up
             self._move(+1, UP_AFTER_S, now_s)
-        elif self._strain <= DOWN:
+        elif beyond < 0:
             self._move(-1, DOWN_AFTER_S, now_s)
-        else:
-            self._since_s = now_s
         return self.step
 
     def _move(self, direction: int, after_s: float, now_s: float) -> None:

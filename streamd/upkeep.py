@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from streamd.album import tidy
 from streamd.backups import thin_out
 from streamd.config import Config
 from streamd.errors import JournalError
-from streamd.events import Event, EventType, PersonFields, new_id, timestamp
+from streamd.events import Event, EventType, PersonFields, timestamp
 from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.labels import label_texts
 from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change, Person
@@ -32,6 +33,8 @@ MOST_AT_ONCE = 500
 """Changes that bring more news than this at once are told a part at a time."""
 MOST_REVISED = 1000
 """Past appearances of a stranger that are revised once they have a name; of more, the oldest stay as they were."""
+LOOKED_BACK = 5000
+"""Events of the journal among which those are looked for that an earlier worker sent and could not note."""
 _DAY_S = 86_400.0
 _TOLD = "told_version"
 
@@ -47,25 +50,24 @@ class Upkeep:
         self._gallery = config.gallery
         self._snapshots = config.snapshots
         self._pictures = config.snapshots_dir
-        self._told_version = self._read_told()
+        self._told_version = self._reached = self._read_told()
+        self._is_first = True
         self._cleaned_at_s = self._tidied_at_s = float("-inf")
         self._erasures_due_s = float("-inf")
 
     def news(self) -> list[Event]:
-        """People enrolled and forgotten, and strangers who got a name, since the last call; of very many the first.
+        """People enrolled and forgotten, and strangers who got a name, since what was told; of very many the first.
 
-        Changes made while no worker ran are told by the next one. Raises GalleryError; what was not told then is
-        told by the next call.
+        The same again until ``note_told``, also by the next worker, and under the same ids; what an earlier worker sent
+        and could not note is left out. Raises GalleryError.
         """
         events: list[Event] = []
-        version = self._store.version()
-        if version == self._told_version:
+        if self._store.version() == self._told_version:
             return events
-        reached = self._told_version
-        for change in self._store.changes(after=reached):
+        for change in self._store.changes(after=self._told_version):
             if len(events) >= MOST_AT_ONCE:
                 break
-            reached = change.version
+            self._reached = change.version
             if change.what in (ENROLLED, FORGOTTEN):
                 events.append(_person_event(change))
             elif change.what == ASSIGNED and change.name is not None:
@@ -74,31 +76,52 @@ class Upkeep:
             elif change.what == UNDONE and change.detail:  # forgetting a person empties it
                 for stranger_id in self._unnamed(change):
                     events += self._revisions(change, stranger_id, message="the name was taken back")
-        self._write_told(reached)
-        self._told_version = reached
+        if self._is_first and events:
+            events = self._without_heard(events)
+        if not events:
+            self.note_told()
         return events
+
+    def note_told(self) -> None:
+        """The journal has what ``news`` gave. Raises GalleryError; then it is to be called again."""
+        self._write_told(self._reached)
+        self._told_version = self._reached
+        self._is_first = False
 
     def clean_up(self, now_wall_s: float, *, now_s: float | None = None) -> None:
         """Delete what is too old: pictures every few minutes, the rest once an hour. Raises GalleryError.
 
         Args:
-            now_wall_s: ages are counted from here.
+            now_wall_s: what the clock says; ages are counted from there where it is believed.
             now_s: what says whether it is time again, ``time.monotonic()`` where it is not given.
         """
         now_s = time.monotonic() if now_s is None else now_s
         if now_s - self._tidied_at_s >= TIDY_EVERY_S:
             self._tidied_at_s = now_s
-            self._tidy_pictures(now_wall_s)
+            self._tidy_pictures(self._date(now_wall_s))
         self._finish_erasures(now_wall_s)
-        if now_s - self._cleaned_at_s < CLEAN_EVERY_S:
-            return
-        self._cleaned_at_s = now_s
-        self._thin_out_backups(now_wall_s)
-        self._forget_expired(now_wall_s)
-        gone = self._strangers.drop_old(now_wall_s - self._gallery.unknown_retention_days * _DAY_S)
+        if now_s - self._cleaned_at_s >= CLEAN_EVERY_S:
+            self._cleaned_at_s = now_s
+            self._delete_old(self._date(now_wall_s))
+
+    def _date(self, now_wall_s: float) -> float:
+        """From which ages are counted (``wallclock.Calendar``); 0, by which nothing is old, where that is not known."""
+        if not self._journal.exists():
+            return now_wall_s
+        try:
+            with Journal(self._journal, read_only=True) as journal:
+                return journal.calendar(now_wall_s).seen(now_wall_s).reckoned(now_wall_s)
+        except JournalError as error:
+            logger.error("nothing is deleted for its age: %s", error)
+            return 0.0
+
+    def _delete_old(self, date_wall_s: float) -> None:
+        self._thin_out_backups(date_wall_s)
+        self._forget_expired(date_wall_s)
+        gone = self._strangers.drop_old(date_wall_s - self._gallery.unknown_retention_days * _DAY_S)
         with self._store.database.write() as connection:
-            final = drop_old_undo(connection, now_wall_s - self._gallery.undo_days * _DAY_S)
-            drop_old_merges(connection, now_wall_s - (self._config.events.retention_days + 1) * _DAY_S)
+            final = drop_old_undo(connection, date_wall_s - self._gallery.undo_days * _DAY_S)
+            drop_old_merges(connection, date_wall_s - (self._config.events.retention_days + 1) * _DAY_S)
         if gone or final:
             logger.info("%d strangers not seen for long and %d removed rows deleted", gone, final)
 
@@ -177,7 +200,7 @@ class Upkeep:
                 type=EventType.FACE_REVISED,
                 camera=event.camera,
                 at=timestamp(time.time()),
-                id=new_id(),
+                id=_id_of(change, event.id),
                 track=event.track,
                 identity=identity,
                 revises=event.id,
@@ -186,11 +209,30 @@ class Upkeep:
                 message=message,
             )
 
+    def _without_heard(self, events: Sequence[Event]) -> list[Event]:
+        """Those that the journal does not have."""
+        kinds = tuple(
+            kind.value for kind in (EventType.PERSON_ENROLLED, EventType.PERSON_FORGOTTEN, EventType.FACE_REVISED)
+        )
+        try:
+            if not self._journal.exists():
+                return list(events)
+            with Journal(self._journal, read_only=True) as journal:
+                heard = {event.id for event in readable(journal.last(LOOKED_BACK, only=Filter(types=kinds)))}
+        except JournalError as error:
+            logger.warning("what became of people may be told twice, under the same ids: %s", error)
+            return list(events)
+        return [event for event in events if event.id not in heard]
+
     def _read_told(self) -> int:
-        """How far earlier workers told; all of it where none has yet."""
+        """How far earlier workers told; all of it where none has yet, from now on."""
         with self._store.database.read() as connection:
             row = connection.execute("SELECT value FROM settings WHERE key = ?", (_TOLD,)).fetchone()
-        return int(row[0]) if row else self._store.version()
+        if row:
+            return int(row[0])
+        version = self._store.version()
+        self._write_told(version)
+        return version
 
     def _write_told(self, version: int) -> None:
         with self._store.database.write() as connection:
@@ -205,7 +247,16 @@ def _person_event(change: Change) -> Event:
         type=EventType(change.what),
         camera="-",
         at=timestamp(change.at_wall_s),
-        id=new_id(),
+        id=_id_of(change),
         identity=identity,
         gallery_version=change.version,
     )
+
+
+def _id_of(change: Change, revised: str = "") -> str:
+    """One event's id, the same each time that it is told.
+
+    The moment sets boxes apart that share a gallery, and number its changes each for itself.
+    """
+    about = f"{change.version} {change.at_wall_s!r} {revised}"
+    return hashlib.blake2b(about.encode(), digest_size=16).hexdigest()

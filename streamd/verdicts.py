@@ -50,6 +50,16 @@ class _Backlog:
         self._minor: deque[_Waiting] = deque()
         self._major: deque[_Waiting] = deque()
 
+    @property
+    def taken(self) -> int:
+        """How many events were pushed so far."""
+        return self._next
+
+    @property
+    def oldest(self) -> int:
+        """The number of the oldest, from 0; ``taken`` where there is none."""
+        return min((queue[0].order for queue in (self._minor, self._major) if queue), default=self._next)
+
     def __len__(self) -> int:
         return len(self._minor) + len(self._major)
 
@@ -63,10 +73,10 @@ class _Backlog:
         self._next += 1
         return fits
 
-    def pop(self) -> bytes:
+    def pop(self) -> _Waiting:
         """The oldest, of either kind."""
         older = min((queue[0].order, queue) for queue in (self._minor, self._major) if queue)
-        return older[1].popleft().body
+        return older[1].popleft()
 
 
 class VerdictSender:
@@ -82,7 +92,7 @@ class VerdictSender:
         self.socket = sockets.connect(zmq.DEALER, endpoint, hwm=2 * window, identity=worker.encode())
         self._window = window
         self._backlog = _Backlog(max(1, bound - window))
-        self._flight: deque[bytes] = deque()
+        self._flight: deque[_Waiting] = deque()
         self._base = 0
         self._sent = 0
         self._heard_at_s = 0.0
@@ -91,6 +101,16 @@ class VerdictSender:
     def unacknowledged(self) -> int:
         """Events that the journal is not known to have."""
         return len(self._flight) + len(self._backlog)
+
+    @property
+    def taken(self) -> int:
+        """How many events were given to ``send`` so far."""
+        return self._backlog.taken
+
+    @property
+    def settled(self) -> int:
+        """How many of them, from the first on, are waited for no more: the journal has them, or they had to go."""
+        return self._flight[0].order if self._flight else self._backlog.oldest
 
     def send(self, event: Event) -> None:
         """Take over one event, in order."""
@@ -129,7 +149,7 @@ class VerdictSender:
             self._flight.append(self._backlog.pop())
         while (at := self._sent - self._base) < len(self._flight):
             header = self._header("EVENT", n=self._sent + 1, base=self._base)
-            if not try_send(self.socket, [header, self._flight[at]]):
+            if not try_send(self.socket, [header, self._flight[at].body]):
                 return
             self._sent += 1
 

@@ -80,6 +80,10 @@ class CameraWatch:
         """Whether a new view of this face is needed to say whose it is."""
         return track in self._doubted and track not in self._crossing
 
+    def unsure(self, track: int) -> bool:
+        """Whether this face may be somebody else's than its story's."""
+        return track in self._doubted
+
     def wants_view(self, at_s: float) -> bool:
         """Whether a good view of somebody who is followed would be embedded now."""
         return any(a.evidence.wants(1.0, at_s) or self.doubts(track) for track, a in self.appearances.items())
@@ -101,7 +105,7 @@ class CameraWatch:
                     self._doubted.setdefault(track.id, 0)
                 known.track = track
             else:
-                self._begin(track)
+                self._begin(track, track.id)
         confirmed = {track.id: track.box for track in tracks if track.confirmed}
         self._crossing = crossing(confirmed)
         for crossed in self._crossing:
@@ -186,16 +190,13 @@ class CameraWatch:
             if self._doubted[track] < OTHER_VIEWS:
                 waiting.add(track)
             else:
-                self._begin(appearance.track)
+                self._begin(appearance.track, next(self._ids))  # the track's own number is the other's name
                 if appearance.appeared:
                     self.absent.append(appearance)
         return waiting
 
-    def _begin(self, track: Track) -> None:
-        used = {a.id for a in (*self.appearances.values(), *self.absent)}
-        name = f"{self.name}-{self._epoch}-{track.id}"
-        while name in used:  # a track that went over to somebody else
-            name = f"{self.name}-{self._epoch}-{next(self._ids)}"
+    def _begin(self, track: Track, number: int) -> None:
+        name = f"{self.name}-{self._epoch}-{number}"
         self.appearances[track.id] = Appearance(name, track, Evidence(self.policy), zoned=bool(self.config.zones))
 
     def _continue(self, track: int, earlier: Appearance) -> None:

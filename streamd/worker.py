@@ -103,6 +103,8 @@ class Worker:
         """Frames whose pictures were asked for, by camera."""
         self._processes = config.workers.processes
         """How many workers there are."""
+        self._news_until: int | None = None
+        """How many events were sent when the last news of the gallery had been; None once the journal has them."""
         self._aged_at_s = -math.inf
         self._relief = Step.NOTHING
         self._ladder = Ladder() if config.workers.shed_load else None
@@ -230,7 +232,7 @@ class Worker:
         logger.info("load: does without %s: %s", word, self._relief.name.lower())
 
     def _grant(self, now_s: float) -> None:
-        for camera in self._scheduler.grants(now_s, in_hand=len(self._in_hand)):
+        for camera in self._scheduler.grants(now_s, in_hand=[frame.id.camera for frame in self._in_hand]):
             attention = self._pipeline.attention(camera)
             picture = self._whole_frames or self._pipeline.wants_picture(camera)
             watched, settled = attention is not Attention.NOTHING, attention is Attention.TRACKED
@@ -246,9 +248,18 @@ class Worker:
             if presence.silent(now_s):
                 self._offline(camera, "silent", "no sign of the capture process")
         self._send_all(self._pipeline.gallery_changed())
-        self._send_all(self._curator.events())
+        self._tell_news()
         if self._gallery_link is not None:
             self._send_all(self._gallery_link.events())
+
+    def _tell_news(self) -> None:
+        """What became of people: told once the journal has it, so that a worker that is killed loses none of it."""
+        if self._news_until is not None and self._sender.settled >= self._news_until:
+            self._news_until = None
+            self._curator.told()
+        if news := self._curator.events():
+            self._send_all(news)
+            self._news_until = self._sender.taken
 
     def _offline(self, camera: str, reason: str, message: str) -> None:
         self._send_all(self._pipeline.end_tracks(camera))
@@ -298,7 +309,7 @@ class Worker:
         """End every track, and stay until the publisher has the events, a few seconds at most."""
         for camera in self._presence:
             self._send_all(self._pipeline.end_tracks(camera))
-        self._send_all(self._curator.last_events())
+        self._tell_news()
         deadline_s = time.monotonic() + 5.0
         poller = zmq.Poller()
         poller.register(self._sender.socket, zmq.POLLIN)

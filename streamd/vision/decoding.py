@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamd.domain import Box, Detection
 from streamd.vision.catalog import ModelInput
-from streamd.vision.geometry import letterbox, pad_to_multiple, suppress
+from streamd.vision.geometry import letterbox, pad_to_multiple, span_a_face, suppress
 
 _T = TypeVar("_T")
 
@@ -33,7 +33,8 @@ class Candidates:
     """Shape (n, 5, 2)."""
 
     def detections(self) -> list[Detection]:
-        """What is left after suppression, best first. Boxes without area or with a NaN are dropped."""
+        """What is left after suppression, best first. Boxes without area or with a NaN are dropped, and landmarks that
+        coincide or are no numbers."""
         if not len(self.scores):
             return []
         strongest = np.argsort(-self.scores, kind="stable")[:_MOST_CANDIDATES]
@@ -46,6 +47,8 @@ class Candidates:
     def _detection(self, index: int) -> Detection:
         x1, y1, x2, y2 = (float(value) for value in self.boxes[index])
         points = None if self.landmarks is None else self.landmarks[index].copy()
+        if points is not None and not span_a_face(points):
+            points = None
         return Detection(Box(x1, y1, x2, y2), float(self.scores[index]), points)
 
 

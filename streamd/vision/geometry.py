@@ -62,17 +62,37 @@ def similarity_to_chip(landmarks: NDArray[np.float32]) -> Affine:
     Raises:
         ValueError: the points coincide, or are not numbers.
     """
-    points = np.asarray(landmarks, np.float32)
-    mean = np.array([_mean_of_five(points[:, 0]), _mean_of_five(points[:, 1])], np.float32)
-    x, y = (points - mean).T
+    mean, (x, y) = _centred(landmarks)
     u, v = (TEMPLATE - _TEMPLATE_MEAN).T
-    spread = _dot(x, x) + _dot(y, y)
-    if not np.isfinite(spread) or spread <= 0:
+    spread = _spread(x, y)
+    if not _is_span(spread):
         raise ValueError(f"landmarks {landmarks.tolist()} do not span a face")
     cosine = (_dot(x, u) + _dot(y, v)) / spread
     sine = (_dot(x, v) - _dot(y, u)) / spread
     turn = np.array([[cosine, -sine], [sine, cosine]])
     return np.column_stack([turn, _TEMPLATE_MEAN.astype(np.float64) - turn @ mean.astype(np.float64)])
+
+
+def span_a_face(landmarks: NDArray[np.float32]) -> bool:
+    """Whether five landmarks are numbers, and do not coincide."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        _, (x, y) = _centred(landmarks)
+        return _is_span(_spread(x, y))
+
+
+def _centred(landmarks: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean of five points, and their x and y from there, shape (2, 5)."""
+    points = np.asarray(landmarks, np.float32)
+    mean = np.array([_mean_of_five(points[:, 0]), _mean_of_five(points[:, 1])], np.float32)
+    return mean, (points - mean).T
+
+
+def _spread(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
+    return _dot(x, x) + _dot(y, y)
+
+
+def _is_span(spread: float) -> bool:
+    return bool(np.isfinite(spread)) and spread > 0
 
 
 def _mean_of_five(values: NDArray[np.float32]) -> np.float32:

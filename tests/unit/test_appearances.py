@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,14 @@ def test_a_name_is_told_with_its_evidence() -> None:
 
 def test_the_box_is_whole_pixels_inside_the_picture() -> None:
     assert appearance().tell(PENDING, MOMENT)[0].box == (0, 10, 40, 72)
+
+
+def test_the_box_of_a_face_that_went_on_beyond_the_edge_lies_at_the_edge() -> None:
+    gone = appearance()
+    gone.tell(PENDING, MOMENT)
+    width, height = MOMENT.frame.size
+    gone.track = replace(gone.track, box=Box(width + 30.0, height + 20.0, width + 80.0, height + 90.0))
+    assert gone.leave(MOMENT)[0].box == (width, height, width, height)
 
 
 def test_the_same_verdict_is_told_once() -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -40,57 +37,104 @@ def kinds(events: list[Event]) -> list[str]:
     return [event.type.value for event in events]
 
 
-def test_a_worker_that_ends_sends_what_became_of_people_before(store: GalleryStore, curator: Curator) -> None:
-    store.add_faces("Anna", [face(unit(1))])
-    curator._step()
-    sent: list[Event] = []
+class Sender:
+    """Takes events; ``settled`` is how many the journal has."""
+
+    unacknowledged = 0
+
+    def __init__(self, ours: socket.socket) -> None:
+        self.socket = ours
+        self.sent: list[Event] = []
+        self.settled = 0
+
+    @property
+    def taken(self) -> int:
+        return len(self.sent)
+
+
+class Work:
+    """The part of the work loop that tells what became of people."""
+
+    def __init__(self, curator: Curator, sender: Sender) -> None:
+        self.sender = sender
+        self._presence: dict[str, object] = {}
+        self._curator = curator
+        self._sender = sender
+        self._news_until: int | None = None
+
+    def _send_all(self, events: list[Event]) -> None:
+        self.sender.sent += events
+
+    def _tell_news(self) -> None:
+        Worker._tell_news(cast(Worker, self))
+
+    def end(self) -> None:
+        Worker._drain(cast(Worker, self))
+
+
+@pytest.fixture
+def work(curator: Curator) -> Iterator[Work]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        sender = SimpleNamespace(socket=ours, unacknowledged=0)
-        worker = SimpleNamespace(_presence={}, _curator=curator, _sender=sender, _send_all=sent.extend)
-        Worker._drain(cast(Worker, worker))
-    assert kinds(sent) == ["person.enrolled"]
+        yield Work(curator, Sender(ours))
 
 
-def test_of_thousands_of_changes_at_once_none_is_left_out(store: GalleryStore, curator: Curator) -> None:
+def next_worker(store: GalleryStore) -> Upkeep:
+    return Upkeep(store, Config(state_dir=store.path.parent))
+
+
+def test_a_worker_that_ends_sends_what_became_of_people_before(
+    store: GalleryStore, curator: Curator, work: Work
+) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    curator._step()
+    work.end()
+    assert kinds(work.sender.sent) == ["person.enrolled"]
+
+
+def test_what_a_killed_worker_had_sent_and_the_journal_has_not_is_told_by_the_next(
+    store: GalleryStore, curator: Curator, work: Work
+) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    curator._step()
+    work._tell_news()
+    curator._step()
+    work._tell_news()
+    assert kinds(work.sender.sent) == ["person.enrolled"], "told once by this one"
+    assert next_worker(store).news() == work.sender.sent, "and by the next under the same id"
+
+
+def test_what_the_journal_has_is_not_told_again(store: GalleryStore, curator: Curator, work: Work) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    curator._step()
+    work._tell_news()
+    work.sender.settled = 1
+    work._tell_news()
+    curator._step()
+    assert next_worker(store).news() == []
+
+
+def test_of_thousands_of_changes_at_once_none_is_left_out(store: GalleryStore, curator: Curator, work: Work) -> None:
     """As where a folder with many people is given to a new daemon."""
     for number in range(1200):
         store.add_faces(f"P{number}", [face(unit(1), f"photo:{number}")])
-    told: list[Event] = []
-    while len(told) < 1200:
+    sent = work.sender.sent
+    while len(sent) < 1200:
+        before = len(sent)
         curator._step()
         curator._step()  # before the work loop takes them
-        found = curator.events()
-        assert found, "there are more"
-        told += found
-    assert [(event.identity or {})["name"] for event in told] == [f"P{number}" for number in range(1200)]
+        work._tell_news()
+        assert len(sent) > before, "there are more"
+        work.sender.settled = len(sent)
+        work._tell_news()
+    assert [(event.identity or {})["name"] for event in sent] == [f"P{number}" for number in range(1200)]
 
 
-def test_what_happens_after_the_last_events_is_left_to_the_next_worker(store: GalleryStore, curator: Curator) -> None:
-    store.add_faces("Bert", [face(unit(2), "photo:b")])
-    curator._step()
-    assert kinds(curator.last_events()) == ["person.enrolled"]
+def test_what_happens_after_the_last_events_is_left_to_the_next_worker(
+    store: GalleryStore, curator: Curator, work: Work
+) -> None:
     store.add_faces("Anna", [face(unit(1))])
+    work.end()
     curator._step()
-    assert curator.events() == []
-    assert kinds(Upkeep(store, Config(state_dir=store.path.parent)).news()) == ["person.enrolled"]
-
-
-def test_the_last_events_wait_for_those_that_are_just_being_noted(store: GalleryStore, curator: Curator) -> None:
-    store.add_faces("Anna", [face(unit(1))])
-    upkeep, noting = curator._upkeep, threading.Event()
-    assert upkeep is not None
-    news = upkeep.news
-
-    def slow() -> list[Event]:
-        events = news()
-        noting.set()
-        time.sleep(0.2)
-        return events
-
-    upkeep.news = slow  # type: ignore[method-assign]
-    step = threading.Thread(target=curator._step)
-    step.start()
-    assert noting.wait(10)
-    assert kinds(curator.last_events()) == ["person.enrolled"]
-    step.join()
+    assert work.sender.sent == []
+    assert kinds(next_worker(store).news()) == ["person.enrolled"]

@@ -11,6 +11,7 @@ from publisherprocess import an_event
 from streamd.errors import JournalError
 from streamd.events import Event, EventType
 from streamd.journal import PRUNE_ROWS, Entry, Filter, Journal, readable
+from streamd.wallclock import Calendar
 
 
 @pytest.fixture
@@ -94,6 +95,19 @@ def test_many_events_whose_clock_ran_ahead_go_with_those_behind_them(journal: Jo
 def test_pruning_goes_in_bounded_steps(journal: Journal) -> None:
     journal.append(entries(1, PRUNE_ROWS + 10))
     assert [journal.prune(2e9) for _ in range(3)] == [PRUNE_ROWS, 10, 0]
+
+
+def test_the_date_outlives_the_process(path: Path) -> None:
+    with Journal(path) as journal:
+        assert journal.calendar(1.8e9) == Calendar(1.8e9), "nothing is known yet"
+        journal.note_date(Calendar(1.8e9, 2.1e9))
+        journal.append(entries(1, 1))
+    with Journal(path, read_only=True) as journal:
+        assert journal.calendar(1.9e9) == Calendar(1.8e9, 2.1e9)
+    with Journal(path) as journal:
+        journal.note_date(Calendar(1.9e9))
+        assert journal.calendar(2.2e9) == Calendar(1.9e9)
+        assert journal.last_seq == 1
 
 
 def test_since_gives_the_oldest_and_last_the_newest(journal: Journal) -> None:

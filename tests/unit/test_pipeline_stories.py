@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 from galleryparts import GREEN, MODEL, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
+from streamd.album import Album, Scene
+from streamd.appearances import Appearance
 from streamd.config import CameraConfig, GalleryConfig
-from streamd.domain import Bgr, Frame, FrameId
+from streamd.domain import Bgr, Box, Frame, FrameId
 from streamd.events import Event, EventType
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.live import LiveGallery
@@ -21,6 +23,23 @@ from streamd.metrics import Metrics
 from streamd.pipeline import Models, Pipeline
 
 LEFT_HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+
+
+class Pictures:
+    """An album that notes whose picture was taken for which story."""
+
+    hides_strangers = False
+
+    def __init__(self) -> None:
+        self.colours: dict[str, set[tuple[int, ...]]] = {}
+
+    def look(self, appearance: Appearance, picture: Bgr, box: Box, quality: float) -> None:
+        x, y = map(round, box.centre)
+        colour = picture.pixels[y, x] // 200
+        self.colours.setdefault(appearance.id, set()).add(tuple(colour.tolist()))
+
+    def illustrate(self, event: Event, appearance: Appearance, scene: Scene) -> Event:
+        return event
 
 
 class Door:
@@ -35,19 +54,29 @@ class Door:
         )
         self.now_s = 0.0
         models = Models({"squares": SquareDetector()}, ColourEmbedder(), gallery)
+        self.pictures = Pictures()
         self.pipeline = Pipeline(
-            models, Metrics(), embeddings_per_step=8, wall_s=lambda: self.now_s, monotonic_s=lambda: self.now_s
+            models,
+            Metrics(),
+            embeddings_per_step=8,
+            album=cast(Album, self.pictures),
+            wall_s=lambda: self.now_s,
+            monotonic_s=lambda: self.now_s,
         )
         self.pipeline.set_cameras({"door": config})
 
-    def look(self, left: int | None, right: int | None, *, times: int = 1, shift_px: int = 0) -> list[Event]:
-        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``), perhaps shifted to the right."""
+    def look(
+        self, left: int | None, right: int | None, *, times: int = 1, shift_px: int = 0, scale: int = 1
+    ) -> list[Event]:
+        """So many looks, 0.2 s apart, at faces of these colours (``galleryparts``), perhaps shifted to the right; in
+        full pictures ``scale`` times as large."""
         events = []
         for _ in range(times):
             self.now_s += 0.2
             picture = np.roll(np.hstack([_person(left), _person(right)]), shift_px, axis=1)
             frame_id = FrameId("door", "e", round(self.now_s * 5))
-            frame = Frame(frame_id, self.now_s, self.now_s, picture, Bgr(picture))
+            full = np.ascontiguousarray(picture.repeat(scale, axis=0).repeat(scale, axis=1))
+            frame = Frame(frame_id, self.now_s, self.now_s, picture, Bgr(full))
             events += self.pipeline.process([frame])
         return events
 
@@ -112,6 +141,25 @@ def test_somebody_else_who_comes_meanwhile_is_another_story(gallery: LiveGallery
     events = door.look(GREEN, None, times=10)
     assert kinds(events) == ["appeared", "unknown"]
     assert events[0].track != first.track
+
+
+def test_nobodys_picture_is_taken_for_the_story_of_who_was_there_before(gallery: LiveGallery) -> None:
+    """The track goes over to somebody else who comes to the same place."""
+    door = Door(gallery)
+    first = door.look(RED, None, times=5)[0].track
+    door.look(None, None, times=5)
+    second = door.look(GREEN, None, times=20)[0].track
+    assert {first, second} <= door.pictures.colours.keys()
+    assert all(len(colours) == 1 for colours in door.pictures.colours.values())
+
+
+def test_in_pictures_of_another_size_nobody_is_where_they_were(gallery: LiveGallery) -> None:
+    """As where the process of a camera that was set to another resolution was killed."""
+    door = Door(gallery)
+    first = door.look(RED, None, times=5)
+    events = door.look(RED, None, times=1, scale=2)
+    assert kinds(events)[0] == "left"
+    assert events[0].track == first[0].track
 
 
 def test_who_is_forgotten_while_away_has_left(gallery: LiveGallery, store: GalleryStore) -> None:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
 from publisherprocess import an_event, eventually, free_port
 
+from streamd import publisher
 from streamd.child import ChildContext, Launch
 from streamd.config import Config
 from streamd.control import ControlLink
@@ -17,7 +20,7 @@ from streamd.errors import JournalError
 from streamd.events import Event
 from streamd.inbox import VerdictReceiver
 from streamd.journal import Entry, Journal
-from streamd.publisher import Intake, serve
+from streamd.publisher import DAY_S, Intake, serve
 from streamd.replay import MAX_ANSWER_BYTES, SCAN, ReplayServer
 from streamd.sockets import Sockets
 from streamd.verdicts import VerdictSender
@@ -225,3 +228,21 @@ def test_replay_answers_a_malformed_request_with_the_reason(ask: Ask, request_: 
 
 def test_replay_refuses_a_request_of_many_parts(ask: Ask) -> None:
     assert "request of 2 parts" in json.loads(ask(b"{}", b"{}")[0])["reason"]
+
+
+def test_a_clock_that_is_ahead_at_the_start_deletes_no_events_until_it_has_held_for_a_day(
+    context: ChildContext, journal: FailingJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    wall_s = 1.8e9
+    monkeypatch.setattr(publisher, "time", SimpleNamespace(time=lambda: wall_s, monotonic=time.monotonic))
+    work = publisher.Publisher(context, journal)
+    journal.append([Entry("w", "e", 1, an_event(1, wall_s=wall_s))])
+    work._prune(0.0)
+    wall_s += 9 * 365 * DAY_S
+    for _ in range(3):
+        work._prune(0.0)
+    assert journal.first_seq == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"], "told once"
+    wall_s += DAY_S
+    work._prune(0.0)
+    assert journal.first_seq == 2

@@ -75,8 +75,18 @@ def test_no_more_frames_are_under_way_than_the_batch_holds() -> None:
     assert len(s.grants(0.0)) == 2
     assert s.grants(0.0) == []
     s.arrived("a", 0.0)
-    assert s.grants(0.0, in_hand=1) == []
-    assert s.grants(0.0, in_hand=0) == ["c"]
+    assert s.grants(0.0, in_hand=["a"]) == []
+    assert s.grants(0.0) == ["c"]
+
+
+def test_a_camera_whose_frame_waits_for_work_is_not_asked_for_another() -> None:
+    s = scheduler("a", "b", max_batch=4)
+    s.ready("a", 1.0, at_s=0.0)
+    assert s.grants(0.0) == ["a"]
+    s.arrived("a", 0.01)
+    for name in "ab":
+        s.ready(name, 1.0, at_s=0.02)
+    assert s.grants(0.02, in_hand=["a"]) == ["b"]
 
 
 def test_under_overload_every_camera_gets_its_share_and_none_starves() -> None:

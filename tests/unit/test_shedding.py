@@ -42,6 +42,30 @@ def test_a_strain_between_the_bounds_keeps_the_step() -> None:
     assert steps[0] > Step.NOTHING
 
 
+def test_nothing_more_is_given_up_once_nobody_is_asked_any_more() -> None:
+    """As where every camera goes while much was asked."""
+    ladder = Ladder()
+    observe(ladder, 2.0, 2.0)
+    assert ladder.step is Step.PACE
+    steps = observe(ladder, None, 30, start_s=2.0)
+    assert list(dict.fromkeys(steps)) == [Step.PACE, Step.NOTHING]
+
+
+def test_pauses_between_those_who_are_asked_hide_no_strain() -> None:
+    ladder = Ladder()
+    for second in range(20):
+        observe(ladder, 2.0, 0.1, start_s=second)
+        observe(ladder, None, 0.9, start_s=second + 0.1)
+    assert ladder.step is Step.VIEWS
+
+
+def test_one_camera_that_waited_after_a_pause_changes_nothing() -> None:
+    ladder = Ladder()
+    observe(ladder, 0.0, 3)
+    assert ladder.observe(1.0, 9.0) is Step.NOTHING
+    assert set(observe(ladder, 0.0, 5, start_s=9.1)) == {Step.NOTHING}
+
+
 def test_a_worker_that_is_asked_for_twice_what_it_can_do_climbs_and_comes_down_again() -> None:
     """Twelve cameras with motion, five looks a second each, at 33 ms a look; later two of them."""
     scheduler, ladder = Scheduler({f"cam{i}": INTERVALS for i in range(12)}, max_batch=1), Ladder()

@@ -14,6 +14,7 @@ from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
 from streamd.journal import Entry, Journal
 from streamd.upkeep import CLEAN_EVERY_S, Upkeep
+from streamd.wallclock import Calendar
 
 DAY_S = 86_400.0
 NOW_S = 1.8e9
@@ -46,6 +47,7 @@ def test_people_are_told_once(store: GalleryStore, journal: Path) -> None:
     upkeep = Upkeep(store, settings(journal))
     store.add_faces("Anna", [face(unit(1))])
     assert kinds(upkeep.news()) == ["person.enrolled"]
+    upkeep.note_told()
     assert upkeep.news() == []
 
 
@@ -54,22 +56,54 @@ def test_what_happened_while_no_worker_ran_is_told_by_the_next(store: GallerySto
     first = Upkeep(store, settings(journal))
     store.add_faces("Bert", [face(unit(2), "photo:b")])
     assert kinds(first.news()) == ["person.enrolled"]
+    first.note_told()
     store.forget("Bert")
     assert kinds(Upkeep(store, settings(journal)).news()) == ["person.forgotten"]
 
 
-def test_what_cannot_be_noted_as_told_is_told_by_the_next_call(
+def test_what_cannot_be_noted_as_told_is_noted_by_the_next_try(
     store: GalleryStore, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upkeep = Upkeep(store, settings(journal))
     store.add_faces("Anna", [face(unit(1))])
     store.forget("Anna")
+    assert kinds(upkeep.news()) == ["person.enrolled", "person.forgotten"]
     with monkeypatch.context() as busy:
         busy.setattr(store.database, "write", lambda: store.database.scalar("not SQL"))  # raises GalleryError
         with pytest.raises(GalleryError):
-            upkeep.news()
-    assert kinds(upkeep.news()) == ["person.enrolled", "person.forgotten"]
+            upkeep.note_told()
+    upkeep.note_told()
     assert upkeep.news() == []
+
+
+def test_what_a_worker_sent_before_it_was_killed_is_not_told_again_where_the_journal_has_it(
+    store: GalleryStore, journal: Path
+) -> None:
+    records = StrangerRecords(store.database)
+    records.record(sighting("unknown-7f3a"))
+    seen = Event(EventType.FACE_UNKNOWN, "door", timestamp(1), "1" * 32, track="door-1", stranger="unknown-7f3a")
+    killed = Upkeep(store, settings(journal))
+    with Journal(journal) as opened:
+        opened.append([Entry("w", "e", 1, seen)])
+        records.assign("unknown-7f3a", "Anna")
+        sent = killed.news()
+        assert kinds(sent) == ["person.enrolled", "face.revised"]
+        opened.append([Entry("w", "e", 2, sent[0])])  # the other one was on its way
+        store.add_faces("Bert", [face(unit(2), "photo:b")])
+        again = Upkeep(store, settings(journal))
+        left = again.news()
+        assert kinds(left) == ["face.revised", "person.enrolled"]
+        assert left[0].id == sent[1].id
+        opened.append([Entry("w", "f", n, event) for n, event in enumerate(left, start=1)])
+        assert Upkeep(store, settings(journal)).news() == []
+
+
+def test_changes_before_the_first_worker_looks_for_them_are_told_by_the_next(
+    store: GalleryStore, journal: Path
+) -> None:
+    Upkeep(store, settings(journal))
+    store.add_faces("Anna", [face(unit(1))])
+    assert kinds(Upkeep(store, settings(journal)).news()) == ["person.enrolled"]
 
 
 def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GalleryStore, journal: Path) -> None:
@@ -143,6 +177,37 @@ def test_a_clock_that_was_ahead_at_the_start_does_not_end_the_cleaning(store: Ga
     upkeep.clean_up(NOW_S + 30 * DAY_S, now_s=30 * DAY_S)
     assert records.all() == []
     assert not picture.exists()
+
+
+def test_a_date_that_is_not_believed_deletes_nothing(store: GalleryStore, journal: Path) -> None:
+    config = settings(journal, retention_days={"group=visitor": 30})
+    store.add_faces("Anna", [face(unit(1))])
+    store.label("Anna", [("group", "visitor")])
+    with store.database.write() as connection:
+        connection.execute("UPDATE people SET created_wall_s = ?", (NOW_S,))
+    records = StrangerRecords(store.database)
+    records.record(sighting("unknown-1", at=NOW_S))
+    picture = config.snapshots_dir / "day" / "1.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+    os.utime(picture, (NOW_S, NOW_S))
+    ahead_s = NOW_S + 3650 * DAY_S
+
+    def kept() -> tuple[bool, bool, bool]:
+        Upkeep(store, config).clean_up(ahead_s)
+        return bool(store.people()), bool(records.all()), picture.exists()
+
+    with Journal(journal) as opened:
+        opened.note_date(Calendar(NOW_S))
+        assert kept() == (True, True, True)
+        opened.note_date(Calendar(NOW_S, ahead_s))
+        assert kept() == (True, True, True)
+        opened.note_date(Calendar(ahead_s))
+    journal.rename(whole := journal.with_suffix(".whole"))
+    journal.write_bytes(b"no journal" * 1000)
+    assert kept() == (True, True, True), "the date is not known"
+    whole.rename(journal)
+    assert kept() == (False, False, False)
 
 
 def test_people_with_a_label_whose_time_is_over_are_forgotten_everywhere(store: GalleryStore, journal: Path) -> None:

@@ -271,3 +271,19 @@ def test_pump_and_send_do_not_wait_for_a_publisher_that_is_away(sockets: Sockets
         sender.pump(n / 10)
     assert time.monotonic() - started_s < 5.0
     assert sender.unacknowledged == 2000
+
+
+def test_what_is_settled_is_counted_from_the_first_event(sockets: Sockets, endpoint: str, publisher: Publisher) -> None:
+    sender = VerdictSender(sockets, endpoint, worker="w", bound=4, window=2)
+    assert (sender.taken, sender.settled) == (0, 0)
+    for n in range(1, 4):
+        sender.send(an_event(n))
+    eventually(lambda: bool(publisher.take()))
+    sender.pump(time.monotonic())
+    assert (sender.taken, sender.settled) == (3, 0), "committed, and not acknowledged"
+    settled(sender, publisher)
+    assert (sender.taken, sender.settled) == (3, 3)
+    publisher.kill()
+    for n in range(4, 10):
+        sender.send(an_event(n))
+    assert (sender.taken, sender.settled, sender.dropped) == (9, 3, 2)

@@ -116,6 +116,18 @@ def test_somebody_else_who_comes_begins_their_own_and_the_first_has_left_after_a
     assert scene.left == [first]
 
 
+def test_of_many_who_come_to_one_place_in_turn_each_has_a_story_of_their_own() -> None:
+    """All on one track: it goes over to the next before it has ended."""
+    scene = Scene(max_gap_s=2.0, reappear_s=1.0)
+    stories = []
+    for person in range(1, 5):
+        for step in range(20):
+            scene.look(person * 5.0 + step * 0.2, {100.0: person})
+        stories.append(scene.story(100))
+    assert scene.left == stories[:3]
+    assert len(set(stories)) == 4
+
+
 def test_a_face_lost_by_its_place_is_found_by_its_looks() -> None:
     scene = Scene(max_gap_s=2.0)
     for step in range(5):

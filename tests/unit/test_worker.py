@@ -43,7 +43,7 @@ class Link:
 
 
 class Sender:
-    unacknowledged = 0
+    unacknowledged = taken = settled = 0
 
     def __init__(self) -> None:
         self.events: list[Event] = []

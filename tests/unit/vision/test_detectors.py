@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamd.domain import Box, Detection
 from streamd.vision.catalog import find_manifest
+from streamd.vision.decoding import Candidates
 from streamd.vision.geometry import TEMPLATE
 from streamd.vision.landmarks import WithLandmarks
 from streamd.vision.network import Room, gpu_room
@@ -152,6 +153,15 @@ def test_ssd_gives_boxes_in_the_pixels_of_the_letterboxed_picture() -> None:
     assert face.landmarks is None
     np.testing.assert_allclose(table.fed[0, :, 0, 0], [-104, -177, -123])
     assert detector.detect([], min_score=0.5) == []
+
+
+@pytest.mark.parametrize("value", [50.0, np.nan, np.inf, 1e30])
+def test_landmarks_of_which_no_face_can_be_cut_are_none(value: float) -> None:
+    """Half a face's precision overflows, and one face must not end the worker."""
+    points = np.full((1, 5, 2), value, np.float32)
+    points[0, 0] *= 1 if value == 50 else -1
+    (face,) = Candidates(np.array([[0, 0, 100, 100]], np.float32), np.array([0.9], np.float32), points).detections()
+    assert face.landmarks is None
 
 
 class Boxes:
