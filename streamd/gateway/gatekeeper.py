@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import secrets
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -30,6 +31,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TRIES_AT_ONCE = 2
 """Passwords checked at the same time: each takes a core for a while, and 32 MB."""
 _LONGEST_QUEUE = 16
+_MOST_FAMILIAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class Gatekeeper:
         """Those that are sent to us, with their tokens."""
         self._sessions = Sessions(sessions, now=time.time)
         self._throttle = Throttle()
+        self._familiar: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Users, and addresses from which they logged in, the newest last: there strangers who try the user's name make
+        nobody wait."""
         self._csrf = secrets.token_urlsafe(24)
         self._proxies = [ipaddress.ip_network(address) for address in config.trusted_proxies]
         self._trying = asyncio.Semaphore(_TRIES_AT_ONCE)
@@ -131,7 +136,8 @@ class Gatekeeper:
         """Raises Refused: wrong, or too often wrong."""
         if self.open:
             return Login(Who(Role.ADMIN), self._csrf)
-        keys = (f"address {self.address(request)}", f"user {name.casefold()}")
+        here = name.casefold(), self.address(request)
+        keys = [f"address {here[1]}"] if here in self._familiar else [f"address {here[1]}", f"user {here[0]}"]
         now_s = time.monotonic()
         if (wait_s := max(self._throttle.wait_s(key, now_s) for key in keys)) > 0:
             message = f"too many wrong passwords: try again in {_in_words(wait_s)}"
@@ -143,6 +149,10 @@ class Gatekeeper:
             raise Refused(401, "unauthenticated", "the name or the password is wrong")
         for key in keys:
             self._throttle.succeeded(key)
+        self._familiar[here] = None
+        self._familiar.move_to_end(here)
+        if len(self._familiar) > _MOST_FAMILIAR:
+            self._familiar.popitem(last=False)
         user = self.config.users[name]
         secret, session = self._sessions.begin(name, kept=user.password)
         logger.info("user %s logged in from %s", name, self.address(request))

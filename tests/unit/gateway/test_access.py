@@ -211,6 +211,24 @@ def test_wrong_passwords_are_slowed_down_and_told_of_without_them(
     assert "guess-123" not in caplog.text
 
 
+def test_whoever_tries_a_name_does_not_keep_its_user_out_where_they_logged_in_before(tmp_path: Path) -> None:
+    async def check(client: Client) -> None:
+        async def status(address: str, password: str) -> int:
+            body, headers = {"name": "admin", "password": password}, {"X-Forwarded-For": address}
+            return (await client.post("/api/v1/session", json=body, headers=headers)).status
+
+        assert await status("192.0.2.1", PASSWORD) == 200
+        for n in range(5):
+            assert await status(f"192.0.2.{n + 100}", "guess-123") == 401
+        assert await status("192.0.2.200", PASSWORD) == 429
+        assert await status("192.0.2.1", PASSWORD) == 200
+        for _ in range(5):
+            assert await status("192.0.2.1", "guess-123") == 401
+        assert await status("192.0.2.1", PASSWORD) == 429
+
+    users(tmp_path, trusted_proxies=["127.0.0.0/8"]).run(check)
+
+
 def test_a_name_that_does_not_exist_gets_the_same_answer(tmp_path: Path) -> None:
     async def check(client: Client) -> None:
         known = await client.post("/api/v1/session", json={"name": "admin", "password": "guess-123"})
