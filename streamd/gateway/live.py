@@ -133,6 +133,7 @@ class Live:
         now_s = time.monotonic()
         made_s, task = watched.stills.get(demand, (0.0, None))
         if task is None or now_s - made_s > SHARED_S:
+            watched.stills = {d: still for d, still in watched.stills.items() if now_s - still[0] <= SHARED_S}
             task = asyncio.create_task(self._still(watched, demand))
             watched.stills[demand] = now_s, task
         return await asyncio.shield(task)

@@ -107,7 +107,7 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
         with suppress(ConnectionError):
             await response.write(b"retry: 2000\n\n")
             async with (
-                aclosing(feed.follow(int(since) if since.isdigit() and len(since) < 16 else None)) as events,
+                aclosing(feed.follow(int(since) if since.isdecimal() and len(since) < 16 else None)) as events,
                 aclosing(_with_pulse(events, gone=lambda: _is_gone(call.request))) as told,
             ):
                 async for event in told:

@@ -187,6 +187,16 @@ def test_a_program_asks_with_its_token(tmp_path: Path) -> None:
     users(tmp_path).run(check)
 
 
+def test_a_token_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    async def check(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sd_\xff\r\n\r\n")
+        assert b" 401 " in await reader.readline()
+        writer.close()
+
+    users(tmp_path).run(check)
+
+
 def test_metrics_may_be_public(tmp_path: Path) -> None:
     async def check(client: Client) -> None:
         assert (await client.get("/metrics")).status == 200

@@ -29,6 +29,21 @@ def played(tmp_path: Path, check: Callable[[Live], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+def test_stills_of_every_width_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def still(self: Live, watched: Any, demand: Any) -> bytes:
+        return b"a picture"
+
+    monkeypatch.setattr(Live, "_still", still)
+    monkeypatch.setattr(live, "SHARED_S", -1.0)
+
+    async def check(watching: Live) -> None:
+        for width in range(100, 200):
+            assert await watching.still("door", width=width) == b"a picture"
+        assert len(watching._watched["door"].stills) == 1
+
+    played(tmp_path, check)
+
+
 def test_a_stream_without_a_picture_says_so_and_counts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def there(*_: Any) -> None:
         """A picture, of which nothing is ever shown."""
