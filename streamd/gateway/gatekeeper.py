@@ -16,7 +16,7 @@ from aiohttp import web
 
 from streamd.access import MAX_PASSWORD_CHARACTERS, Role, Who, hash_password, password_fits, token_fits
 from streamd.config import CameraConfig
-from streamd.gateway.operations import Refused
+from streamd.gateway.operations import WHO, Refused
 from streamd.gateway.sessions import LONGEST_S, Session, Sessions, of_password, same
 from streamd.gateway.throttle import Throttle
 from streamd.gatewayconfig import GatewayConfig
@@ -83,6 +83,14 @@ class Gatekeeper:
         user = self.config.users[session.user]
         self._check_csrf(request, session.csrf)
         return Who(Role[user.role.upper()], session.user)
+
+    def admits(self, request: web.Request) -> bool:
+        """Whether whoever asked by this request may go on getting its answer, which is long: they may have logged out,
+        or their session be over."""
+        try:
+            return self.identify(request) == request.get(WHO)
+        except Refused:
+            return False
 
     def login_of(self, request: web.Request, who: Who | None) -> Login | None:
         """What a page is told about whoever is logged in."""

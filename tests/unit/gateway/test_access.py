@@ -1,6 +1,7 @@
 """Logging in, roles, tokens, and what a browser on another site's page may not do."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from gatewayparts import Box, Client, csrf, log_in
 
 from streamd.access import hash_password, hash_token, new_token, password_fits, token_fits
+from streamd.gateway.live import Live
 
 PASSWORD = "correct horse"
 HASH = hash_password(PASSWORD)
@@ -72,6 +74,28 @@ def test_somebody_logs_in_and_out_again(tmp_path: Path) -> None:
         assert (await client.get("/api/v1/people")).status == 200
         assert (await client.delete("/api/v1/session", headers=headers)).status == 204
         assert (await client.get("/api/v1/people")).status == 401
+
+    users(tmp_path).run(check)
+
+
+async def pictures(*_: Any, **__: Any) -> AsyncIterator[bytes]:
+    while True:
+        yield b"a picture"
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["events/stream", "cameras/door/stream.mjpeg"])
+def test_what_somebody_goes_on_getting_ends_when_they_log_out(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Live, "mjpeg", pictures)
+
+    async def check(client: Client) -> None:
+        headers = await log_in(client, "viewer", PASSWORD)
+        async with client.get(f"/api/v1/{path}") as answer:
+            assert await answer.content.readline()
+            assert (await client.delete("/api/v1/session", headers=headers)).status == 204
+            await asyncio.wait_for(answer.content.read(), 20)
 
     users(tmp_path).run(check)
 
