@@ -119,7 +119,10 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
 
     async def send(call: Call) -> web.Response:
         _check_sender(call)
-        sender, answered = await senders.send(call.path["name"], await _offer(call.request))
+        who, offer = call.request.get(WHO), await _offer(call.request)
+        sender, answered = await senders.send(
+            call.path["name"], offer, by_token=who is not None and who.camera is not None
+        )
         return _created(call.request, sender, answered)
 
     async def stop_sending(call: Call) -> bytes:

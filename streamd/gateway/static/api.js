@@ -106,8 +106,9 @@ async function refusal(response) {
   return new ApiError(sentence(message), { status: response.status, code: body.code, retryAfter, body });
 }
 
-/** With a capital letter: the daemon's words are fragments. */
-export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice(1) : "");
+/** With a capital letter: the daemon's words are fragments. An address stays as it is. */
+export const sentence = (words) =>
+  !words || /^[a-z][a-z0-9+.-]*:\/\//.test(words) ? (words ?? "") : words[0].toUpperCase() + words.slice(1);
 
 const answer = async (promise) => {
   const response = await promise;
