@@ -2,6 +2,7 @@
  * Requests to the daemon: the CSRF header, errors in words, and a login in the middle of anything.
  */
 import { connection } from "./connection.js";
+import { daemonSays } from "./format.js";
 import { t } from "./strings.js";
 
 const BASE = "/api/v1/";
@@ -79,6 +80,7 @@ async function attempt(method, path, { query, json, body, headers = {}, signal }
       credentials: "same-origin",
     });
     connection.answered();
+    daemonSays(response.headers.get("Date"));
     return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
