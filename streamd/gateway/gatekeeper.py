@@ -71,6 +71,7 @@ class Gatekeeper:
         """Raises Refused: the token is wrong, or the request comes from another site's page."""
         if self.open:
             self._check_host(request)
+            self._check_site(request)
         self._check_origin(request)
         if (token := _bearer(request)) is not None:
             return self._by_token(token)
@@ -124,6 +125,12 @@ class Gatekeeper:
         host = _split(f"//{request.headers.get('Host', '')}").hostname or ""
         if host != "localhost" and not _is_loopback(host):
             raise Refused(403, "forbidden", f"the host {host[:80]!r} is not this machine's own name: use localhost")
+
+    def _check_site(self, request: web.Request) -> None:
+        """Another site's page is shown nothing of ours, but could have its browser ask for streams without an end."""
+        asked, mode = request.headers.get("Sec-Fetch-Site"), request.headers.get("Sec-Fetch-Mode")
+        if asked in ("cross-site", "same-site") and mode != "navigate":
+            raise Refused(403, "forbidden", "this request comes from another site's page")
 
     def _check_origin(self, request: web.Request) -> None:
         origin = request.headers.get("Origin")

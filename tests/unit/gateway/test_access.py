@@ -198,6 +198,19 @@ def test_without_users_another_name_for_this_machine_is_refused(tmp_path: Path) 
     Box(tmp_path).run(check)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_without_users_another_sites_page_cannot_have_pictures_asked_for(tmp_path: Path, site: str) -> None:
+    async def check(client: Client) -> None:
+        embedded = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+        assert (await client.get("/api/v1/events/stream", headers=embedded)).status == 403
+        followed = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+        assert (await client.get("/", headers=followed)).status == 200
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+        assert (await client.get("/api/v1/people", headers=own)).status == 200
+
+    Box(tmp_path).run(check)
+
+
 def test_a_program_asks_with_its_token(tmp_path: Path) -> None:
     async def check(client: Client) -> None:
         bearer = {"Authorization": f"Bearer {TOKEN}"}
