@@ -81,7 +81,8 @@ def new_token() -> tuple[str, str]:
 
 
 def hash_token(token: str) -> str:
-    return f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    # What comes in a header may be no text at all.
+    return f"sha256:{hashlib.sha256(token.encode(errors='surrogateescape')).hexdigest()}"
 
 
 def token_fits(token: str, kept: str) -> bool:

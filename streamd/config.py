@@ -14,7 +14,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 from unicodedata import normalize
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
@@ -518,9 +517,10 @@ def redact(text: str) -> str:
 
 
 def redacted_url(url: str) -> str:
-    """A camera's URL as it may be shown: no user, no password, no query."""
-    if "://" not in url:
+    """A camera's URL as it may be shown, be it one or not: no user, no password, no query."""
+    scheme, found, rest = url.partition("://")
+    if not found:
         return url
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, f"***@{host}" if "@" in parts.netloc else host, parts.path, "", ""))
+    # As far as the last @, as above.
+    _, credentials, shown = rest.rpartition("@")
+    return f"{scheme}://{'***@' if credentials else ''}{re.split('[?#]', shown)[0]}"

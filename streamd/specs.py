@@ -100,10 +100,13 @@ def _for_worker(camera: CameraConfig) -> CameraConfig:
 
 
 def _for_gateway(camera: CameraConfig) -> CameraConfig:
-    """The gateway must know which cameras there are, and which of them browsers send to; no address, no password."""
+    """The gateway must know which cameras there are, and which of them browsers send to, with what token; no address,
+    and no password."""
     if camera.remote:
         return CameraConfig(remote=True)
-    return CameraConfig(url=WHIP_URL if camera.is_whip else "elsewhere")
+    if camera.is_whip:
+        return CameraConfig(url=WHIP_URL, whip_token=camera.whip_token)
+    return CameraConfig(url="elsewhere")
 
 
 def _for_capture(camera: CameraConfig) -> CameraConfig:

@@ -40,7 +40,10 @@ class Show(MediaStreamTrack):
 class Phone:
     """One sender. ``answer`` is what the server said to the offer."""
 
-    def __init__(self, base: str, camera: str, picture: NDArray[np.uint8], *, codec: str = "VP8") -> None:
+    def __init__(
+        self, base: str, camera: str, picture: NDArray[np.uint8], *, codec: str = "VP8", token: str | None = None
+    ) -> None:
+        self._token = token
         self._path = f"/whip/{camera}"
         self._base = base
         self._codec = codec
@@ -58,7 +61,7 @@ class Phone:
         self.peer.getTransceivers()[0].direction = "sendonly"
         await self.peer.setLocalDescription(await self.peer.createOffer())
         status, body, self.location = await asyncio.to_thread(
-            post_sdp, self._base, self._path, self.peer.localDescription.sdp
+            post_sdp, self._base, self._path, self.peer.localDescription.sdp, self._token
         )
         self.answer = status, body
         if status == 201:

@@ -41,10 +41,10 @@ def post_sdp_until_there_is_time(base: str, path: str, sdp: str | bytes) -> tupl
     return answer
 
 
-def post_sdp(base: str, path: str, sdp: str | bytes) -> tuple[int, str, str]:
-    """Status, body and location of the answer."""
+def post_sdp(base: str, path: str, sdp: str | bytes, token: str | None = None) -> tuple[int, str, str]:
+    """Status, body and location of the answer; as the page, or with a camera's token."""
     body = sdp if isinstance(sdp, bytes) else sdp.encode()
-    headers = {"Content-Type": "application/sdp", **csrf(base)}
+    headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else csrf(base))
     request = urllib.request.Request(base + path, body, headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:

@@ -2,8 +2,9 @@
 
 aiohttp by itself closes connections that have sent no whole request for some seconds (``keepalive_timeout``), and no
 others. The factory of protocols counts here what is open, from before the handshake of TLS until the socket is closed.
-A connection that has no request under way and takes nothing of its last answer is closed after a while, and at once,
-longest idle first, while there are too many; where all others are busy or shake hands, a newcomer is turned away.
+A connection that has no request under way and takes nothing of its last answer is closed after a while. While there
+are too many, those that still owe something make room at once, longest silent first: a handshake, a request, what is
+left of a body. Where all others have asked and wait for their answer, a newcomer is turned away.
 """
 
 from __future__ import annotations
@@ -36,16 +37,28 @@ class Connection(asyncio.Protocol):
         self.handler = handler
         self.transport: asyncio.Transport | None = None
         """From the end of the handshake on, until everything is sent: aiohttp's own forgets it when it hangs up."""
-        self.requests = 0
-        """Those under way."""
-        self.idle_since_s = time.monotonic()
+        self.shaking: asyncio.Task[None] | None = None
+        """asyncio's, until the handshake is over."""
+        self.asked: web.Request | None = None
+        """The request under way."""
+        self.idle_since_s = self.heard_at_s = time.monotonic()
         self.taken_bytes = -1
         """What the other side had taken at the last look."""
         self._lost = lost
 
     @property
     def idle(self) -> bool:
-        return self.transport is not None and not self.requests
+        return self.transport is not None and self.asked is None
+
+    @property
+    def owes(self) -> bool:
+        """Whether it is the other side's turn: to shake hands, to ask, or to send what is left of a body."""
+        return self.asked is None or not self.asked.content.is_eof()
+
+    @property
+    def silent_since_s(self) -> float:
+        """Since when it owes that; a body that goes on coming begins anew with each part, headers do not."""
+        return self.idle_since_s if self.asked is None else self.heard_at_s
 
     def acknowledged(self) -> int:
         """How much of what was sent the other side has taken; what is left may wait here, in TLS, or in the kernel."""
@@ -69,6 +82,7 @@ class Connection(asyncio.Protocol):
         self.handler.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at_s = time.monotonic()
         self.handler.data_received(data)
 
     def eof_received(self) -> None:
@@ -93,16 +107,18 @@ class Doorkeeper:
 
     def __call__(self) -> asyncio.Protocol:
         """A protocol for a new connection. Raises ConnectionAbortedError: there are too many; asyncio closes it."""
-        idle = sorted((one for one in self._connections.values() if one.idle), key=lambda one: one.idle_since_s)
-        if len(self._connections) - len(idle) >= self._most:
-            self.turned_away += 1
-            raise ConnectionAbortedError(f"{self._most} connections are busy")
-        for one in idle[: max(0, len(self._connections) + 1 - self._most)]:
-            self._close(one)
+        while len(self._connections) >= self._most:
+            owing = (one for one in self._connections.values() if one.owes)
+            longest = min(owing, key=lambda one: one.silent_since_s, default=None)
+            if longest is None:
+                self.turned_away += 1
+                raise ConnectionAbortedError(f"{self._most} connections are busy")
+            self._close(longest)
         connection = Connection(self._make(), self._forget)
         self._connections[connection.handler] = connection
         # A handshake that fails is told to no protocol, but it ends asyncio's task for this connection.
         if (task := asyncio.current_task()) is not None:
+            connection.shaking = task
             task.add_done_callback(lambda _: self._shaken(connection))
         return connection
 
@@ -114,7 +130,7 @@ class Doorkeeper:
     @property
     def under_way(self) -> int:
         """Connections that have a request."""
-        return sum(one.requests > 0 for one in self._connections.values())
+        return sum(one.asked is not None for one in self._connections.values())
 
     @contextmanager
     def request(self, request: web.Request) -> Iterator[None]:
@@ -123,12 +139,11 @@ class Doorkeeper:
         if connection is None:  # closed just now
             yield
             return
-        connection.requests += 1
+        connection.asked = request
         try:
             yield
         finally:
-            connection.requests -= 1
-            connection.idle_since_s = time.monotonic()
+            connection.asked, connection.idle_since_s = None, time.monotonic()
 
     @asynccontextmanager
     async def on_duty(self) -> AsyncIterator[None]:
@@ -153,6 +168,7 @@ class Doorkeeper:
                 self._close(one)
 
     def _shaken(self, connection: Connection) -> None:
+        connection.shaking = None
         if connection.transport is None:
             self._forget(connection)
 
@@ -164,3 +180,5 @@ class Doorkeeper:
         self.turned_away += 1
         if connection.transport is not None:
             connection.transport.abort()
+        elif connection.shaking is not None:
+            connection.shaking.cancel()  # asyncio closes the socket then

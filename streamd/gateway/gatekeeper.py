@@ -7,6 +7,7 @@ import ipaddress
 import logging
 import secrets
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -15,7 +16,7 @@ from aiohttp import web
 
 from streamd.access import MAX_PASSWORD_CHARACTERS, Role, Who, hash_password, password_fits, token_fits
 from streamd.config import CameraConfig
-from streamd.gateway.operations import Refused
+from streamd.gateway.operations import WHO, Refused
 from streamd.gateway.sessions import LONGEST_S, Session, Sessions, of_password, same
 from streamd.gateway.throttle import Throttle
 from streamd.gatewayconfig import GatewayConfig
@@ -30,6 +31,7 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _TRIES_AT_ONCE = 2
 """Passwords checked at the same time: each takes a core for a while, and 32 MB."""
 _LONGEST_QUEUE = 16
+_MOST_FAMILIAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class Gatekeeper:
         """Those that are sent to us, with their tokens."""
         self._sessions = Sessions(sessions, now=time.time)
         self._throttle = Throttle()
+        self._familiar: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Users, and addresses from which they logged in, the newest last: there strangers who try the user's name make
+        nobody wait."""
         self._csrf = secrets.token_urlsafe(24)
         self._proxies = [ipaddress.ip_network(address) for address in config.trusted_proxies]
         self._trying = asyncio.Semaphore(_TRIES_AT_ONCE)
@@ -66,6 +71,7 @@ class Gatekeeper:
         """Raises Refused: the token is wrong, or the request comes from another site's page."""
         if self.open:
             self._check_host(request)
+            self._check_site(request)
         self._check_origin(request)
         if (token := _bearer(request)) is not None:
             return self._by_token(token)
@@ -78,6 +84,14 @@ class Gatekeeper:
         user = self.config.users[session.user]
         self._check_csrf(request, session.csrf)
         return Who(Role[user.role.upper()], session.user)
+
+    def admits(self, request: web.Request) -> bool:
+        """Whether whoever asked by this request may go on getting its answer, which is long: they may have logged out,
+        or their session be over."""
+        try:
+            return self.identify(request) == request.get(WHO)
+        except Refused:
+            return False
 
     def login_of(self, request: web.Request, who: Who | None) -> Login | None:
         """What a page is told about whoever is logged in."""
@@ -112,6 +126,12 @@ class Gatekeeper:
         if host != "localhost" and not _is_loopback(host):
             raise Refused(403, "forbidden", f"the host {host[:80]!r} is not this machine's own name: use localhost")
 
+    def _check_site(self, request: web.Request) -> None:
+        """Another site's page is shown nothing of ours, but could have its browser ask for streams without an end."""
+        asked, mode = request.headers.get("Sec-Fetch-Site"), request.headers.get("Sec-Fetch-Mode")
+        if asked in ("cross-site", "same-site") and mode != "navigate":
+            raise Refused(403, "forbidden", "this request comes from another site's page")
+
     def _check_origin(self, request: web.Request) -> None:
         origin = request.headers.get("Origin")
         if request.method in _SAFE or origin is None:
@@ -131,7 +151,8 @@ class Gatekeeper:
         """Raises Refused: wrong, or too often wrong."""
         if self.open:
             return Login(Who(Role.ADMIN), self._csrf)
-        keys = (f"address {self.address(request)}", f"user {name.casefold()}")
+        here = name.casefold(), self.address(request)
+        keys = [f"address {here[1]}"] if here in self._familiar else [f"address {here[1]}", f"user {here[0]}"]
         now_s = time.monotonic()
         if (wait_s := max(self._throttle.wait_s(key, now_s) for key in keys)) > 0:
             message = f"too many wrong passwords: try again in {_in_words(wait_s)}"
@@ -143,6 +164,10 @@ class Gatekeeper:
             raise Refused(401, "unauthenticated", "the name or the password is wrong")
         for key in keys:
             self._throttle.succeeded(key)
+        self._familiar[here] = None
+        self._familiar.move_to_end(here)
+        if len(self._familiar) > _MOST_FAMILIAR:
+            self._familiar.popitem(last=False)
         user = self.config.users[name]
         secret, session = self._sessions.begin(name, kept=user.password)
         logger.info("user %s logged in from %s", name, self.address(request))

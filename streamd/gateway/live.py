@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +66,8 @@ class _Viewing:
     camera: str
     viewer: Viewer
     outlet: VideoOutlet
+    admitted: Callable[[], bool]
+    """Whether whoever watches still may."""
 
 
 class Live:
@@ -110,9 +112,7 @@ class Live:
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
         """The configuration has changed: cameras that went are not shown any more."""
         self._cameras = dict(cameras)
-        for viewing_id, viewing in list(self._viewings.items()):
-            if viewing.camera not in cameras:
-                asyncio.ensure_future(self._end(viewing_id))  # noqa: RUF006  # ends by itself
+        self._end_all(viewing_id for viewing_id, viewing in self._viewings.items() if viewing.camera not in cameras)
 
     def viewers(self, camera: str) -> int:
         """How many watch a camera: WebRTC and MJPEG."""
@@ -133,6 +133,7 @@ class Live:
         now_s = time.monotonic()
         made_s, task = watched.stills.get(demand, (0.0, None))
         if task is None or now_s - made_s > SHARED_S:
+            watched.stills = {d: still for d, still in watched.stills.items() if now_s - still[0] <= SHARED_S}
             task = asyncio.create_task(self._still(watched, demand))
             watched.stills[demand] = now_s, task
         return await asyncio.shield(task)
@@ -189,8 +190,9 @@ class Live:
         overlay = await self.faces(camera)
         return await watched.channel.whole(), overlay
 
-    async def watch(self, camera: str, offer: str) -> tuple[str, str]:
-        """Begin to watch by WebRTC; the id of the viewing, and the SDP of the answer.
+    async def watch(self, camera: str, offer: str, *, admitted: Callable[[], bool] = lambda: True) -> tuple[str, str]:
+        """Begin to watch by WebRTC; the id of the viewing, and the SDP of the answer. It ends soon after ``admitted``
+        says that whoever watches may not any more.
 
         Raises:
             CameraUnknown, CameraAway, ViewersFull, OfferRefused, CodecRefused
@@ -200,7 +202,7 @@ class Live:
         self._count(camera, 1)
         try:
             await watched.channel.picture(Demand())
-            viewing_id, answered = await self._answer(watched, offer)
+            viewing_id, answered = await self._answer(watched, offer, admitted)
         except BaseException:
             self._count(camera, -1)
             raise
@@ -217,7 +219,7 @@ class Live:
 
     # Inside.
 
-    async def _answer(self, watched: _Watched, offer: str) -> tuple[str, str]:
+    async def _answer(self, watched: _Watched, offer: str, admitted: Callable[[], bool]) -> tuple[str, str]:
         from streamd.gateway.viewing import Viewer  # aiortc is large
 
         viewing_id, camera = secrets.token_urlsafe(12), watched.channel.camera
@@ -231,9 +233,13 @@ class Live:
         except BaseException:
             await viewer.close()
             raise
-        self._viewings[viewing_id] = _Viewing(camera, viewer, outlet)
+        self._viewings[viewing_id] = _Viewing(camera, viewer, outlet, admitted)
         watched.channel.enter(outlet)
         return viewing_id, answered
+
+    def _end_all(self, viewing_ids: Iterable[str]) -> None:
+        for viewing_id in list(viewing_ids):
+            asyncio.ensure_future(self._end(viewing_id))  # noqa: RUF006  # ends by itself
 
     async def _end(self, viewing_id: str) -> None:
         viewing = self._viewings.pop(viewing_id, None)
@@ -284,8 +290,9 @@ class Live:
         return self._watched[camera]
 
     def _sweep(self) -> None:
-        """Forget cameras that nobody looks at any more."""
+        """Hang up on those who may not watch any more, and forget cameras that nobody looks at."""
         self._sweeping = None
+        self._end_all(viewing_id for viewing_id, viewing in self._viewings.items() if not viewing.admitted())
         now_s = time.monotonic()
         for camera, watched in list(self._watched.items()):
             if self._counts[camera] == 0 and not watched.channel.watched and now_s >= watched.until_s:

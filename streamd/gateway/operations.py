@@ -194,7 +194,7 @@ def _query(kind: type[BaseModel], request: web.Request) -> BaseModel:
         if len(values) > 1 and not many:
             raise Refused(422, "invalid", f"{name} is given {len(values)} times")
         given[name] = values if many else values[0]
-    return _validated(kind, given)
+    return validated(kind, given)
 
 
 async def _body(kind: type[BaseModel], request: web.Request) -> BaseModel:
@@ -204,7 +204,7 @@ async def _body(kind: type[BaseModel], request: web.Request) -> BaseModel:
         data = json.loads(await read_body(request, MAX_BODY_BYTES))
     except (ValueError, RecursionError) as error:
         raise Refused(422, "invalid", f"the body is not JSON: {str(error)[:200]}") from error
-    return _validated(kind, data)
+    return validated(kind, data)
 
 
 async def read_body(request: web.Request, most_bytes: int) -> bytes:
@@ -223,7 +223,8 @@ async def read_body(request: web.Request, most_bytes: int) -> bytes:
     return bytes(found)
 
 
-def _validated(kind: type[BaseModel], data: Any) -> BaseModel:
+def validated(kind: type[Model], data: Any) -> Model:
+    """Raises Refused: what was given does not fit."""
     try:
         return kind.model_validate(data)
     except ValidationError as invalid:

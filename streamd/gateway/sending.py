@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -16,6 +17,8 @@ from streamd.errors import CameraAway, CameraUnknown, ProtocolError
 from streamd.loopsocket import LoopSocket
 from streamd.sockets import Socket, Sockets, try_receive, try_send
 from streamd.whiplink import Question, Reply
+
+logger = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
 """A camera's process that does not answer by then is away."""
@@ -40,23 +43,45 @@ class Senders:
         self._lines: dict[str, _Line] = {}
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[Reply]] = {}
+        self._by_token: dict[str, tuple[str, str | None]] = {}
+        """Who sends with a camera's token, by camera: their id, and the hash of that token."""
+        self._hanging_up: set[asyncio.Task[None]] = set()
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
-        """The configuration has changed."""
+        """The configuration has changed: who sends with a token that is not valid any more is hung up on."""
         self._cameras = dict(cameras)
+        for camera, (sender, token) in list(self._by_token.items()):
+            known = cameras.get(camera)
+            if known is not None and known.is_whip and known.whip_token == token:
+                continue
+            del self._by_token[camera]
+            task = asyncio.create_task(self._hang_up(camera, sender))
+            self._hanging_up.add(task)
+            task.add_done_callback(self._hanging_up.discard)
 
     def close(self) -> None:
+        for task in self._hanging_up:
+            task.cancel()
         for line in self._lines.values():
             line.listening.close()
 
-    async def send(self, camera: str, offer: str) -> tuple[str, str]:
+    async def send(self, camera: str, offer: str, *, by_token: bool = False) -> tuple[str, str]:
         """Begin to send as a camera; the sender's id, and the SDP of the answer.
+
+        Args:
+            by_token: whether the camera's own token lets them, and they have to go once there is another.
 
         Raises:
             CameraUnknown: there is none that takes senders by this name.
             CameraAway, SenderBusy, OfferRefused, CodecRefused
         """
+        known = self._cameras.get(camera)
+        token = known.whip_token if known is not None else None
         reply = await self._ask(camera, Question(next(self._numbers), offer=offer))
+        if by_token:
+            self._by_token[camera] = reply.sender, token
+        else:
+            self._by_token.pop(camera, None)
         return reply.sender, reply.sdp
 
     async def stop_sending(self, camera: str, sender: str) -> bool:
@@ -66,6 +91,13 @@ class Senders:
             CameraUnknown, CameraAway
         """
         return (await self._ask(camera, Question(next(self._numbers), sender=sender))).known
+
+    async def _hang_up(self, camera: str, sender: str) -> None:
+        try:
+            if await self.stop_sending(camera, sender):
+                logger.info("the token of who was sending is not valid any more", extra={"camera": camera})
+        except (CameraAway, CameraUnknown) as error:  # it has gone with its process
+            logger.debug("%s", error)
 
     async def _ask(self, camera: str, question: Question) -> Reply:
         known = self._cameras.get(camera)

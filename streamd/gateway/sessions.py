@@ -65,8 +65,10 @@ class Sessions:
         if self._over(session):
             self._end(key)
             return None
-        if self._now() - session.used_wall_s > _NOTED_EVERY_S:
-            self._sessions[key] = session = replace(session, used_wall_s=self._now())
+        now_s = self._now()
+        if abs(now_s - session.used_wall_s) > _NOTED_EVERY_S:  # the clock may have been ahead, and was set
+            began_s = min(session.began_wall_s, now_s)
+            self._sessions[key] = session = replace(session, began_wall_s=began_s, used_wall_s=now_s)
             self._save()
         return session
 

@@ -37,7 +37,10 @@ def open_source(url: str, config: CaptureConfig) -> Source:
         from streamd.sources.av import AvSource
 
         return AvSource(url, config=config)
-    path = local_path(url)
+    try:
+        path = local_path(url)
+    except (ValueError, RuntimeError) as error:  # no address, or no home folder of anybody
+        return _Refused(f"{redacted_url(url)}: {error}")
     if path.is_dir():
         from streamd.sources.images import ImageFolder
 

@@ -202,6 +202,24 @@ def test_a_thousand_idle_connections_leave_the_gateway_usable(gateway: GatewayPr
             connection.close()
 
 
+def test_somebody_logs_in_while_hundreds_of_logins_are_half_sent(gateway: GatewayProcess) -> None:
+    head = b"POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n"
+    halves = []
+    try:
+        for n in range(600):
+            halves.append(socket.create_connection(("127.0.0.1", gateway.port), timeout=10))
+            halves[-1].sendall(head + b'{"name": "')
+            if n % 50 == 49:
+                assert gateway.get("/static/none.js")[0] == 404
+        body = json.dumps({"name": "ana", "password": PASSWORD}).encode()
+        answer = raw(gateway, request("POST", "/api/v1/session", body, Content_Type="application/json"))
+        assert status_of(answer) == 200
+        assert open_files(gateway) < 600
+    finally:
+        for connection in halves:
+            connection.close()
+
+
 def test_with_a_certificate_all_of_it_is_encrypted(tmp_path: Path) -> None:
     certificate, key = tmp_path / "box.crt", tmp_path / "box.key"
     for path, content in zip((certificate, key), signed_by_itself(), strict=True):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -313,6 +315,22 @@ def test_a_browsers_camera_is_sent_and_recognised(
         context.close()
 
 
+@pytest.mark.parametrize("ahead_s", [26 * 3600, -26 * 3600])
+def test_a_browser_whose_clock_is_wrong_tells_how_long_ago_it_was(
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path, ahead_s: float
+) -> None:
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        daemon.await_event("face.identified", name=OBAMA)
+        visitor = visit(daemon)
+        visitor.page.clock.set_system_time(time.time() + ahead_s)
+        page = visitor.open("/")
+        rows = page.get_by_test_id("lately").locator("time")
+        expect(rows.last).to_have_text(re.compile(r"^\d+ (s|min) ago$"))
+        page = visitor.open("/#/cameras")
+        expect(page.get_by_text(re.compile(r"^for \d+ (s|min)$"))).to_be_visible()
+        assert visitor.complaints == []
+
+
 def test_every_view_is_light_and_without_an_error(make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path) -> None:
     cameras = {"door": {"url": str(visits), "capture": {"image_fps": 5}}}
     with make_daemon(cameras) as daemon:
@@ -327,6 +345,8 @@ def test_every_view_is_light_and_without_an_error(make_daemon: MakeDaemon, visit
             assert shortcomings(page) == [], view
         page = visitor.open(f"/#/people/{OBAMA.replace(' ', '%20')}")
         expect(page.get_by_role("heading", level=1)).to_have_text(OBAMA)
+        said = "import('/static/api.js').then(({sentence}) => ['no face', 'rtsp://h/1: no', ''].map(sentence))"
+        assert page.evaluate(said) == ["No face", "rtsp://h/1: no", ""]
         assert visitor.complaints == []
         assert visitor.loaded_bytes < MOST_BYTES
         page.set_viewport_size({"width": 360, "height": 740})

@@ -21,6 +21,7 @@ from rtsp_fixtures import NEEDS, PYTHON, SERVER, placed
 from sender import Phone
 from watcher import Watcher, csrf, post_sdp
 
+from streamd.access import new_token
 from streamd.events import Event
 
 Picture = NDArray[np.uint8]
@@ -193,6 +194,35 @@ def test_after_a_kill_of_the_cameras_process_a_phone_can_send_again(daemon: Daem
             assert phone.answer[0] == 201, phone.answer
             assert named(await told(daemon, "face.identified", killed)) == OBAMA
             await phone.hang_up()
+
+    asyncio.run(send())
+
+
+def test_another_token_hangs_up_on_who_sends_with_the_one_before(daemon: Daemon, wide: Picture) -> None:
+    (first, first_kept), (_, second_kept) = new_token(), new_token()
+
+    def give(kept: str) -> None:
+        daemon.body["cameras"]["phone"]["whip_token"] = kept
+        daemon.write_config()
+        daemon.reload()
+
+    async def answer_to(token: str) -> int:
+        async with Phone(daemon.http, "phone", wide, token=token) as phone:
+            return phone.answer[0]
+
+    async def send() -> None:
+        give(first_kept)
+        before = seq(daemon)
+        while True:
+            async with Phone(daemon.http, "phone", wide, token=first) as phone:
+                if phone.answer[0] == 401:  # the gateway has not taken it over yet
+                    continue
+                assert phone.answer[0] == 201
+                await told(daemon, "camera.online", before)
+                give(second_kept)
+                await offline(daemon, before, "no browser or phone is sending")
+                break
+        assert await answer_to(first) == 401
 
     asyncio.run(send())
 

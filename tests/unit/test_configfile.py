@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.config import Config
+from streamd.config import Config, redacted_url
 from streamd.configfile import MAX_BYTES, load_config, load_text
 from streamd.errors import ConfigError, ConfigProblem
 from streamd.events import timestamp
@@ -241,6 +241,21 @@ def test_a_substituted_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("url", ["rstp://bob:geheim@h/s", "rtsp://bob:geheim@", "rtsp://bob:ge/heim@h"])
 def test_a_password_in_a_url_is_never_shown(url: str) -> None:
     assert "heim" not in str(only(f"cameras: {{door: {{url: '{url}'}}}}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://cam/1?token=geheim#x", "rtsp://cam/1"),
+        ("rtsp://bob:geheim@cam:554/1?x=1", "rtsp://***@cam:554/1"),
+        ("rtsp://bob:ge#heim@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://bob:ge/h?eim@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://bob:geheim@[::1", "rtsp://***@[::1"),
+        ("/videos/a?b#c.mp4", "/videos/a?b#c.mp4"),
+    ],
+)
+def test_an_address_is_shown_without_its_password_though_it_is_none(url: str, shown: str) -> None:
+    assert redacted_url(url) == shown
 
 
 # Paths

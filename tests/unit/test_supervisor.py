@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from streamd.access import hash_token
 from streamd.childprocess import ENGINES_TIMEOUT_S, GPU_TIMEOUT_S, policy
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
 from streamd.errors import DiskFull, UnavailableError, UsageError
@@ -116,6 +117,15 @@ def test_the_gateway_knows_which_cameras_there_are_and_no_address() -> None:
     assert "secret" not in gateway.config.model_dump_json()
     fewer = by_name(config().model_copy(update={"cameras": {"phone": cameras["phone"]}}))["gateway"]
     assert gateway.same_process(fewer)
+
+
+def test_the_gateway_is_told_of_another_token_of_a_phone() -> None:
+    def gateway(token: str) -> Spec:
+        phone = CameraConfig(url="whip://", whip_token=hash_token(token))
+        return by_name(config().model_copy(update={"cameras": {"phone": phone}}))["gateway"]
+
+    assert gateway("one") != gateway("another")
+    assert gateway("one").same_process(gateway("another"))
 
 
 @pytest.mark.parametrize("name", ["worker@0", "publisher", "gateway"])

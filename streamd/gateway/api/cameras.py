@@ -15,7 +15,7 @@ from streamd.configtypes import CameraName
 from streamd.errors import UsageError
 from streamd.events import Event, EventType
 from streamd.exposition import render
-from streamd.gateway.operations import Answer, Call, Operation, Refused
+from streamd.gateway.operations import Answer, Call, Operation, Refused, validated
 from streamd.gateway.services import Services
 from streamd.journal import Filter, Journal, readable
 from streamd.scrape import Scrape
@@ -142,7 +142,7 @@ def operations(services: Services) -> list[Operation]:
         camera: dict[str, Any] = {"url": url, "substream": substream}
         if before is not None:
             camera["capture"] = before.capture.model_dump(mode="json")
-        CameraConfig.model_validate(camera)
+        validated(CameraConfig, camera)
         found = await services.chores.do({"do": "try", "camera": camera}, timeout_s=TRIAL_S)
         picture = f"data:image/jpeg;base64,{found['picture']}" if found["picture"] else None
         return TrialAnswer(ok=found["ok"], message=found["message"], picture=picture)

@@ -107,8 +107,8 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
         with suppress(ConnectionError):
             await response.write(b"retry: 2000\n\n")
             async with (
-                aclosing(feed.follow(int(since) if since.isdigit() and len(since) < 16 else None)) as events,
-                aclosing(_with_pulse(events, gone=lambda: _is_gone(call.request))) as told,
+                aclosing(feed.follow(int(since) if since.isdecimal() and len(since) < 16 else None)) as events,
+                aclosing(_with_pulse(events, gone=lambda: _is_gone(services, call.request))) as told,
             ):
                 async for event in told:
                     if event is None:
@@ -190,8 +190,9 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
     ]
 
 
-def _is_gone(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
+def _is_gone(services: Services, request: web.Request) -> bool:
+    """Whether nobody listens any more, or somebody who may not."""
+    return request.transport is None or request.transport.is_closing() or not services.gatekeeper.admits(request)
 
 
 async def _with_pulse(events: AsyncIterator[Event], *, gone: Callable[[], bool]) -> AsyncGenerator[Event | None]:

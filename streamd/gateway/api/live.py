@@ -89,6 +89,8 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
                         await response.prepare(call.request)
                     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     await response.write(head.encode() + jpeg + b"\r\n")
+                    if not services.gatekeeper.admits(call.request):
+                        break
         return response
 
     async def faces(call: Call) -> FacesAnswer:
@@ -104,7 +106,10 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
             return await enrol(services, call, body.person, [path])
 
     async def watch(call: Call) -> web.Response:
-        viewing, answered = await live.watch(call.path["name"], await _offer(call.request))
+        request = call.request
+        viewing, answered = await live.watch(
+            call.path["name"], await _offer(request), admitted=lambda: services.gatekeeper.admits(request)
+        )
         return _created(call.request, viewing, answered)
 
     async def unwatch(call: Call) -> bytes:
@@ -114,7 +119,10 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
 
     async def send(call: Call) -> web.Response:
         _check_sender(call)
-        sender, answered = await senders.send(call.path["name"], await _offer(call.request))
+        who, offer = call.request.get(WHO), await _offer(call.request)
+        sender, answered = await senders.send(
+            call.path["name"], offer, by_token=who is not None and who.camera is not None
+        )
         return _created(call.request, sender, answered)
 
     async def stop_sending(call: Call) -> bytes:

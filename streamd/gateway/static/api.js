@@ -2,6 +2,7 @@
  * Requests to the daemon: the CSRF header, errors in words, and a login in the middle of anything.
  */
 import { connection } from "./connection.js";
+import { daemonSays } from "./format.js";
 import { t } from "./strings.js";
 
 const BASE = "/api/v1/";
@@ -79,6 +80,7 @@ async function attempt(method, path, { query, json, body, headers = {}, signal }
       credentials: "same-origin",
     });
     connection.answered();
+    daemonSays(response.headers.get("Date"));
     return response;
   } catch (error) {
     if (error.name === "AbortError") throw error;
@@ -106,8 +108,9 @@ async function refusal(response) {
   return new ApiError(sentence(message), { status: response.status, code: body.code, retryAfter, body });
 }
 
-/** With a capital letter: the daemon's words are fragments. */
-export const sentence = (words) => (words ? words[0].toUpperCase() + words.slice(1) : "");
+/** With a capital letter: the daemon's words are fragments. An address stays as it is. */
+export const sentence = (words) =>
+  !words || /^[a-z][a-z0-9+.-]*:\/\//.test(words) ? (words ?? "") : words[0].toUpperCase() + words.slice(1);
 
 const answer = async (promise) => {
   const response = await promise;

@@ -10,6 +10,18 @@ const dayYear = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeri
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "medium" });
 const dateOnly = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
 
+const SAME_MS = 5000;
+let aheadMs = 0;
+
+/** What the daemon's clock says, in milliseconds: what it tells of is dated by that, and browsers' clocks may be wrong. */
+export const now = () => Date.now() + aheadMs;
+
+/** Takes note of the daemon's clock. @param {string|null} date the header Date of an answer that just came */
+export function daemonSays(date) {
+  const ms = Date.parse(date ?? "") - Date.now();
+  if (Number.isFinite(ms)) aheadMs = Math.abs(ms) < SAME_MS ? 0 : ms;
+}
+
 export const time = (at) => clock.format(new Date(at));
 export const shortTime = (at) => shortClock.format(new Date(at));
 export const moment = (at) => full.format(new Date(at));
@@ -22,16 +34,17 @@ export function dayKey(at) {
 }
 
 /** Today, Yesterday, or the date. */
-export function day(at, now = new Date()) {
+export function day(at) {
   const key = dayKey(at);
-  if (key === dayKey(now)) return t.time.today;
-  if (key === dayKey(now.getTime() - 86400000)) return t.time.yesterday;
-  return (new Date(at).getFullYear() === now.getFullYear() ? dayLong : dayYear).format(new Date(at));
+  const today = new Date(now());
+  if (key === dayKey(today)) return t.time.today;
+  if (key === dayKey(new Date(today.getFullYear(), today.getMonth(), today.getDate() - 1))) return t.time.yesterday;
+  return (new Date(at).getFullYear() === today.getFullYear() ? dayLong : dayYear).format(new Date(at));
 }
 
 /** How long ago: 12 min ago. */
-export function ago(at, now = Date.now()) {
-  const s = Math.max(0, (now - new Date(at).getTime()) / 1000);
+export function ago(at) {
+  const s = Math.max(0, (now() - new Date(at).getTime()) / 1000);
   if (s < 5) return t.time.now;
   if (s < 30 * 86400) return t.time.ago(span(s).split(" ").slice(0, 2).join(" "));
   return date(at);

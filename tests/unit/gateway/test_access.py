@@ -1,6 +1,7 @@
 """Logging in, roles, tokens, and what a browser on another site's page may not do."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from gatewayparts import Box, Client, csrf, log_in
 
 from streamd.access import hash_password, hash_token, new_token, password_fits, token_fits
+from streamd.gateway.live import Live
 
 PASSWORD = "correct horse"
 HASH = hash_password(PASSWORD)
@@ -72,6 +74,28 @@ def test_somebody_logs_in_and_out_again(tmp_path: Path) -> None:
         assert (await client.get("/api/v1/people")).status == 200
         assert (await client.delete("/api/v1/session", headers=headers)).status == 204
         assert (await client.get("/api/v1/people")).status == 401
+
+    users(tmp_path).run(check)
+
+
+async def pictures(*_: Any, **__: Any) -> AsyncIterator[bytes]:
+    while True:
+        yield b"a picture"
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["events/stream", "cameras/door/stream.mjpeg"])
+def test_what_somebody_goes_on_getting_ends_when_they_log_out(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Live, "mjpeg", pictures)
+
+    async def check(client: Client) -> None:
+        headers = await log_in(client, "viewer", PASSWORD)
+        async with client.get(f"/api/v1/{path}") as answer:
+            assert await answer.content.readline()
+            assert (await client.delete("/api/v1/session", headers=headers)).status == 204
+            await asyncio.wait_for(answer.content.read(), 20)
 
     users(tmp_path).run(check)
 
@@ -174,6 +198,19 @@ def test_without_users_another_name_for_this_machine_is_refused(tmp_path: Path) 
     Box(tmp_path).run(check)
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_without_users_another_sites_page_cannot_have_pictures_asked_for(tmp_path: Path, site: str) -> None:
+    async def check(client: Client) -> None:
+        embedded = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "no-cors"}
+        assert (await client.get("/api/v1/events/stream", headers=embedded)).status == 403
+        followed = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate"}
+        assert (await client.get("/", headers=followed)).status == 200
+        own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+        assert (await client.get("/api/v1/people", headers=own)).status == 200
+
+    Box(tmp_path).run(check)
+
+
 def test_a_program_asks_with_its_token(tmp_path: Path) -> None:
     async def check(client: Client) -> None:
         bearer = {"Authorization": f"Bearer {TOKEN}"}
@@ -183,6 +220,16 @@ def test_a_program_asks_with_its_token(tmp_path: Path) -> None:
         assert answer.status == 403  # a viewer; a token needs no CSRF header
         assert (await answer.json())["code"] == "forbidden"
         assert (await client.get("/metrics", headers={"Authorization": "Bearer sd_wrong"})).status == 401
+
+    users(tmp_path).run(check)
+
+
+def test_a_token_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    async def check(client: Client) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sd_\xff\r\n\r\n")
+        assert b" 401 " in await reader.readline()
+        writer.close()
 
     users(tmp_path).run(check)
 
@@ -209,6 +256,24 @@ def test_wrong_passwords_are_slowed_down_and_told_of_without_them(
     users(tmp_path).run(check)
     assert "login refused: user 'admin' from 127.0.0.1" in caplog.text
     assert "guess-123" not in caplog.text
+
+
+def test_whoever_tries_a_name_does_not_keep_its_user_out_where_they_logged_in_before(tmp_path: Path) -> None:
+    async def check(client: Client) -> None:
+        async def status(address: str, password: str) -> int:
+            body, headers = {"name": "admin", "password": password}, {"X-Forwarded-For": address}
+            return (await client.post("/api/v1/session", json=body, headers=headers)).status
+
+        assert await status("192.0.2.1", PASSWORD) == 200
+        for n in range(5):
+            assert await status(f"192.0.2.{n + 100}", "guess-123") == 401
+        assert await status("192.0.2.200", PASSWORD) == 429
+        assert await status("192.0.2.1", PASSWORD) == 200
+        for _ in range(5):
+            assert await status("192.0.2.1", "guess-123") == 401
+        assert await status("192.0.2.1", PASSWORD) == 429
+
+    users(tmp_path, trusted_proxies=["127.0.0.0/8"]).run(check)
 
 
 def test_a_name_that_does_not_exist_gets_the_same_answer(tmp_path: Path) -> None:

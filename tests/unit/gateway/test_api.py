@@ -306,6 +306,16 @@ def test_new_events_are_pushed(tmp_path: Path) -> None:
     assert asyncio.run(follow()) == [7, 8]
 
 
+def test_a_stream_of_events_takes_up_at_a_number_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def check(client: Client) -> None:
+        for since in ("²", "-1", "x" * 20):
+            async with client.get("/api/v1/events/stream", headers={"Last-Event-ID": since}) as answer:
+                assert await answer.content.readline() == b"retry: 2000\n"
+
+    Box(tmp_path).run(check)
+    assert not caplog.records
+
+
 def test_cameras_are_shown_without_their_passwords(tmp_path: Path) -> None:
     box = Box(tmp_path)
     box.record(seen("door", EventType.CAMERA_OFFLINE, track=None, message="no route to host"))
@@ -365,6 +375,22 @@ def test_a_camera_that_cannot_be_is_refused_and_the_file_stays(
     box.run(check)
     assert box.file.read_text() == before
     assert box.reloads == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"url": "x.mp4", "substream": "rtsp://bob:geheim@h/2"}, "the url must be rtsp://"),
+        ({"url": "rtsp://bob:geheim@h/1", "substream": "x.mp4"}, "the substream must be rtsp://"),
+    ],
+)
+def test_what_cannot_be_a_camera_is_not_tried(tmp_path: Path, body: dict[str, Any], words: str) -> None:
+    async def check(client: Client) -> None:
+        refused = await change(client, "POST", "cameras/test", body, status=422)
+        assert words in refused["error"]
+        assert "geheim" not in str(refused)
+
+    Box(tmp_path).run(check)
 
 
 def test_a_phone_gets_a_token_that_is_shown_once(tmp_path: Path) -> None:

@@ -30,11 +30,13 @@ def served(check: Check, *, idle_s: float = 60.0, most: int = 100, tls: ssl.SSLC
                     release.set()
                 elif request.path == "/large":
                     return web.Response(body=b"x" * LARGE)
+                elif request.path == "/body":
+                    return web.Response(text=f"{len(await request.read())} bytes")
                 return web.Response(text="here")
 
         release = asyncio.Event()
         app = web.Application()
-        app.router.add_get("/{path:.*}", answer)
+        app.router.add_route("*", "/{path:.*}", answer)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         doorkeeper = Doorkeeper(lambda: runner.server(), idle_s=idle_s, most=most)  # type: ignore[misc, return-value]
@@ -165,6 +167,32 @@ def test_an_answer_that_nobody_takes_is_given_up(tls: ssl.SSLContext | None, mor
     served(check, idle_s=20.0, tls=tls)
 
 
+async def half_asked(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+    return reader, writer
+
+
+def test_half_sent_bodies_make_room_for_a_newcomer_and_the_one_silent_longest_goes_first() -> None:
+    async def check(host: str, port: int, doorkeeper: Doorkeeper) -> None:
+        halves = []
+        for count in range(1, 11):
+            halves.append(await half_asked(host, port))
+            await until(lambda count=count: doorkeeper.under_way == count)  # type: ignore[misc]
+        heard = {one: one.heard_at_s for one in doorkeeper._connections.values()}
+        (first, first_writer), (second, _) = halves[:2]
+        first_writer.write(b"6")
+        await until(lambda: any(one.heard_at_s > at_s for one, at_s in heard.items()))
+        assert b"here" in await ask(host, port)
+        assert await ended(second)
+        first_writer.write(b"7890")
+        assert b"200 OK" in await first.readline(), "it had sent something of late"
+        for _, writer in halves:
+            writer.close()
+
+    served(check, most=10)
+
+
 def silent(host: str, port: int, count: int) -> list[socket.socket]:
     return [socket.create_connection((host, port)) for _ in range(count)]
 
@@ -184,6 +212,12 @@ def test_connections_that_never_shake_hands_are_bounded_and_forgotten_when_they_
         assert doorkeeper.open == 10
         doorkeeper.look(now_s=1e12)
         assert doorkeeper.open == 10, "how long a handshake may take is asyncio's business"
+        reader, writer = await asyncio.open_connection(host, port, ssl=trusting(), server_hostname="x")
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"here"), "the one that shook hands for longest made room"
+        writer.close()
+        for sock in sockets[:6]:
+            await asyncio.get_running_loop().run_in_executor(None, sock.recv, 1)
         for sock in sockets:
             sock.close()
         await until(lambda: doorkeeper.open == 0)

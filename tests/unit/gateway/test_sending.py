@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from streamd.access import hash_token
 from streamd.config import CameraConfig
 from streamd.endpoints import offers_endpoint
 from streamd.errors import CameraAway, CameraUnknown, CodecRefused, LiveError, OfferRefused, ProtocolError, SenderBusy
@@ -68,6 +69,29 @@ def test_hanging_up_says_whether_there_was_somebody(tmp_path: Path) -> None:
         assert not await senders.stop_sending("phone", "s2")
 
     played(tmp_path, lambda q: closed(q.number, known=q.sender == "s1"), check)
+
+
+@pytest.mark.parametrize(("by_token", "hung_up"), [(True, ["s1"]), (False, [])])
+def test_who_sends_with_a_token_that_was_replaced_is_hung_up_on(
+    tmp_path: Path, by_token: bool, hung_up: list[str]
+) -> None:
+    asked: list[str] = []
+
+    def answer(question: Question) -> list[bytes]:
+        if question.offer is not None:
+            return answered(question.number, "s1", "v=0")
+        asked.append(question.sender or "")
+        return closed(question.number, known=True)
+
+    async def check(senders: Senders) -> None:
+        await senders.send("phone", "v=0", by_token=by_token)
+        senders.set_cameras(CAMERAS)
+        assert not senders._hanging_up
+        senders.set_cameras(CAMERAS | {"phone": CameraConfig(url="whip://", whip_token=hash_token("another"))})
+        await asyncio.gather(*senders._hanging_up)
+        assert asked == hung_up
+
+    played(tmp_path, answer, check)
 
 
 @pytest.mark.parametrize("camera", ["door", "nobody"])

@@ -46,6 +46,21 @@ def test_it_ends_when_not_used_and_in_any_case_some_day(path: Path, clock: Clock
     assert found is None
 
 
+def test_it_ends_as_others_do_though_the_clock_was_ahead_when_it_began(path: Path, clock: Clock) -> None:
+    clock.now_s += 10 * 365 * 86_400
+    sessions = Sessions(path, now=clock)
+    used, _ = sessions.begin("ana", kept="hash")
+    kept, _ = sessions.begin("ben", kept="hash")
+    clock.now_s -= 10 * 365 * 86_400
+    assert sessions.find(used) is not None
+    assert sessions.find(kept) is not None
+    for _ in range(int(LONGEST_S / (IDLE_S / 2)) + 1):
+        clock.now_s += IDLE_S / 2
+        found = sessions.find(kept)
+    assert found is None
+    assert sessions.find(used) is None
+
+
 def test_a_restart_keeps_it_and_no_secret_is_on_the_disk(path: Path, clock: Clock) -> None:
     secret, session = Sessions(path, now=clock).begin("ana", kept="hash")
     assert Sessions(path, now=clock).find(secret) == session

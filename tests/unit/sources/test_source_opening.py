@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamd.config import CaptureConfig
-from streamd.errors import SourceRejected
+from streamd.errors import SourceError, SourceRejected
 from streamd.sources.av import AvSource
 from streamd.sources.images import ImageFolder
 from streamd.sources.opening import open_source
@@ -30,6 +30,13 @@ def test_a_folder_is_played_picture_by_picture(tmp_path: Path, form: str) -> Non
     source = open_source(form.format(tmp_path), CONFIG)
     assert isinstance(source, ImageFolder)
     assert source.open().width == 64
+
+
+@pytest.mark.parametrize("url", ["file://[::1", "~nobody-by-this-name/clip.mp4", "rtsp://bob:secret@[::1"])
+def test_what_is_no_address_says_so_when_it_is_opened(url: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(url, CONFIG).open()
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["ftp://user:secret@cam/1", "gopher://x", "data://cam"])

@@ -6,7 +6,7 @@ import { pause } from "../backoff.js";
 import { cameraDialog, phoneLink } from "../cameraform.js";
 import { confirm } from "../dialog.js";
 import { h, replace } from "../dom.js";
-import { figure, moment, ms, span } from "../format.js";
+import { figure, moment, ms, now, span } from "../format.js";
 import { load } from "../loading.js";
 import { button, empty, head, state } from "../parts.js";
 import { to } from "../router.js";
@@ -151,7 +151,7 @@ function factsOf(camera) {
           h(
             "time",
             { datetime: camera.since, title: moment(camera.since) },
-            span((Date.now() - new Date(camera.since)) / 1000),
+            span((now() - new Date(camera.since)) / 1000),
           ),
         ),
     ),
