@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     top.add_argument("--version", action="version", version=f"streamd {streamd.__version__}")
     top.add_argument("command", metavar="COMMAND", choices=[*VERBS, *ROLES])
+    _take_any_file_name()
     command = top.parse_args(args[:1] or ["--help"]).command
     try:
         code = _run(command, args[1:])
@@ -80,7 +82,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `streamd events | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except OSError as error:
+        if error.filename is None or command in ROLES:
+            raise
+        print(f"streamd {command}: {error.filename}: {(error.strerror or str(error)).lower()}", file=sys.stderr)
+        return ExitCode.UNAVAILABLE
     return code
+
+
+def _take_any_file_name() -> None:
+    """A file name that is not UTF-8 is printed with escapes, which JSON has as well, and ends no command half-way."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _run(command: str, args: Sequence[str]) -> int:

@@ -258,7 +258,7 @@ def _create_private(path: Path) -> None:
 
 def _words(error: sqlite3.DatabaseError, path: Path) -> str:
     text = str(error).lower()
-    if "full" in text:
+    if "full" in text or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for its index
         return "no space left on the disk; free some and try again"
     if "readonly" in text or "unable to open" in text or "authorization" in text:
         return f"cannot be written; check the owner and mode of {path.parent}"
