@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -77,9 +78,30 @@ def test_a_picture_for_a_place_that_is_not_there_is_refused_in_words(
 
 
 def test_a_fault_that_is_about_no_file_keeps_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamd.commands.explain.run", no_room)
-    with pytest.raises(OSError, match="No space left"):
+    def fault(args: object) -> NoReturn:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr("streamd.commands.explain.run", fault)
+    with pytest.raises(OSError, match="Bad file descriptor"):
         main(["explain", "1"])
+
+
+def called(redirection: str) -> subprocess.CompletedProcess[str]:
+    """``streamd check`` from a shell."""
+    line = f"'{sys.executable}' -m streamd check {redirection}"
+    return subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+
+
+@pytest.mark.usefixtures("state")
+def test_output_for_which_there_is_no_room_is_said_without_a_stack() -> None:
+    done = called(">/dev/full")
+    assert (done.returncode, done.stderr) == (ExitCode.UNAVAILABLE, "streamd check: no space left on device\n")
+
+
+@pytest.mark.usefixtures("state")
+def test_streams_may_be_closed() -> None:
+    done = called("<&- >&-")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("command", [["events"], ["explain", "last"]])
