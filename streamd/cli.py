@@ -115,7 +115,10 @@ def _run(command: str, args: Sequence[str]) -> int:
     module = importlib.import_module(f"streamd.commands.{command}")
     parser = _Parser(prog=f"streamd {command}", description={**VERBS, **ROLES}[command])
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(args)))
+    # Options may stand among what is given, as in `enroll NAME --force PHOTO`; where there are verbs, or after "--",
+    # argparse cannot.
+    plain = parser._subparsers is not None or "--" in args
+    return int(module.run(parser.parse_args(args) if plain else parser.parse_intermixed_args(args)))
 
 
 def _in_words(error: StreamdError, command: str) -> str:

@@ -182,3 +182,28 @@ def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch, value: str | None, 
     if value is not None:
         monkeypatch.setenv("NO_COLOR", value)
     assert wants_colour() is colour
+
+
+@pytest.mark.usefixtures("state")
+def test_options_may_stand_among_what_is_given(tmp_path: Path, capsys: Output) -> None:
+    red, green = write_photo(tmp_path / "red.png", RED), write_photo(tmp_path / "green.png", GREEN)
+    assert main(["enroll", "Anna", "--dry-run", str(red), "--force", str(green)]) == 0
+    assert "Anna: 2 of 2 photos would be enrolled" in capsys.readouterr().out
+    assert main(["enroll", "--dry-run", "--", "-x", str(red)]) == 0
+    assert "-x: 1 of 1 photo would be enrolled" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["verify", "a.jpg", "b.jpg", "--threshold", "nan"],
+        ["verify", "a.jpg", "b.jpg", "--threshold", "2"],
+        ["enroll", "Anna", "clip.mp4", "--views", "0"],
+        ["enroll", "Anna", "clip.mp4", "--seconds", "0"],
+        ["enroll", "Anna", "clip.mp4", "--seconds", "nan"],
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(capsys: Output, args: list[str]) -> None:
+    assert main(args) == ExitCode.USAGE
+    assert args[-2] in capsys.readouterr().err
