@@ -111,7 +111,8 @@ class Database:
             self._connection.execute("VACUUM INTO ?", (str(path),))
 
     def reseal(self, vault: Vault | None) -> int:
-        """Seal everything with ``vault`` from now on (None: not at all), in one transaction; returns how many faces.
+        """Seal everything with ``vault`` from now on (None: not at all), in one transaction; returns how many faces
+        people have.
 
         Processes that have the file open with the old key read nothing any more.
         """
@@ -128,7 +129,8 @@ class Database:
             faces = 0
             for table in SEALED_TABLES:
                 query = f"UPDATE {table} SET vector = reseal(vector), chip = reseal(chip)"
-                faces += connection.execute(query).rowcount
+                rows = connection.execute(query).rowcount
+                faces += rows if table == "faces" else 0
             connection.execute("DELETE FROM settings WHERE key = 'vault'")
             if vault is not None:
                 connection.execute("INSERT INTO settings VALUES ('vault', ?)", (vault.token(),))
