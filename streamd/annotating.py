@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 
 from streamd.drawing import COLOURS, label, letter_height
-from streamd.errors import UsageError
+from streamd.errors import UnavailableError, UsageError
 from streamd.interfaces import DecodedFrame
 from streamd.overlays import State
 from streamd.rerun import Seen
@@ -25,9 +26,12 @@ class AnnotatedVideo:
 
     def __init__(self, path: Path) -> None:
         """Raises UsageError: it cannot be written there."""
+        if path.is_dir():
+            raise UsageError(f"{path}: cannot be written (a folder)")
         self._path = path
         self._scratch = path.with_name(f".{path.name}.part.mp4")
         try:
+            self._scratch.touch()  # libav opens it with the first picture only
             self._container = av.open(str(self._scratch), "w", format="mp4")
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be written ({error})") from error
@@ -40,16 +44,28 @@ class AnnotatedVideo:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._stream is not None:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-            self._scratch.rename(self._path)
-        else:
-            self._container.close()
+        try:
+            if kind is None and self._stream is not None:
+                with self._in_words():
+                    self._container.mux(self._stream.encode(None))
+                    self._container.close()
+                    self._scratch.rename(self._path)
+        finally:
+            with suppress(OSError):
+                self._container.close()
             self._scratch.unlink(missing_ok=True)
 
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UnavailableError(
+                f"{self._path}: cannot be written: {(error.strerror or str(error)).lower()}"
+            ) from error
+
     def add(self, frame: DecodedFrame, at_s: float, faces: Sequence[Seen]) -> None:
-        """The next frame; the first decides the size."""
+        """The next frame; the first decides the size. Raises UnavailableError: it cannot be written any further."""
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", rate=30, options={"crf": "23", "preset": "veryfast"})
             self._stream.width, self._stream.height = frame.size
@@ -60,7 +76,8 @@ class AnnotatedVideo:
         picture = av.VideoFrame.from_ndarray(image, format="bgr24")
         picture.time_base = _TIME_BASE
         self._last_pts = picture.pts = max(self._last_pts + 1, round(at_s / _TIME_BASE))
-        self._container.mux(self._stream.encode(picture))
+        with self._in_words():
+            self._container.mux(self._stream.encode(picture))
 
 
 def draw(image: np.ndarray, faces: Sequence[Seen]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -70,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     top.add_argument("--version", action="version", version=f"streamd {streamd.__version__}")
     top.add_argument("command", metavar="COMMAND", choices=[*VERBS, *ROLES])
+    _prepare_streams()
     command = top.parse_args(args[:1] or ["--help"]).command
     try:
         code = _run(command, args[1:])
@@ -80,16 +83,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `streamd events | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
         return ExitCode.OK
+    except OSError as error:
+        full = error.errno == errno.ENOSPC  # of what standard output goes to, where no file is named
+        if command in ROLES or (error.filename is None and not full):
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"streamd {command}: {where}{(error.strerror or str(error)).lower()}", file=sys.stderr)
+        if full:
+            _print_no_more()
+        return ExitCode.UNAVAILABLE
     return code
+
+
+def _prepare_streams() -> None:
+    """What was closed is empty: else the next file would get its number, and what is printed would go there.
+
+    A file name that is not UTF-8 is printed with escapes, which JSON has as well, and ends no command half-way.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123  # for as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(command: str, args: Sequence[str]) -> int:
     module = importlib.import_module(f"streamd.commands.{command}")
     parser = _Parser(prog=f"streamd {command}", description={**VERBS, **ROLES}[command])
     module.add_arguments(parser)
-    return int(module.run(parser.parse_args(args)))
+    # Options may stand among what is given, as in `enroll NAME --force PHOTO`; where there are verbs, or after "--",
+    # argparse cannot.
+    plain = parser._subparsers is not None or "--" in args
+    return int(module.run(parser.parse_args(args) if plain else parser.parse_intermixed_args(args)))
 
 
 def _in_words(error: StreamdError, command: str) -> str:

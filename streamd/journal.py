@@ -92,12 +92,12 @@ class Journal:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._lock_fd: int | None = None
-        if read_only and not path.exists():
-            raise JournalError(f"no journal at {path}: nothing was recorded yet, or state_dir is another")
         try:
             if not read_only:
                 self._lock_fd = locked(path)
             with in_words(path):
+                if read_only and not path.exists():
+                    raise JournalError(f"no journal at {path}: nothing was recorded yet, or state_dir is another")
                 self._db = connected(path, read_only)
         except JournalError:
             self._unlock()

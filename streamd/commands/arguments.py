@@ -1,8 +1,10 @@
-"""Options that many commands have."""
+"""Options that many commands have, and what they ask of the terminal."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,11 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any setting: workers.runtime=onnxruntime"
     )
+
+
+def wants_colour() -> bool:
+    """Whether standard output is a terminal whose user has not asked for plain text (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def settings_of(entries: Sequence[str]) -> dict[str, Any]:

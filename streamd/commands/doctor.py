@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument, wants_colour
 from streamd.commands.finding import Finding, Level
 from streamd.config import Config, redact
 from streamd.errors import ConfigError, ExitCode, StreamdError
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
         worst = max(worst, finding.level)
         found.append(finding)
         if not args.json:
-            print(_line(finding, colour=sys.stdout.isatty()), flush=True)
+            print(_line(finding, colour=wants_colour()), flush=True)
     if args.bundle is not None:
         from streamd.commands.bundle import write_bundle
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from streamd.gallery.labels import by_key, parse_label
 
+    if args.views < 1 or not (args.seconds is None or 0 < args.seconds < math.inf):
+        raise UsageError("--views and --seconds: more than 0")
     labels = [parse_label(text) for text in args.label]
     jobs = _jobs(args)
     bodies, accepted, total = [], 0, 0

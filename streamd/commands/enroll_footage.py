@@ -36,6 +36,7 @@ def enroll_footage(
     from streamd.gallery.enrolment import PhotoResult
     from streamd.gallery.footage import LONGEST_S, best_views, look_through
     from streamd.gallery.hygiene import Bars
+    from streamd.gallery.names import file_name
     from streamd.sources.opening import open_source
 
     camera = config.cameras.get(given)
@@ -55,7 +56,7 @@ def enroll_footage(
         yield PhotoResult(Path(shown), False, refusal.reason, str(refusal))
         return
     kind = "camera" if camera else "video"
-    label = given if camera else Path(given).name if is_file else shown
+    label = given if camera else file_name(Path(given)) if is_file else shown
     for shot in views:
         yield _enrolled(args, enroller, shot, name=name, source=f"{kind}:{label}#{shot.at_s:.1f}s", shown=shown)
 

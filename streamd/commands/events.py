@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from streamd.client import Subscription
-from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument, wants_colour
 from streamd.config import Config
+from streamd.errors import UsageError
 from streamd.eventlines import EventLines
 from streamd.events import Event, EventType, timestamp
 from streamd.journal import Filter, Journal, Stored, readable
@@ -28,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="go on with new events until Ctrl-C")
     begin = parser.add_mutually_exclusive_group()
     begin.add_argument("--since", type=_number, metavar="N", help="events numbered above N (0: all)")
-    begin.add_argument("--last", type=_number, metavar="N", help=f"the newest N events (default {DEFAULT_LAST})")
+    begin.add_argument(
+        "--last", type=_number, metavar="N", help=f"the newest N events (default {DEFAULT_LAST}; with --from all)"
+    )
     parser.add_argument("--camera", action="append", default=[], metavar="NAME", help="only of this camera; repeatable")
     parser.add_argument(
         "--type",
@@ -60,8 +63,11 @@ def run(args: argparse.Namespace) -> int:
         from streamd.commands.event_sinks import redeliver, show_sinks
 
         return redeliver(config, args.redeliver) if args.redeliver else show_sinks(config, as_json=args.json)
+    if args.follow and args.until_at:
+        raise UsageError("--until ends in the past, --follow never: give one of them")
     show = _as_json if args.json else _as_lines()
-    only = Filter(tuple(args.camera), tuple(args.type), args.person, args.from_at, args.until_at)
+    person = args.person and unicodedata.normalize("NFC", args.person)
+    only = Filter(tuple(args.camera), tuple(args.type), person, args.from_at, args.until_at)
     try:
         if args.follow:
             _follow(config, _first(config, args, only), only, show)
@@ -97,10 +103,10 @@ def _follow(config: Config, since: int | None, only: Filter, show: Callable[[Eve
 
 def _first(config: Config, args: argparse.Namespace, only: Filter) -> int | None:
     """The number after which following begins; None for new events only."""
-    if args.last is None or not config.journal_file.exists():
+    if (args.last is None and not only.from_at) or args.since is not None or not config.journal_file.exists():
         return args.since  # type: ignore[no-any-return]  # argparse gives an int or None
     with Journal(config.journal_file, read_only=True) as journal:
-        rows = journal.last(args.last, only=only)
+        rows = journal.since(0, 1, only=only) if args.last is None else journal.last(args.last, only=only)
         return rows[0].seq - 1 if rows else journal.last_seq
 
 
@@ -111,10 +117,10 @@ def _past(config: Config, args: argparse.Namespace, only: Filter, show: Callable
 
 
 def _rows(journal: Journal, args: argparse.Namespace, only: Filter) -> Iterator[Stored]:
-    if args.since is None:
+    if args.last is not None or (args.since is None and not args.from_at):
         yield from journal.last(DEFAULT_LAST if args.last is None else args.last, only=only)
         return
-    position = args.since
+    position = args.since or 0
     while rows := journal.since(position, PAGE, only=only):
         yield from rows
         position = rows[-1].seq
@@ -134,8 +140,7 @@ def _as_json(event: Event) -> None:
 
 
 def _as_lines() -> Callable[[Event], None]:
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    lines = EventLines(colour=colour, today=datetime.now().astimezone().date())
+    lines = EventLines(colour=wants_colour(), today=datetime.now().astimezone().date())
 
     def show(event: Event) -> None:
         for line in lines.lines(event):
@@ -156,7 +161,10 @@ def _moment(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
     if not 0 <= value <= 2**53:
-        raise argparse.ArgumentTypeError(f"{text}: not a number of events")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of an event, or of events")
     return value

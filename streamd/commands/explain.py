@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
 
-from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.arguments import add_config_argument, add_json_argument, wants_colour
 from streamd.config import Config
 from streamd.errors import ExitCode, UsageError
 from streamd.eventlines import EventLines, printable
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         print()
         print("\n".join(map(printable, table(account))))
     print()
-    lines = EventLines(colour=sys.stdout.isatty(), today=datetime.now().astimezone().date())
+    lines = EventLines(colour=wants_colour(), today=datetime.now().astimezone().date())
     for event in events:
         print("\n".join(lines.lines(event)))
     return ExitCode.OK
@@ -67,6 +66,8 @@ def _track(journal: Journal, what: str) -> str:
         found = rows[0] if rows else None
     elif what == "last":
         found = next(iter(journal.last(1, only=Filter(types=(EventType.FACE_LEFT.value,)))), None)
+        if found is None:
+            raise UsageError("no appearance is over yet; 'streamd events' lists what there is, with numbers")
     elif re.fullmatch(r"[0-9a-f]{32}", what):
         found = journal.find(what)
     else:

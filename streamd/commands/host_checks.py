@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -36,7 +37,8 @@ def private_directory(key: str, path: Path) -> Iterator[Finding]:
             probe.write(b"probe")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        yield Finding(Level.FAIL, key, f"{place} cannot be written: {reason}", f"chown it to this user, or set {key}")
+        advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "chown it to this user"
+        yield Finding(Level.FAIL, key, f"{place} cannot be written: {reason}", f"{advice}, or set {key}")
         return
     mode = path.stat().st_mode & 0o777 if path.exists() else 0o700
     if mode & 0o077:

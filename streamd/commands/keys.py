@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         args.dir.mkdir(parents=True, exist_ok=True)
         zmq.auth.create_certificates(args.dir, args.name)
     except OSError as error:
+        for path in (public, secret):  # half a pair would be in the way of the next try
+            path.unlink(missing_ok=True)
         raise UnavailableError(f"{args.dir}: keys cannot be written: {error.strerror}") from error
     finally:
         os.umask(before)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from streamd.commands.arguments import wants_colour
 from streamd.commands.roles import add_role_arguments, run_role
 
 if TYPE_CHECKING:
@@ -27,9 +26,7 @@ def _serve(context: ChildContext) -> int:
     from streamd.eventlines import EventLines
 
     events = context.config.events
-    lines = EventLines(
-        colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ, today=datetime.now().astimezone().date()
-    )
+    lines = EventLines(colour=wants_colour(), today=datetime.now().astimezone().date())
     with Subscription(publish=events.publish, replay=events.replay, since=None) as subscription:
         context.link.ready()
         event = None

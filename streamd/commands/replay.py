@@ -14,7 +14,13 @@ from datetime import UTC, date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamd.commands.arguments import add_config_argument, add_json_argument, add_model_arguments, with_models
+from streamd.commands.arguments import (
+    add_config_argument,
+    add_json_argument,
+    add_model_arguments,
+    wants_colour,
+    with_models,
+)
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -57,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--annotate takes one video at a time")
     for video in args.videos:
         if not video.is_file():
-            raise UsageError(f"{video}: no such file")
+            raise UsageError(f"{video}: not a file" if video.exists() else f"{video}: no such file")
+        if args.annotate and args.annotate.exists() and args.annotate.samefile(video):
+            raise UsageError(f"--annotate {args.annotate} is the video itself: name another file")
     truths = [read_truth(path) for path in args.truth]
     config = with_models(args)
     models = load_photo_models(config)
@@ -144,7 +152,7 @@ class _Replay:
         from streamd.eventlines import EventLines
 
         # The clock starts at midnight: times are times in the video.
-        for line in EventLines(colour=sys.stdout.isatty(), today=date(1970, 1, 1), zone=UTC).lines(event):
+        for line in EventLines(colour=wants_colour(), today=date(1970, 1, 1), zone=UTC).lines(event):
             print(line, flush=True)
 
 

@@ -62,7 +62,7 @@ def _logins() -> int:
 def _kept(config: Config) -> Iterator[Finding]:
     if config.gallery.key_file is None:
         message = "faces and embeddings lie on the disk unencrypted: whoever takes the disk has them"
-        yield _warn("gallery.key_file", message, "streamd gallery new-key; docs/gallery.md")
+        yield _warn("gallery.key_file", message, "streamd gallery new-key FILE; docs/gallery.md")
     if config.snapshots.frames == "full":
         message = "whole pictures are kept, with people who are not enrolled"
         yield _warn("snapshots.frames", message, "frames: blurred, or none")

@@ -76,6 +76,8 @@ def _passwd(args: argparse.Namespace, file: ConfigFile) -> tuple[Any, list[str]]
 
 
 def _token(args: argparse.Namespace, file: ConfigFile) -> tuple[Any, list[str]]:
+    if args.name in file.config().gateway.tokens:
+        raise UsageError(f"there is a token {args.name!r} already ('streamd user remove' takes it away)")
     token, kept = new_token()
     _write(file, "tokens", args.name, {"role": args.role, "token": kept})
     body = {"name": args.name, "role": args.role, "token": token}

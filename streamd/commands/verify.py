@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.target_far is not None and not 1e-9 <= args.target_far <= 0.5:
         raise UsageError(f"--target-far {args.target_far:g}: a rate from 1e-9 to 0.5")
+    if args.threshold is not None and not -1 <= args.threshold <= 1:
+        raise UsageError(f"--threshold {args.threshold:g}: a similarity from -1 to 1")
     config = with_models(args)
     if args.all_models:
         return _compare_models(args, config)

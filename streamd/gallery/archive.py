@@ -10,11 +10,12 @@ import hashlib
 import io
 import json
 import os
+import sqlite3
 import tarfile
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +27,7 @@ from streamd.gallery.audit import audit
 from streamd.gallery.database import Database
 from streamd.gallery.signing import Signer, is_signed
 from streamd.gallery.store import GalleryStore
-from streamd.gallery.vault import Vault
+from streamd.gallery.vault import Vault, vault_token
 
 FORMAT = "streamd.gallery/1"
 _MANIFEST, _SIGNATURE, _FILE = "manifest.json", "manifest.sig", "gallery.sqlite"
@@ -105,10 +106,23 @@ def opened_archive(
     with _in_words(path), scratch_beside(scratch_dir / _FILE) as scratch:
         unpacked = scratch / _FILE
         contents = _unpack(path, unpacked, trusted)
+        if contents.encrypted:
+            _check_key(unpacked, path, vault)
         with GalleryStore(unpacked, vault=vault if contents.encrypted else None) as inside:
             if problems := audit(inside):
                 raise GalleryError(f"archive {path} is damaged: {problems[0].message}; nothing was imported")
             yield contents, inside
+
+
+def _check_key(unpacked: Path, path: Path, vault: Vault | None) -> None:
+    try:
+        with closing(sqlite3.connect(unpacked)) as connection:
+            token = vault_token(connection)
+    except sqlite3.DatabaseError:
+        return  # opening it says what is wrong
+    if token is not None and (vault is None or not vault.fits(token)):
+        problem = "is encrypted" if vault is None else "is encrypted with another key"
+        raise GalleryError(f"archive {path} {problem}: --key-file FILE opens it; nothing was imported")
 
 
 @contextmanager

@@ -111,7 +111,8 @@ class Database:
             self._connection.execute("VACUUM INTO ?", (str(path),))
 
     def reseal(self, vault: Vault | None) -> int:
-        """Seal everything with ``vault`` from now on (None: not at all), in one transaction; returns how many faces.
+        """Seal everything with ``vault`` from now on (None: not at all), in one transaction; returns how many faces
+        people have.
 
         Processes that have the file open with the old key read nothing any more.
         """
@@ -128,7 +129,8 @@ class Database:
             faces = 0
             for table in SEALED_TABLES:
                 query = f"UPDATE {table} SET vector = reseal(vector), chip = reseal(chip)"
-                faces += connection.execute(query).rowcount
+                rows = connection.execute(query).rowcount
+                faces += rows if table == "faces" else 0
             connection.execute("DELETE FROM settings WHERE key = 'vault'")
             if vault is not None:
                 connection.execute("INSERT INTO settings VALUES ('vault', ?)", (vault.token(),))
@@ -258,7 +260,7 @@ def _create_private(path: Path) -> None:
 
 def _words(error: sqlite3.DatabaseError, path: Path) -> str:
     text = str(error).lower()
-    if "full" in text:
+    if "full" in text or getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for its index
         return "no space left on the disk; free some and try again"
     if "readonly" in text or "unable to open" in text or "authorization" in text:
         return f"cannot be written; check the owner and mode of {path.parent}"

@@ -18,7 +18,7 @@ from streamd.gallery.examiner import PhotoExaminer
 from streamd.gallery.folderwriter import FolderWriter
 from streamd.gallery.hygiene import Hygiene
 from streamd.gallery.live import LiveGallery
-from streamd.gallery.names import person_name
+from streamd.gallery.names import file_name, person_name
 from streamd.gallery.rows import NewFace
 from streamd.gallery.store import GalleryStore
 from streamd.interfaces import Detector, Embedder
@@ -191,7 +191,7 @@ class Enroller:
             yield _accepted(judged.path, examined, dry_run=dry_run)
 
     def _keep(self, name: str, path: Path, examined: Examined) -> None:
-        face = self._new_face(examined, f"photo:{path.name}")
+        face = self._new_face(examined, f"photo:{file_name(path)}")
         if self._writer is not None:
             self._writer.keep(name, path, face)
         else:
@@ -239,7 +239,8 @@ def _refuse_known(owners: Sequence[str], path: Path, name: str) -> None:
     if name in owners:
         raise PhotoRefused("duplicate", f"{path}: {name!r} has this photo already")
     if owners:
-        raise PhotoRefused("other_person", f"{path}: this photo is enrolled as {owners[0]!r}; forget that person first")
+        advice = "'streamd person split', 'merge' and 'rename' change that"
+        raise PhotoRefused("other_person", f"{path}: this photo is enrolled as {owners[0]!r}; {advice}")
 
 
 def _accepted(path: Path, examined: Examined, *, dry_run: bool) -> PhotoResult:

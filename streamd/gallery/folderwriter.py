@@ -8,6 +8,7 @@ from pathlib import Path
 from streamd.errors import GalleryError
 from streamd.gallery.database import Database
 from streamd.gallery.folderrecords import FOLDER, FolderRecords, PhotoRecord, Stamp
+from streamd.gallery.names import file_name
 from streamd.gallery.rows import NewFace
 
 _LONGEST_NAME_BYTES = 255
@@ -52,6 +53,7 @@ class FolderWriter:
 def _copied(photo: Path, directory: Path) -> Path:
     """A copy under a name that is free there; hidden, and so unseen by the sync, until it is complete."""
     scratch = directory / f".{os.getpid()}.part"
+    wanted = Path(file_name(photo))
     data = photo.read_bytes()
     with scratch.open("wb") as file:
         file.write(data)
@@ -59,7 +61,7 @@ def _copied(photo: Path, directory: Path) -> Path:
         os.fsync(file.fileno())
     try:
         for number in range(1, 10_000):
-            name = photo.name if number == 1 else f"{photo.stem}-{number}{photo.suffix}"
+            name = wanted.name if number == 1 else f"{wanted.stem}-{number}{wanted.suffix}"
             try:
                 os.link(scratch, directory / name)
             except FileExistsError:

@@ -100,7 +100,10 @@ class FolderListing:
         try:
             directory.encode()
             person_name(directory)
-        except (UsageError, UnicodeEncodeError) as error:
+        except UnicodeEncodeError:
+            self._complain(directory, f"folder {directory!r} is not taken for a person: its name is not UTF-8")
+            return False
+        except UsageError as error:
             self._complain(directory, f"folder {directory!r} is not taken for a person: {error}")
             return False
         return True

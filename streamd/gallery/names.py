@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
+from pathlib import Path
 
 from streamd.errors import UsageError
 
@@ -30,6 +32,11 @@ def note_text(what: str, text: str) -> str:
     if bad := next((c for c in note if c != "\n" and not _allowed(c)), None):
         raise UsageError(f"{what}: contains the character U+{ord(bad):04X}, which cannot be printed")
     return note
+
+
+def file_name(path: Path) -> str:
+    """The name of a file as the gallery writes it: bytes that are not UTF-8 become U+FFFD."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def _problem(name: str) -> str | None:

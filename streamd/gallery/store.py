@@ -127,7 +127,7 @@ class GalleryStore:
         with self.database.write() as connection:
             person_id = rows.find_person_id(connection, person_name(old)) or _nobody(connection, old)
             if rows.find_person_id(connection, wanted):
-                raise GalleryConflict(f"there is a person {wanted!r} already; forget one of them first")
+                raise GalleryConflict(f"there is a person {wanted!r} already; merge the two if they are one")
             connection.execute("UPDATE people SET name = ? WHERE id = ?", (wanted, person_id))
             rows.log_change(connection, rows.RENAMED, person_id, "")
 

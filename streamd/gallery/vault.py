@@ -78,13 +78,17 @@ def write_new_key(path: Path) -> None:
     """Make a key file, mode 0600. Raises GalleryError where it exists or cannot be written."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise GalleryError(f"key file {path} exists already; a key is never overwritten") from error
+    except OSError as error:
+        raise GalleryError(f"key file {path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+    try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(KEY_BYTES).hex().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError as error:
-        raise GalleryError(f"key file {path} exists already; a key is never overwritten") from error
     except OSError as error:
+        path.unlink(missing_ok=True)  # half a key would be in the way of the next try
         raise GalleryError(f"key file {path} cannot be written: {(error.strerror or str(error)).lower()}") from error
 
 

@@ -60,9 +60,10 @@ def _run_pip(command: list[str], requirement: str, tell: Tell) -> None:
     last_words = b""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as pip:
         for line in pip.stdout or ():
+            # After "Exception:" come a stack and, in the last line, what it was.
             if found := _RAW_PROGRESS.match(line):
                 tell(int(found[1]), int(found[2]))
-            elif line.strip() and not last_words.startswith(b"ERROR: "):
+            elif line.strip() and (last_words == b"ERROR: Exception:" or not last_words.startswith(b"ERROR: ")):
                 last_words = line.strip()
     if pip.returncode:
         words = last_words.decode(errors="replace").removeprefix("ERROR: ")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import socket
 import threading
@@ -190,6 +192,15 @@ def test_a_file_in_the_directorys_place_fails(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_written_fails() -> None:
     assert only(host_checks.private_directory("state_dir", Path("/proc/streamd"))).level == Level.FAIL
+
+
+def test_a_full_disk_is_not_taken_for_another_users_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(host_checks.tempfile, "TemporaryFile", full)
+    finding = only(host_checks.private_directory("state_dir", tmp_path))
+    assert (finding.level, finding.advice) == (Level.FAIL, "free some space, or set state_dir")
 
 
 def test_a_clock_before_the_installation_fails() -> None:

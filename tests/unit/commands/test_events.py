@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from publisherprocess import PublisherProcess, an_event, eventually
 from streamd.cli import main
 from streamd.commands import events as command
 from streamd.eventlines import EventLines
-from streamd.events import Event, EventType
+from streamd.events import Event, EventType, timestamp
 from streamd.journal import Entry, Filter, Journal
 from streamd.sockets import Sockets
 from streamd.verdicts import VerdictSender
@@ -93,6 +94,22 @@ def test_last_and_since_bound_what_is_shown(recorded: PublisherProcess, capsys: 
     assert _shown(capsys, recorded, "--since", "27") == [28, 29, 30]
 
 
+def test_from_without_a_number_shows_all_since_then(
+    recorded: PublisherProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _shown(capsys, recorded, "--from", "2001-01-01") == list(range(1, 31))
+    assert _shown(capsys, recorded, "--from", "2001-01-01", "--last", "2") == [29, 30]
+
+
+def test_a_name_is_found_however_its_accents_are_written(
+    publisher: PublisherProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = replace(an_event(1), identity={"id": "p", "name": "Jos\u00e9"})
+    with Journal(publisher.journal_file) as journal:
+        journal.append([Entry("w", "e", 1, event)])
+    assert _shown(capsys, publisher, "--person", "Jose\u0301") == [1]
+
+
 def test_everything_since_is_paged(
     recorded: PublisherProcess, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +151,23 @@ def test_following_begins_where_last_says(recorded: PublisherProcess) -> None:
     assert command._first(config, args, Filter()) == 27
     assert command._first(config, args, Filter(cameras=("yard",))) == 24
     assert command._first(config, args, Filter(cameras=("none",))) == 30
+
+
+def test_following_from_a_time_begins_there(publisher: PublisherProcess) -> None:
+    from streamd.configfile import load_config
+
+    with Journal(publisher.journal_file) as journal:
+        journal.append([Entry("w", "e", n, an_event(n, wall_s=n * 60.0)) for n in range(1, 31)])
+    config, since_10 = load_config(publisher.config), Filter(from_at=timestamp(600.0))
+    assert command._first(config, argparse.Namespace(last=None, since=None), since_10) == 9
+    assert command._first(config, argparse.Namespace(last=None, since=20), since_10) == 20
+
+
+def test_what_is_followed_has_no_end_that_could_be_given(
+    recorded: PublisherProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["events", "--config", str(recorded.config), "--follow", "--until", "1h"]) == 64
+    assert "give one of them" in capsys.readouterr().err
 
 
 def test_follow_waits_for_a_publisher_prints_what_comes_and_ends_well_on_ctrl_c(publisher: PublisherProcess) -> None:

@@ -81,6 +81,7 @@ def test_a_gallery_is_encrypted_and_decrypted(enrolled: Path, capsys: Output, tm
     assert said(capsys, "gallery", "new-key", key)[0] == 0
     code, out = said(capsys, "gallery", "rekey", "--to", key)
     assert code == 0
+    assert out.startswith("2 faces encrypted\n")
     assert f"gallery.key_file: {key}" in out
     assert main(["person", "list"]) == 69
     assert "is encrypted: set gallery.key_file" in capsys.readouterr().err

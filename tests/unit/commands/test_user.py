@@ -65,6 +65,16 @@ def test_a_token_is_shown_once(file: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert capsys.readouterr().out.split() == ["prometheus", "token", "viewer"]
 
 
+def test_a_token_that_a_program_uses_is_not_replaced_unasked(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert user(file, monkeypatch, "token", "prometheus", "--role", "admin") == 0
+    before = load_config(file).gateway.tokens["prometheus"]
+    assert user(file, monkeypatch, "token", "prometheus") == 64
+    assert "'streamd user remove' takes it away" in capsys.readouterr().err
+    assert load_config(file).gateway.tokens["prometheus"] == before
+
+
 def test_without_users_it_says_who_is_let_in(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,7 @@ from galleryparts import MODEL, OTHER_MODEL, face, near, unit
 
 from streamd.config import Config
 from streamd.errors import GalleryError, UsageError
-from streamd.gallery.database import Database
+from streamd.gallery.database import Database, _words
 from streamd.gallery.names import person_name
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.store import GalleryStore, Mark
@@ -235,6 +235,12 @@ def test_a_full_disk_says_so_and_keeps_what_was_there(store: GalleryStore) -> No
     limit_pages(store.database, pages + 1000)
     store.add_faces("Bert", [face(unit(2), "photo:b")])
     assert people(store) == {"Anna": 1, "Bert": 1}
+
+
+def test_no_room_for_the_index_of_the_log_is_a_full_disk_too() -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    assert _words(error, Path("gallery.sqlite")).startswith("no space left on the disk")
 
 
 def limit_pages(database: Database, pages: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamd.errors import ModelError
+from streamd.vision import package
 from streamd.vision.fetch import FileSource, PackageSource, UrlSource, fetch, parse_sources
 
 CONTENT = bytes(range(256)) * 4000
@@ -250,3 +252,10 @@ def test_yaml_entries_become_sources() -> None:
 def test_other_entries_are_refused(entry: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="is none of"):
         parse_sources([entry])
+
+
+def test_what_pip_stumbled_over_is_said() -> None:
+    words = ["ERROR: Exception:", "Traceback (most recent call last):", "OSError: [Errno 28] No space left on device"]
+    pip = [sys.executable, "-c", f"print({chr(10).join(words)!r}); raise SystemExit(2)"]
+    with pytest.raises(ModelError, match=r"could not download a==1: OSError: .* No space left on device"):
+        package._run_pip(pip, "a==1", lambda done, total: None)
