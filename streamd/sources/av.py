@@ -166,7 +166,8 @@ class AvSource:
             return
         self._doze.resting = self.resting
         due = self._due(packet) if packet.size else [packet]
-        self._decode(due)
+        if due:
+            self._decode(due)
         self.work.skipped, self.work.alarms = self._doze.skipped + self._gathering.skipped, self._doze.alarms
         if not due and self._pacer is not None and not self._gathering.keeping:
             self._wait_for_file()
@@ -185,7 +186,7 @@ class AvSource:
         if self._naps and self._doze.dozing and self._doze.holding % together(self._fps) == 0:
             self._nap()
         if len(due) != 1 or self._config.idle == "all":
-            return due
+            return [*self._gathering.release(), *due] if due else due
         patient = (self.resting and not self._doze.dozing) or self.settled
         due = self._gathering.sift(packet, fps=self._fps, patient=patient, keys_suffice=self._keys_suffice)
         if due and patient and self._naps:
@@ -231,7 +232,8 @@ class AvSource:
         packets, lightly = self._lightly.plan(packets, resting=rests, most_held=self._most_held())
         if lightly and self._light is None:
             self._light = self._demuxer.light()
-        for place, packet in enumerate(packets, start=1):
+        newest: list[av.VideoFrame] = []
+        for packet in packets:
             began_s = time.thread_time()
             try:
                 frames = packet.decode() if self._light is None or not lightly else self._light.decode(packet)
@@ -247,11 +249,12 @@ class AvSource:
                 self._keys_suffice = _own_picture(packet, frames)
                 if self._doze.dozing and not self._keys_suffice:
                     self._doze.unfit()
-            for frame in frames:
-                if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
-                    self._demuxer.corrupt_packets += 1
-                elif place == len(packets):  # those before it were held back, and are old
-                    self._decoded.append(owned(frame) if self._demuxer.is_webcam else frame)
+            # What was decoded around lost packets is left out: a smeared face is worse than none.
+            whole = [frame for frame in frames if not frame.is_corrupt]
+            self._demuxer.corrupt_packets += len(frames) - len(whole)
+            # Those before were held back, and are old; but not every packet gives a picture.
+            newest = whole or newest
+        self._decoded += [owned(frame) for frame in newest] if self._demuxer.is_webcam else newest
 
     def _spent(self, packet: Packet, seconds: float) -> None:
         self.work.cpu_s += seconds
