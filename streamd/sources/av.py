@@ -20,10 +20,11 @@ from streamd.sources.costs import Cost
 from streamd.sources.demuxing import Demuxer, EndOfPackets
 from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
-from streamd.sources.gathering import Gathering, together
-from streamd.sources.lagging import Catching, LiveDelay
+from streamd.sources.gathering import GATHER_S, Gathering, together
+from streamd.sources.lagging import AWAITED_S, Catching, LiveDelay
 from streamd.sources.lightly import Lightly
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
+from streamd.sources.rate import PacketRate
 
 if TYPE_CHECKING:
     from streamd.sources.demuxing import Packet
@@ -62,11 +63,13 @@ class AvSource:
         self._decoded: deque[av.VideoFrame] = deque()  # bounded by the decoder's delay: what one packet gives
         self._pacer: Pacer | None = None
         self._doze: Doze[Packet] = Doze(config.idle)
-        self._fps = 0.0
+        self._rate = PacketRate(FALLBACK_FPS)
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering: Gathering[Packet] = Gathering()
         self._nap_s = 0.0
         """How long the next packets are left to come."""
+        self._awaited = False
+        """Whether a packet had to be waited for since the last nap: then none lies unread."""
         self._keys_suffice = False
         """Whether the last key frame gave a picture by itself."""
         self._lightly: Lightly[Packet] = Lightly()
@@ -91,7 +94,7 @@ class AvSource:
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
         info = self._described()
-        self._fps = info.fps or FALLBACK_FPS
+        self._rate = PacketRate(info.fps or FALLBACK_FPS)
         self._pacer = self._schedule(info.fps)
         return info
 
@@ -100,7 +103,7 @@ class AvSource:
         self._doze.begin_again()
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering.begin_again()
-        self._keys_suffice, self._nap_s = False, 0.0
+        self._keys_suffice, self._nap_s, self._awaited = False, 0.0, False
         self._lightly, self._light = Lightly(), None
 
     def read(self, timeout_s: float) -> AvFrame:
@@ -160,7 +163,10 @@ class AvSource:
         now_s = self._clock.now_s()
         if packet.size and self._noticed is not None:
             self._noticed(packet)
+        self._awaited = self._awaited or now_s - asked_s >= AWAITED_S
         self.work.packets += bool(packet.size)
+        if packet.size and self._pacer is None and self._config.pace != "fast":
+            self._rate.came(now_s)
         if packet.size and not self._in_time(packet, now_s, waited_s=now_s - asked_s):
             self.work.late += 1
             return
@@ -174,28 +180,30 @@ class AvSource:
 
     def _wait_for_file(self) -> None:
         """A file's packets come as a camera's would: several after each nap."""
-        if self._doze.holding % together(self._fps) == 0:
-            self._clock.wait(together(self._fps) / self._fps)
+        if self._doze.holding % together(self._rate.fps) == 0:
+            self._clock.wait(together(self._rate.fps) / self._rate.fps)
 
     def _due(self, packet: Packet) -> Sequence[Packet]:
         """What is to be decoded now that this packet is here."""
-        unseen = max(1, round(self._config.glance_s * self._fps))
+        unseen = max(1, round(self._config.glance_s * self._rate.fps))
         due = self._doze.sift(packet, most_held=self._most_held(), most_unseen=unseen)
         if not due and not self._doze.glancing:
             self.work.unchanged_at_s = self._clock.now_s()
-        if self._naps and self._doze.dozing and self._doze.holding % together(self._fps) == 0:
+        if self._naps and self._doze.dozing and self._doze.holding % together(self._rate.fps) == 0:
             self._nap()
         if len(due) != 1 or self._config.idle == "all":
             return [*self._gathering.release(), *due] if due else due
         patient = (self.resting and not self._doze.dozing) or self.settled
-        due = self._gathering.sift(packet, fps=self._fps, patient=patient, keys_suffice=self._keys_suffice)
+        due = self._gathering.sift(packet, fps=self._rate.fps, patient=patient, keys_suffice=self._keys_suffice)
         if due and patient and self._naps:
             self._nap()
         return due
 
     def _nap(self) -> None:
-        """Let the next few packets come."""
-        self._nap_s = max(0.0, together(self._fps) - PUNCTUAL) / self._fps
+        """Let the next few packets come, unless some are late already."""
+        if self._awaited:
+            self._nap_s = min(GATHER_S, (together(self._rate.fps) - PUNCTUAL) / self._rate.fps)
+            self._awaited = False
 
     @property
     def _naps(self) -> bool:
@@ -220,7 +228,7 @@ class AvSource:
     def _most_held(self) -> int:
         """Packets that may be held back: those of a short time, which are decoded in a shorter one."""
         seconds = min(HELD_S, 0.8 * self._config.read_timeout_s)
-        return int(min(seconds * self._fps, self._cost.most_within(CATCH_UP_S)))
+        return int(min(seconds * self._rate.fps, self._cost.most_within(CATCH_UP_S)))
 
     def _decode(self, packets: Sequence[Packet]) -> None:
         context = self._demuxer.stream.codec_context
