@@ -521,6 +521,9 @@ def redacted_url(url: str) -> str:
     """A camera's URL as it may be shown: no user, no password, no query."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # brackets in a password
+        return f"{url.partition('://')[0]}://***"
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, f"***@{host}" if "@" in parts.netloc else host, parts.path, "", ""))
