@@ -98,6 +98,7 @@ class Journal:
                 self._lock_fd = locked(path)
             with in_words(path):
                 self._db = connected(path, read_only)
+                self._file = path.stat()
         except JournalError:
             self._unlock()
             raise
@@ -112,6 +113,17 @@ class Journal:
         with in_words(self.path):
             self._db.close()
         self._unlock()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether what is open is still what the path names. What is written to a file that was moved away or deleted
+        nobody reads who opens it hereafter."""
+        try:
+            return os.path.samestat(self.path.stat(), self._file)
+        except FileNotFoundError:
+            return False
+        except OSError:  # that is not known now
+            return True
 
     def _unlock(self) -> None:
         if self._lock_fd is not None:
