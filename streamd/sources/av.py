@@ -25,6 +25,7 @@ from streamd.sources.lagging import AWAITED_S, Catching, LiveDelay
 from streamd.sources.lightly import Lightly
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
 from streamd.sources.rate import PacketRate
+from streamd.sources.turning import TurnedFrame, quarter_turns
 
 if TYPE_CHECKING:
     from streamd.sources.demuxing import Packet
@@ -74,6 +75,8 @@ class AvSource:
         """Whether the last key frame gave a picture by itself."""
         self._lightly: Lightly[Packet] = Lightly()
         self._light: VideoCodecContext | None = None
+        self._turns = 0
+        """Of the pictures, to be upright; as the full decoder said last, for the light one does not."""
         self._pictures = 0
         self._cost = Cost()
 
@@ -114,7 +117,10 @@ class AvSource:
             at_s = self._pacer.due_s(media_s(frame), now_s)
             if at_s > now_s:
                 self._clock.wait(at_s - now_s)
-        return AvFrame(frame, captured_at_s=at_s, captured_wall_s=self._clock.wall_of(at_s))
+        wall_s = self._clock.wall_of(at_s)
+        if self._turns:
+            return TurnedFrame(frame, self._turns, captured_at_s=at_s, captured_wall_s=wall_s)
+        return AvFrame(frame, captured_at_s=at_s, captured_wall_s=wall_s)
 
     def close(self) -> None:
         self._decoded.clear()
@@ -262,6 +268,8 @@ class AvSource:
             self._demuxer.corrupt_packets += len(frames) - len(whole)
             # Those before were held back, and are old; but not every packet gives a picture.
             newest = whole or newest
+        if newest and not lightly:
+            self._turns = quarter_turns(newest[-1])
         self._decoded += [owned(frame) for frame in newest] if self._demuxer.is_webcam else newest
 
     def _spent(self, packet: Packet, seconds: float) -> None:
