@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 
 from streamd.child import Launch
@@ -48,7 +50,11 @@ class Child:
         return self.spec.name.encode()
 
     def start(self, endpoint: str, now_s: float) -> None:
-        """Start the process and hand it its launch line; its standard input stays open as its lifeline."""
+        """Start the process and hand it its launch line; its standard input stays open as its lifeline.
+
+        Raises:
+            OSError: there can be no further process.
+        """
         command = [sys.executable, "-m", "streamd", self.spec.role, "--supervised"]
         # Ctrl-C reaches the whole process group: a child ignores it once it can (``run_supervised``), and until then,
         # while it loads its libraries, it is held back.
@@ -59,10 +65,11 @@ class Child:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.lifecycle.on_started(now_s)
         self.told = self.spec
-        launch = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config)
+        line = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config).to_line()
         try:
             if self.process.stdin is not None:
-                self.process.stdin.write(launch.to_line())
+                _make_room(self.process.stdin.fileno(), len(line))
+                self.process.stdin.write(line)
                 self.process.stdin.flush()
         except BrokenPipeError:
             logger.warning("%s ended before it was told what to do", self.spec.name)
@@ -85,6 +92,14 @@ class Child:
         pid = self.process.pid if self.process is not None else None
         for_s = now_s - life.since_s
         return ChildStatus(self.spec.name, life.state.value, pid, life.restarts, for_s, self.trouble)
+
+
+def _make_room(pipe: int, size: int) -> None:
+    """A child may hang before it reads: nobody is to wait for that. The line of many cameras is longer than what a pipe
+    holds by itself."""
+    with suppress(OSError):  # the most that a user's pipes may hold together is reached
+        if size > fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
 
 
 def environment() -> dict[str, str]:

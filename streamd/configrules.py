@@ -18,6 +18,7 @@ from streamd.sinkconfig import MqttSink, NatsSink, WebhookSink
 LONGEST_SOCKET_PATH_BYTES = 100
 """The kernel takes 107; a few are kept for longer socket names to come."""
 _HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.%]+\]|[^:\[\]]*)(:\d{1,5})?")
+_ENCODED = "'/', '?', '#', '@', '[' and ']' in a password must be percent-encoded"
 SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
@@ -197,10 +198,17 @@ def _url_trouble(scheme: str, rest: str) -> str | None:
         close = difflib.get_close_matches(scheme.lower(), SCHEMES, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(SCHEMES)}, and paths"
         return f"the scheme '{scheme[:20]}' is not known; {hint}"
-    found = _HOST.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2])
+    found = _host_of(rest)
     if found is None:
-        return "the port should be a number; '/', '?', '#' and '@' in a password must be percent-encoded"
+        return f"the port should be a number; {_ENCODED}"
     return None if found["host"] else f"'{scheme}' is not followed by a host"
+
+
+def _host_of(rest: str) -> re.Match[str] | None:
+    """Host and port of what follows the scheme; None where it cannot be read. Brackets are for IPv6 addresses alone:
+    Python's own functions raise where a password has some."""
+    login, _, host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    return None if re.search(r"[\[\]]", login) else _HOST.fullmatch(host)
 
 
 _SINK_SCHEMES = {"mqtt": ("mqtt", "mqtts"), "nats": ("nats", "tls"), "webhook": ("http", "https")}
@@ -233,9 +241,9 @@ def _sink_url_trouble(sink: MqttSink | NatsSink | WebhookSink) -> str | None:
     schemes = _SINK_SCHEMES[sink.kind]
     if scheme.lower() not in schemes:
         return f"should begin with {' or '.join(f'{s}://' for s in schemes)}"
-    found = _HOST.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2])
+    found = _host_of(rest)
     if found is None or not found["host"]:
-        return f"'{scheme}' is not followed by a host; '/', '?', '#' and '@' in a password must be percent-encoded"
+        return f"'{scheme}' is not followed by a host; {_ENCODED}"
     if int((found.group(2) or ":0")[1:]) > 65535:
         return f"port {found.group(2)[1:]} does not exist; the last is 65535"
     if scheme.lower() not in _ENCRYPTED and not sink.plain and not is_loopback(found["host"]):

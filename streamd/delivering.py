@@ -97,15 +97,16 @@ class Delivery:
                 self._pause(failures)
 
     def _session(self) -> None:
-        """Deliver until told to stop. Raises UnavailableError (SinkAway, JournalError)."""
+        """Deliver until told to stop, or the journal is another. Raises UnavailableError (SinkAway, JournalError)."""
         self._was_up = False
         if not self._journal_path.exists():  # the publisher has not made it yet
             self._wake.wait(IDLE_S)
             return
         with Journal(self._journal_path, read_only=True) as journal, Deliveries(self._deliveries_path) as deliveries:
             place = self._place(journal, deliveries)
+            deliveries.move(self.name, place)  # on a full disk the same events would be delivered again and again
             with self._opened(journal, place) as destination:
-                while not self._stop.is_set():
+                while not self._stop.is_set() and journal.in_place:
                     again = self._send_again(journal, deliveries, destination)
                     more = self._step(journal, deliveries, destination)
                     self._up()

@@ -99,6 +99,7 @@ class Journal:
                 if read_only and not path.exists():
                     raise JournalError(f"no journal at {path}: nothing was recorded yet, or state_dir is another")
                 self._db = connected(path, read_only)
+                self._file = path.stat()
         except JournalError:
             self._unlock()
             raise
@@ -113,6 +114,17 @@ class Journal:
         with in_words(self.path):
             self._db.close()
         self._unlock()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether what is open is still what the path names. What is written to a file that was moved away or deleted
+        nobody reads who opens it hereafter."""
+        try:
+            return os.path.samestat(self.path.stat(), self._file)
+        except FileNotFoundError:
+            return False
+        except OSError:  # that is not known now
+            return True
 
     def _unlock(self) -> None:
         if self._lock_fd is not None:

@@ -119,7 +119,11 @@ class Publisher:
         self._max_bytes = int(config.events.max_mb * 1e6)
 
     def run(self) -> None:
-        """Work until told to drain, then until nothing more arrives."""
+        """Work until told to drain, then until nothing more arrives.
+
+        Raises:
+            JournalError: the journal's file is not there any more.
+        """
         while not self._context.draining:
             self._pass()
         started_s = time.monotonic()
@@ -146,9 +150,15 @@ class Publisher:
         self._replay.answer_waiting()
         if self._sink.newcomers() or now_s >= self._heartbeat_at_s:
             self._heartbeat_at_s = now_s + HEARTBEAT_S
+            self._refuse_a_lost_file()
             self._beat()
         if now_s >= self._prune_at_s:
             self._prune(now_s)
+
+    def _refuse_a_lost_file(self) -> None:
+        """End, to be started again with what is there then."""
+        if not self._journal.in_place:
+            raise JournalError(f"journal {self._journal.path} was moved away or deleted while in use: begun anew")
 
     def _beat(self) -> None:
         try:
@@ -189,7 +199,7 @@ def serve(context: ChildContext) -> int:
     """Run until drained.
 
     Raises:
-        JournalError: the journal cannot be opened.
+        JournalError: the journal cannot be opened, or its file was taken away.
         UnavailableError: a port is taken.
     """
     disk = DiskUse(context.config, context.metrics)

@@ -137,7 +137,8 @@ class Supervisor:
         if self._reload is None or self._stopping:
             return "streamd is stopping" if self._stopping else "the daemon has no configuration file"
         refused = None
-        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        if self._announced:  # READY would say otherwise that what is still starting has started
+            notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             config = self._reload()
             self._refuse_moves(config)
@@ -150,7 +151,8 @@ class Supervisor:
                 setup_logging(config.log, role="supervisor")
             self._apply(config)
             logger.info("configuration reloaded: %d cameras", len(config.cameras))
-        notify("READY=1")
+        if self._announced:
+            notify("READY=1")
         return refused
 
     def _refuse_moves(self, config: Config) -> None:
@@ -179,11 +181,12 @@ class Supervisor:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
             self._due_s = -math.inf  # SIGCHLD among them
-        while self._signals:
-            if self._signals.pop(0) == signal.SIGHUP:
-                self._reload_now()
-            else:
+        heard, self._signals = self._signals, []
+        for number in heard:
+            if number != signal.SIGHUP:
                 self._stop_everything()
+        if signal.SIGHUP in heard:  # once for all that came: whoever sends many must not keep this loop from its work
+            self._reload_now()
 
     def _hear(self, now_s: float) -> None:
         while True:
@@ -307,12 +310,20 @@ class Supervisor:
         for child in self._children.values():
             action = child.lifecycle.tick(now_s)
             if action is Action.START:
-                child.start(self._endpoint, now_s)
+                self._start(child, now_s)
             elif action is Action.ABORT:
                 logger.error("%s gives no sign of life: stopped the hard way", child.spec.name)
                 child.signal(signal.SIGABRT)
             elif action is Action.KILL:
                 child.signal(signal.SIGKILL)
+
+    def _start(self, child: Child, now_s: float) -> None:
+        try:
+            child.start(self._endpoint, now_s)
+        except OSError as error:  # as where the box has no memory or no process left: the others go on
+            logger.error("%s cannot be started: %s", child.spec.name, error.strerror or error)
+            child.lifecycle.on_exit(ExitCode.INTERNAL, now_s)
+            self._metrics.restarts.labels(child=child.spec.name).inc()
 
     def _drain_next(self, now_s: float) -> None:
         """Ask the first role in ``DRAIN_ORDER`` that still runs to drain; the later ones wait for it."""

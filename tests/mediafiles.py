@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -43,17 +43,18 @@ def write_video(
     matrix: int | None = None,
     full_range: bool | None = None,
     damaged: frozenset[int] = frozenset(),
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     """Encode BGR pictures of one size. ``matrix`` None leaves it out of the stream (1: BT.709, 5: BT.601).
 
-    The packets whose numbers are in ``damaged`` are written as zeros.
+    The packets whose numbers are in ``damaged`` are written as zeros. ``options`` are the encoder's, beside the usual.
     """
     packets = 0
     with av.open(str(path), "w") as container:
         stream = None
         for index, picture in enumerate(pictures):
             if stream is None:
-                stream = container.add_stream(codec, rate=fps, options=_options(codec))
+                stream = container.add_stream(codec, rate=fps, options={**_options(codec), **(options or {})})
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = pixels
                 if matrix is not None:

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from streamd.erasure import Somebody, without_person
 from streamd.errors import ProtocolError, SinkAway
-from streamd.events import MAX_BYTES, Event, EventType
+from streamd.events import Event, EventType
 from streamd.interfaces import Parcel
 from streamd.sinkconfig import FileSink
+
+_LOOK_BACK_BYTES = 2 << 20
+"""More than is on its way at once, between two notes of how far it is."""
 
 
 class FileDestination:
@@ -31,6 +34,8 @@ class FileDestination:
         self._fd = -1
         self._last_seq = 0
         self._last_id = ""
+        self._held = b""
+        """What was written of late, before this one was opened: some of it may come again."""
 
     def open(self) -> None:
         try:
@@ -72,7 +77,7 @@ class FileDestination:
             self._forget(str(event.identity.get("id")))
         if not parcel.wanted:
             return
-        if event.id == self._last_id or (event.seq <= self._last_seq and self._has(event.id)):
+        if event.id == self._last_id or (event.seq <= self._last_seq and event.id.encode() in self._held):
             return
         line = parcel.body + b"\n"
         while line:
@@ -82,19 +87,25 @@ class FileDestination:
             self._rotate()
 
     def _mend(self) -> None:
-        """Cut off a line that was not written to its end, and read the last whole one."""
+        """Cut off a line that was not written to its end, and read what may come again."""
         size = os.fstat(self._fd).st_size
-        start = max(0, size - 2 * MAX_BYTES)
+        start = max(0, size - _LOOK_BACK_BYTES)
         tail = os.pread(self._fd, size - start, start)
         whole = tail[: tail.rfind(b"\n") + 1]
         if len(whole) < len(tail):
             os.ftruncate(self._fd, start + len(whole))
-        self._last_seq, self._last_id = _last(whole)
+        self._held = self._put_by(_LOOK_BACK_BYTES - len(whole)) + whole
+        self._last_seq, self._last_id = _last(self._held)
 
-    def _has(self, event_id: str) -> bool:
-        """Whether one of the last lines is this event."""
-        size = os.fstat(self._fd).st_size
-        return event_id.encode() in os.pread(self._fd, 2 * MAX_BYTES, max(0, size - 2 * MAX_BYTES))
+    def _put_by(self, most_bytes: int) -> bytes:
+        """The end of what was put by."""
+        found = b""
+        for number in range(1, self._keep + 1):
+            older = self._older(number)
+            if len(found) >= most_bytes or not older.exists():
+                break
+            found = _end(older, most_bytes - len(found)) + found
+        return found
 
     def _rotate(self) -> None:
         for number in range(self._keep, 0, -1):
@@ -131,6 +142,12 @@ class FileDestination:
 
     def _away(self, error: OSError) -> SinkAway:
         return SinkAway(f"{self._path}: {error.strerror or error}")
+
+
+def _end(path: Path, most_bytes: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
+        return file.read()
 
 
 def _last(lines: bytes) -> tuple[int, str]:

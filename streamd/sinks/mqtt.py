@@ -16,6 +16,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 10.0
 _KEEPALIVE_S = 30
 _QUEUE_BOUND = 2000
+_ON_THEIR_WAY = 500
+"""Messages after which the broker is waited for: the client takes no more than its queue holds."""
 
 
 class MqttDestination:
@@ -102,7 +105,8 @@ class MqttDestination:
         if client is None:
             return
         if self._connected.is_set() and not self._trouble:
-            client.publish(self._topic("status"), "offline", qos=1, retain=True).wait_for_publish(1.0)
+            with suppress(RuntimeError, ValueError):  # it is not taken any more
+                client.publish(self._topic("status"), "offline", qos=1, retain=True).wait_for_publish(1.0)
         client.disconnect()
         client.loop_stop()
 
@@ -143,6 +147,8 @@ class MqttDestination:
     def _publish(self, topic: str, payload: bytes, *, retain: bool) -> None:
         if self._client is None:
             raise SinkAway("not open")
+        if len(self._waiting) >= _ON_THEIR_WAY:
+            self._arrived()
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc not in (self._paho.MQTT_ERR_SUCCESS, self._paho.MQTT_ERR_NO_CONN):
             raise SinkAway(f"cannot be sent: {self._paho.error_string(info.rc)}")

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from streamd.errors import SinkAway, SinkRefused, UnavailableError
@@ -64,7 +65,8 @@ class NatsDestination:
 
     def close(self) -> None:
         if self._client is not None:
-            self._runner.run(self._client.close())
+            with suppress(TimeoutError):
+                self._runner.run(asyncio.wait_for(self._client.close(), _TIMEOUT_S))
         self._runner.close()
 
     async def _open(self) -> None:
@@ -93,7 +95,11 @@ class NatsDestination:
 
     async def _publish(self, parcels: Sequence[Parcel]) -> int:
         """All at once, in order; what follows one that did not arrive is sent again, and dropped by the stream."""
-        results = await asyncio.gather(*map(self._publish_one, parcels), return_exceptions=True)
+        try:
+            async with asyncio.timeout(2 * _TIMEOUT_S):  # the library's own does not count while nothing can be sent
+                results = await asyncio.gather(*map(self._publish_one, parcels), return_exceptions=True)
+        except TimeoutError as error:
+            raise SinkAway(_in_words(error)) from error
         done = next((i for i, result in enumerate(results) if result is not None), len(results))
         if done == 0:
             raise _failure(results[0])

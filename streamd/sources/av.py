@@ -20,10 +20,12 @@ from streamd.sources.costs import Cost
 from streamd.sources.demuxing import Demuxer, EndOfPackets
 from streamd.sources.dozing import Doze
 from streamd.sources.failures import FAILURES
-from streamd.sources.gathering import Gathering, together
-from streamd.sources.lagging import Catching, LiveDelay
+from streamd.sources.gathering import GATHER_S, Gathering, together
+from streamd.sources.lagging import AWAITED_S, Catching, LiveDelay
 from streamd.sources.lightly import Lightly
 from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
+from streamd.sources.rate import PacketRate
+from streamd.sources.turning import TurnedFrame, quarter_turns
 
 if TYPE_CHECKING:
     from streamd.sources.demuxing import Packet
@@ -62,15 +64,19 @@ class AvSource:
         self._decoded: deque[av.VideoFrame] = deque()  # bounded by the decoder's delay: what one packet gives
         self._pacer: Pacer | None = None
         self._doze: Doze[Packet] = Doze(config.idle)
-        self._fps = 0.0
+        self._rate = PacketRate(FALLBACK_FPS)
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering: Gathering[Packet] = Gathering()
         self._nap_s = 0.0
         """How long the next packets are left to come."""
+        self._awaited = False
+        """Whether a packet had to be waited for since the last nap: then none lies unread."""
         self._keys_suffice = False
         """Whether the last key frame gave a picture by itself."""
         self._lightly: Lightly[Packet] = Lightly()
         self._light: VideoCodecContext | None = None
+        self._turns = 0
+        """Of the pictures, to be upright; as the full decoder said last, for the light one does not."""
         self._pictures = 0
         self._cost = Cost()
 
@@ -91,7 +97,7 @@ class AvSource:
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
         info = self._described()
-        self._fps = info.fps or FALLBACK_FPS
+        self._rate = PacketRate(info.fps or FALLBACK_FPS)
         self._pacer = self._schedule(info.fps)
         return info
 
@@ -100,7 +106,7 @@ class AvSource:
         self._doze.begin_again()
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering.begin_again()
-        self._keys_suffice, self._nap_s = False, 0.0
+        self._keys_suffice, self._nap_s, self._awaited = False, 0.0, False
         self._lightly, self._light = Lightly(), None
 
     def read(self, timeout_s: float) -> AvFrame:
@@ -111,7 +117,10 @@ class AvSource:
             at_s = self._pacer.due_s(media_s(frame), now_s)
             if at_s > now_s:
                 self._clock.wait(at_s - now_s)
-        return AvFrame(frame, captured_at_s=at_s, captured_wall_s=self._clock.wall_of(at_s))
+        wall_s = self._clock.wall_of(at_s)
+        if self._turns:
+            return TurnedFrame(frame, self._turns, captured_at_s=at_s, captured_wall_s=wall_s)
+        return AvFrame(frame, captured_at_s=at_s, captured_wall_s=wall_s)
 
     def close(self) -> None:
         self._decoded.clear()
@@ -160,41 +169,47 @@ class AvSource:
         now_s = self._clock.now_s()
         if packet.size and self._noticed is not None:
             self._noticed(packet)
+        self._awaited = self._awaited or now_s - asked_s >= AWAITED_S
         self.work.packets += bool(packet.size)
+        if packet.size and self._pacer is None and self._config.pace != "fast":
+            self._rate.came(now_s)
         if packet.size and not self._in_time(packet, now_s, waited_s=now_s - asked_s):
             self.work.late += 1
             return
         self._doze.resting = self.resting
         due = self._due(packet) if packet.size else [packet]
-        self._decode(due)
+        if due:
+            self._decode(due)
         self.work.skipped, self.work.alarms = self._doze.skipped + self._gathering.skipped, self._doze.alarms
         if not due and self._pacer is not None and not self._gathering.keeping:
             self._wait_for_file()
 
     def _wait_for_file(self) -> None:
         """A file's packets come as a camera's would: several after each nap."""
-        if self._doze.holding % together(self._fps) == 0:
-            self._clock.wait(together(self._fps) / self._fps)
+        if self._doze.holding % together(self._rate.fps) == 0:
+            self._clock.wait(together(self._rate.fps) / self._rate.fps)
 
     def _due(self, packet: Packet) -> Sequence[Packet]:
         """What is to be decoded now that this packet is here."""
-        unseen = max(1, round(self._config.glance_s * self._fps))
+        unseen = max(1, round(self._config.glance_s * self._rate.fps))
         due = self._doze.sift(packet, most_held=self._most_held(), most_unseen=unseen)
         if not due and not self._doze.glancing:
             self.work.unchanged_at_s = self._clock.now_s()
-        if self._naps and self._doze.dozing and self._doze.holding % together(self._fps) == 0:
+        if self._naps and self._doze.dozing and self._doze.holding % together(self._rate.fps) == 0:
             self._nap()
         if len(due) != 1 or self._config.idle == "all":
-            return due
+            return [*self._gathering.release(), *due] if due else due
         patient = (self.resting and not self._doze.dozing) or self.settled
-        due = self._gathering.sift(packet, fps=self._fps, patient=patient, keys_suffice=self._keys_suffice)
+        due = self._gathering.sift(packet, fps=self._rate.fps, patient=patient, keys_suffice=self._keys_suffice)
         if due and patient and self._naps:
             self._nap()
         return due
 
     def _nap(self) -> None:
-        """Let the next few packets come."""
-        self._nap_s = max(0.0, together(self._fps) - PUNCTUAL) / self._fps
+        """Let the next few packets come, unless some are late already."""
+        if self._awaited:
+            self._nap_s = min(GATHER_S, (together(self._rate.fps) - PUNCTUAL) / self._rate.fps)
+            self._awaited = False
 
     @property
     def _naps(self) -> bool:
@@ -219,7 +234,7 @@ class AvSource:
     def _most_held(self) -> int:
         """Packets that may be held back: those of a short time, which are decoded in a shorter one."""
         seconds = min(HELD_S, 0.8 * self._config.read_timeout_s)
-        return int(min(seconds * self._fps, self._cost.most_within(CATCH_UP_S)))
+        return int(min(seconds * self._rate.fps, self._cost.most_within(CATCH_UP_S)))
 
     def _decode(self, packets: Sequence[Packet]) -> None:
         context = self._demuxer.stream.codec_context
@@ -231,7 +246,8 @@ class AvSource:
         packets, lightly = self._lightly.plan(packets, resting=rests, most_held=self._most_held())
         if lightly and self._light is None:
             self._light = self._demuxer.light()
-        for place, packet in enumerate(packets, start=1):
+        newest: list[av.VideoFrame] = []
+        for packet in packets:
             began_s = time.thread_time()
             try:
                 frames = packet.decode() if self._light is None or not lightly else self._light.decode(packet)
@@ -247,11 +263,14 @@ class AvSource:
                 self._keys_suffice = _own_picture(packet, frames)
                 if self._doze.dozing and not self._keys_suffice:
                     self._doze.unfit()
-            for frame in frames:
-                if frame.is_corrupt:  # decoded around lost packets: a smeared face is worse than none
-                    self._demuxer.corrupt_packets += 1
-                elif place == len(packets):  # those before it were held back, and are old
-                    self._decoded.append(owned(frame) if self._demuxer.is_webcam else frame)
+            # What was decoded around lost packets is left out: a smeared face is worse than none.
+            whole = [frame for frame in frames if not frame.is_corrupt]
+            self._demuxer.corrupt_packets += len(frames) - len(whole)
+            # Those before were held back, and are old; but not every packet gives a picture.
+            newest = whole or newest
+        if newest and not lightly:
+            self._turns = quarter_turns(newest[-1])
+        self._decoded += [owned(frame) for frame in newest] if self._demuxer.is_webcam else newest
 
     def _spent(self, packet: Packet, seconds: float) -> None:
         self.work.cpu_s += seconds

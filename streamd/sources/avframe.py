@@ -84,6 +84,10 @@ class AvFrame:
 
     @property
     def size(self) -> tuple[int, int]:
+        return self._decoded_size
+
+    @property
+    def _decoded_size(self) -> tuple[int, int]:
         return self._frame.width & ~1, self._frame.height & ~1
 
     @property
@@ -103,15 +107,15 @@ class AvFrame:
         """A view into the decoder's memory, which lives as long as the view."""
         here = self._here()
         frame = here if here.format.name in _LUMA_FIRST else self._as_planar()
-        width, height = self.size
+        width, height = self._decoded_size
         return _plane(frame, 0)[:height:step, :width:step]
 
     def yuv420(self) -> Yuv420:
-        return self._packed(self._as_planar(), self.size)
+        return self._packed(self._as_planar(), self._decoded_size)
 
     def small420(self, width: int, height: int) -> Yuv420:
-        if (width, height) == self.size:
-            return self.yuv420()
+        if (width, height) == self._decoded_size:
+            return self._packed(self._as_planar(), self._decoded_size)
         return self._packed(_reformatted(self._here(), "yuv420p", (width, height)), (width, height))
 
     def _packed(self, frame: av.VideoFrame, size: tuple[int, int]) -> Yuv420:
@@ -126,14 +130,14 @@ class AvFrame:
 
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         here = self._here()
-        if here.format.name in _PLANAR_420 and width < self.size[0] and here.colorspace not in _HDR_MATRICES:
+        if here.format.name in _PLANAR_420 and width < self._decoded_size[0] and here.colorspace not in _HDR_MATRICES:
             return self._shrunk(width, height)
         scaled = _reformatted(here, "bgr24", (width, height))
         return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
 
     def _shrunk(self, width: int, height: int) -> NDArray[np.uint8]:
         """Scaled plane by plane, which takes half of swscale's time, and converted as faces are that are cut out."""
-        here, (whole_width, whole_height) = self._here(), self.size
+        here, (whole_width, whole_height) = self._here(), self._decoded_size
         quarter = np.s_[: whole_height // 2, : whole_width // 2]
         planes = [_plane(here, 0)[:whole_height, :whole_width], _plane(here, 1)[quarter], _plane(here, 2)[quarter]]
         colour, size = colour_of(here), (width, height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ class Demuxer:
         self.corrupt_packets = 0
         self.damage = 0
         """Unreadable packets in a row."""
-        self.is_webcam = _WEBCAM.match(url) is not None
+        self.is_webcam = _is_webcam(url)
         self.is_file = "://" not in url and not self.is_webcam
         self.live = not self.is_file
         """Whether an end is a loss."""
@@ -222,9 +223,14 @@ class EndOfPackets(Exception):
     """Nothing more comes of this connection."""
 
 
+def _is_webcam(url: str) -> bool:
+    """Also by a name that stays the same, as those in ``/dev/v4l/by-id``."""
+    return "://" not in url and _WEBCAM.match(os.path.realpath(url)) is not None
+
+
 def _arguments(url: str, config: CaptureConfig) -> tuple[str, str | None, dict[str, str]]:
     """Name, input format and options for FFmpeg."""
-    if _WEBCAM.match(url):
+    if _is_webcam(url):
         return url, "v4l2", {}
     if url.startswith(("rtsp://", "rtsps://")):
         # The session description names codec and size, so nothing needs probing: the first picture comes 0.15 s

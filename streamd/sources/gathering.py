@@ -28,6 +28,8 @@ class Gathering(Generic[P]):
         self.skipped = 0
         """Packets that were never decoded."""
         self._kept: list[P] = []
+        self._came = 0
+        """Packets since some were decoded: more than are kept, where those before a key frame were let go of."""
 
     @property
     def keeping(self) -> bool:
@@ -36,8 +38,7 @@ class Gathering(Generic[P]):
 
     def begin_again(self) -> None:
         """The same stream from its beginning: what is kept is of no use."""
-        self.skipped += len(self._kept)
-        self._kept = []
+        self.skipped += len(self.release())
 
     def sift(self, packet: P, *, fps: float, patient: bool, keys_suffice: bool) -> list[P]:
         """The packets to decode now, in order; none while this one is kept.
@@ -52,7 +53,12 @@ class Gathering(Generic[P]):
             self.skipped += len(self._kept)
             self._kept = []
         self._kept.append(packet)
-        if patient and len(self._kept) < together(fps):
+        self._came += 1
+        if patient and self._came < together(fps):
             return []
-        kept, self._kept = self._kept, []
+        return self.release()
+
+    def release(self) -> list[P]:
+        """What is kept, in order: nobody waits any longer."""
+        kept, self._kept, self._came = self._kept, [], 0
         return kept

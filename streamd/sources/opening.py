@@ -36,7 +36,7 @@ def open_source(url: str, config: CaptureConfig) -> Source:
     if scheme in NETWORK:
         from streamd.sources.av import AvSource
 
-        return AvSource(url, config=config)
+        return AvSource(scheme + url[len(scheme) :], config=config)  # FFmpeg knows small letters only
     try:
         path = local_path(url)
     except (ValueError, RuntimeError) as error:  # no address, or no home folder of anybody

@@ -93,6 +93,20 @@ def test_who_was_there_before_is_known_again(broker: Mosquitto) -> None:
     listener.close()
 
 
+def test_hundreds_of_people_are_told_of(broker: Mosquitto) -> None:
+    made = destination(broker)
+    made.open()
+    people = [
+        replace(an_event(n, kind=EventType.PERSON_ENROLLED), identity={"id": f"p{n}", "name": f"Person {n}"}, seq=n)
+        for n in range(1, 901)
+    ]
+    made.recall(people)
+    made.close()
+    listener = MqttListener(broker.port, "streamd/people/+/state", password="open sesame")
+    eventually(lambda: len(listener.retained()) == 900)
+    listener.close()
+
+
 def test_who_is_forgotten_leaves_nothing_on_the_broker(broker: Mosquitto) -> None:
     made = destination(broker)
     made.open()

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from streamd.childprocess import THREAD_POOLS, environment
+from streamd.childprocess import THREAD_POOLS, Child, environment, policy
+from streamd.config import CameraConfig, Config
+from streamd.lifecycle import Lifecycle
+from streamd.specs import Spec
 
 _COUNT = """
 import json, os
@@ -34,3 +39,22 @@ def test_pools_that_were_set_outside_stay_as_they_are(monkeypatch: pytest.Monkey
     found = environment()
     assert [found[name] for name in THREAD_POOLS] == ["3", "1", "1", "2"]
     assert counted(found)[0] == 2
+
+
+@pytest.mark.timeout(60)
+def test_nobody_waits_for_a_child_that_hangs_before_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launch line of so many cameras is longer than what a pipe holds."""
+    hangs = tmp_path / "python"
+    hangs.write_text("#!/bin/sh\nexec sleep 600\n")
+    hangs.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(hangs))
+    config = Config(cameras={f"camera-{n}": CameraConfig(url=f"rtsp://192.0.2.1/{n}") for n in range(200)})
+    child = Child(Spec("worker@0", "worker", 0, config), Lifecycle(policy(config, "worker"), jitter=lambda: 0.0))
+    child.start("ipc:///nowhere", 0.0)
+    try:
+        assert child.exit_code() is None
+    finally:
+        child.signal(signal.SIGKILL)
+        assert child.process is not None
+        child.process.wait()
+        assert child.exit_code() == -signal.SIGKILL

@@ -361,6 +361,8 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
         ("cameras: {a: {url: 'rstp://h/s'}}", "cameras.a.url", "did you mean 'rtsp'?"),
         ("cameras: {a: {url: 'rtsp:///s'}}", "cameras.a.url", "'rtsp' is not followed by a host"),
         ("cameras: {a: {url: 'rtsp://u:p/w@h/s'}}", "cameras.a.url", "percent-encoded"),
+        ("cameras: {a: {url: 'rtsp://u:p[w]@h/s'}}", "cameras.a.url", "percent-encoded"),
+        ("sinks: {a: {kind: mqtt, url: 'mqtts://u:p[w]@h'}}", "sinks.a.url", "percent-encoded"),
         ("cameras: {a: {url: 'rtsp://h/1', substream: 'rtsp:///2'}}", "cameras.a.substream", "not followed by a host"),
         ("capture: {retry_min_s: 50}", "capture.retry_min_s", "(50) is more than retry_max_s (30)"),
         ("supervision: {stall_after_s: 0.2}", "supervision.stall_after_s", "heartbeat_s (1) is more than"),

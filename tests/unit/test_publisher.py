@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -173,6 +174,44 @@ def test_serve_ends_after_draining_with_everything_committed(context: ChildConte
     assert done == [0]
     with Journal(context.config.journal_file, read_only=True) as journal:
         assert [row.event().id for row in journal.since(0, 9)] == ["id-1"]
+
+
+def test_a_journal_that_is_moved_away_is_begun_anew(context: ChildContext, sender: VerdictSender) -> None:
+    path = context.config.journal_file
+    with _publishing(context.config) as (_, ended):
+        sender.send(an_event(1))
+        assert sender.flush(10.0)
+        path.rename(path.with_name("damaged.sqlite"))
+        eventually(lambda: len(ended) == 1)
+    assert "moved away" in ended[0]
+    sender.send(an_event(2))
+    with _publishing(context.config) as (again, _):
+        assert sender.flush(10.0)
+        again.draining = True
+    with Journal(path, read_only=True) as journal:
+        assert [row.event().id for row in journal.since(0, 9)] == ["id-2"]
+
+
+@contextmanager
+def _publishing(config: Config) -> Iterator[tuple[ChildContext, list[str]]]:
+    """A publisher in a thread, and what it ended with."""
+    ended: list[str] = []
+    with Sockets() as sockets:
+        own = ChildContext(Launch("publisher", 0, "", config), sockets, ControlLink.unattended())
+
+        def run() -> None:
+            try:
+                serve(own)
+            except JournalError as error:
+                ended.append(str(error))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield own, ended
+        finally:
+            own.draining = True
+            thread.join(10.0)
 
 
 def test_replay_gives_events_after_since_with_the_journals_bounds(journal: FailingJournal, ask: Ask) -> None:

@@ -10,7 +10,7 @@ from publisherprocess import an_event, eventually
 
 from streamd.deliveries import Deliveries
 from streamd.delivering import Delivery
-from streamd.errors import SinkAway, SinkRefused
+from streamd.errors import SinkAway, SinkRefused, UnavailableError
 from streamd.events import Event, EventType
 from streamd.interfaces import Parcel
 from streamd.journal import Entry, Journal
@@ -186,6 +186,40 @@ def test_a_journal_started_anew_is_delivered_from_its_start(setting: Setting) ->
     setting.write(2)
     setting.start()
     eventually(lambda: setting.fake.got == [1, 2])
+
+
+def test_while_no_place_can_be_written_down_nothing_is_delivered_over_and_over(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting.deliveries.move("hook", 0)
+    setting.write(2)
+    tries = []
+
+    def full(_: Deliveries, sink: str, seq: int) -> None:
+        tries.append(seq)
+        raise UnavailableError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Deliveries, "move", full)
+        setting.start()
+        eventually(lambda: len(tries) > 3)
+        assert setting.fake.got == []
+    setting.arrived(2)
+    assert setting.fake.got == [1, 2]
+
+
+def test_a_journal_that_takes_the_place_of_another_is_delivered(setting: Setting) -> None:
+    setting.deliveries.move("hook", 0)
+    setting.write(3)
+    setting.start()
+    setting.arrived(3)
+    path = setting.journal.path
+    setting.journal.close()
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        path.with_name(name).unlink(missing_ok=True)
+    setting.journal = Journal(path)
+    setting.write(2)
+    eventually(lambda: setting.fake.got == [1, 2, 3, 1, 2])
 
 
 def test_a_journal_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ def test_a_line_cut_off_by_a_kill_is_removed_and_nothing_is_there_twice(tmp_path
     assert seqs(path) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("max_mb", "count"), [(10.0, 200), (0.04, 200), (0.001, 3)])
+def test_whatever_was_on_its_way_at_a_kill_is_there_once(tmp_path: Path, max_mb: float, count: int) -> None:
+    """Also where it was much, or its file was put by just then."""
+    path = tmp_path / "events.jsonl"
+    events = [an_event(n, message="x" * 1000).numbered(n) for n in range(1, count + 1)]
+    sent = [Parcel(event, event.to_json()) for event in events]
+    file_sink(path, max_mb=max_mb, keep=20).deliver(sent)
+    file_sink(path, max_mb=max_mb, keep=20).deliver(sent)
+    files = sorted(tmp_path.iterdir())
+    assert sorted(seq for file in files for seq in seqs(file)) == [event.seq for event in events]
+
+
 def test_a_journal_started_anew_is_written_although_its_numbers_are_lower(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     file_sink(path).deliver(parcels(7, 8))

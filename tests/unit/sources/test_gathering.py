@@ -55,3 +55,11 @@ def test_where_key_frames_do_not_suffice_every_packet_is_decoded() -> None:
 def test_slow_streams_are_not_kept_waiting() -> None:
     gathering: Gathering[Packet] = Gathering()
     assert gathering.sift(Packet(1), fps=5, patient=True, keys_suffice=True) == [Packet(1)]
+
+
+def test_key_frames_that_follow_closely_do_not_keep_everything_waiting() -> None:
+    for gop in (1, 2, 3):
+        gathering: Gathering[Packet] = Gathering()
+        steps = [play(gathering, range(n, n + 1), patient=True, gop=gop) for n in range(12)]
+        assert [bool(decoded) for decoded in steps] == [False, False, True] * 4
+        assert all(decoded[0] % gop == 0 for decoded in steps if decoded), "from a key frame on"

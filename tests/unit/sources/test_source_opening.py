@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from streamd.config import CaptureConfig
-from streamd.errors import SourceError, SourceRejected
+from streamd.errors import SourceError, SourceLost, SourceRejected
 from streamd.sources.av import AvSource
 from streamd.sources.images import ImageFolder
 from streamd.sources.opening import open_source
@@ -58,3 +58,21 @@ def test_an_escaped_blank_in_a_file_url_is_a_blank(tmp_path: Path) -> None:
     folder = tmp_path / "my pictures"
     folder.mkdir()
     assert isinstance(open_source(f"file://{tmp_path}/my%20pictures", CONFIG), ImageFolder)
+
+
+def test_brackets_in_a_password_are_an_address_that_cannot_be_reached() -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source("rtsp://user:se[cr]et@127.0.0.1:1/live", CONFIG).open()
+    assert str(caught.value).startswith("rtsp://***: ")
+
+
+def test_a_scheme_may_be_in_capitals() -> None:
+    with pytest.raises(SourceLost, match="connection refused"):
+        open_source("RTSP://127.0.0.1:1/live", CONFIG).open()
+
+
+def test_a_webcam_is_known_by_its_other_names(tmp_path: Path) -> None:
+    link = tmp_path / "usb-Some_Camera-video-index0"
+    link.symlink_to("/dev/video99")
+    with pytest.raises(SourceRejected, match="no such file or device"):
+        open_source(str(link), CONFIG).open()
