@@ -10,6 +10,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import IO
 
 from streamd.child import Launch
 from streamd.config import Config
@@ -68,7 +69,7 @@ class Child:
         line = Launch(self.spec.name, self.spec.index, endpoint, self.spec.config).to_line()
         try:
             if self.process.stdin is not None:
-                _make_room(self.process.stdin.fileno(), len(line))
+                _make_room(self.process.stdin, len(line))
                 self.process.stdin.write(line)
                 self.process.stdin.flush()
         except BrokenPipeError:
@@ -94,7 +95,7 @@ class Child:
         return ChildStatus(self.spec.name, life.state.value, pid, life.restarts, for_s, self.trouble)
 
 
-def _make_room(pipe: int, size: int) -> None:
+def _make_room(pipe: IO[bytes], size: int) -> None:
     """A child may hang before it reads: nobody is to wait for that. The line of many cameras is longer than what a pipe
     holds by itself."""
     with suppress(OSError):  # the most that a user's pipes may hold together is reached

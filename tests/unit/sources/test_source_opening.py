@@ -63,7 +63,7 @@ def test_an_escaped_blank_in_a_file_url_is_a_blank(tmp_path: Path) -> None:
 def test_brackets_in_a_password_are_an_address_that_cannot_be_reached() -> None:
     with pytest.raises(SourceError) as caught:
         open_source("rtsp://user:se[cr]et@127.0.0.1:1/live", CONFIG).open()
-    assert str(caught.value).startswith("rtsp://***: ")
+    assert str(caught.value).startswith("rtsp://***@127.0.0.1:1/live: ")
 
 
 def test_a_scheme_may_be_in_capitals() -> None:
