@@ -98,7 +98,7 @@ class Curator:
     def _tell(self, upkeep: Upkeep) -> None:
         with self._telling:  # what it gives counts as told: nobody would take it after the last call
             if not self._told_last and not self._events:
-                self._events.extend(upkeep.news())
+                self._events.extend(upkeep.news(self._gallery.version))
 
     def _step(self) -> float:
         """One round; seconds until the next."""

@@ -12,6 +12,7 @@ from streamd.diskuse import DiskUse
 from streamd.endpoints import verdicts_endpoint
 from streamd.errors import JournalError
 from streamd.events import Event
+from streamd.forgotten import Forgotten
 from streamd.inbox import VerdictReceiver
 from streamd.interfaces import Sink
 from streamd.journal import Entry, Journal
@@ -46,6 +47,7 @@ class Intake:
         self._journal = journal
         self._inbox = inbox
         self._sink = sink
+        self._forgotten = Forgotten(journal)
         self._retry_at_s: float | None = None
 
     @property
@@ -58,7 +60,7 @@ class Intake:
         if self._retry_at_s is not None and now_s < self._retry_at_s:
             return
         try:
-            self.pending = self.pending or self._inbox.receive(BATCH)
+            self.pending = self.pending or self._forgotten.keep_out(self._inbox.receive(BATCH))
             numbered = self._journal.append(self.pending) if self.pending else self._probe()
         except JournalError as error:
             self._trouble(str(error), now_s)

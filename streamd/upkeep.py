@@ -50,19 +50,22 @@ class Upkeep:
         self._cleaned_at_s = self._tidied_at_s = float("-inf")
         self._erasures_due_s = float("-inf")
 
-    def news(self) -> list[Event]:
+    def news(self, upto: int | None = None) -> list[Event]:
         """People enrolled and forgotten, and strangers who got a name, since the last call; of very many the first.
 
         Changes made while no worker ran are told by the next one. Raises GalleryError; what was not told then is
         told by the next call.
+
+        Args:
+            upto: the version that searches have reached: who is said to be forgotten is not found any more. None: all.
         """
         events: list[Event] = []
-        version = self._store.version()
-        if version == self._told_version:
+        version = self._store.version() if upto is None else upto
+        if version <= self._told_version:
             return events
         reached = self._told_version
         for change in self._store.changes(after=reached):
-            if len(events) >= MOST_AT_ONCE:
+            if len(events) >= MOST_AT_ONCE or change.version > version:
                 break
             reached = change.version
             if change.what in (ENROLLED, FORGOTTEN):

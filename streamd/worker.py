@@ -245,8 +245,9 @@ class Worker:
             self._send_all(self._pipeline.idle(camera, now_s))
             if presence.silent(now_s):
                 self._offline(camera, "silent", "no sign of the capture process")
+        told = self._curator.events()
         self._send_all(self._pipeline.gallery_changed())
-        self._send_all(self._curator.events())
+        self._send_all(told)  # who is said to be forgotten was taken out of what is held of the faces before
         if self._gallery_link is not None:
             self._send_all(self._gallery_link.events())
 

@@ -82,8 +82,8 @@ def test_the_last_events_wait_for_those_that_are_just_being_noted(store: Gallery
     assert upkeep is not None
     news = upkeep.news
 
-    def slow() -> list[Event]:
-        events = news()
+    def slow(upto: int) -> list[Event]:
+        events = news(upto)
         noting.set()
         time.sleep(0.2)
         return events
@@ -94,3 +94,40 @@ def test_the_last_events_wait_for_those_that_are_just_being_noted(store: Gallery
     assert noting.wait(10)
     assert kinds(curator.last_events()) == ["person.enrolled"]
     step.join()
+
+
+def test_nobody_is_told_to_be_forgotten_while_searches_find_them(
+    store: GalleryStore, curator: Curator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    curator._step()
+    curator.events()
+    refresh = curator._gallery.refresh
+    with monkeypatch.context() as patched:
+        # Forgotten just after the look at what changed.
+        patched.setattr(curator._gallery, "refresh", lambda: (refresh(), store.forget("Anna")))
+        curator._step()
+    assert curator._gallery.people_count == 1
+    assert curator.events() == []
+    curator._step()
+    assert curator._gallery.people_count == 0
+    assert kinds(curator.events()) == ["person.forgotten"]
+
+
+def test_what_became_of_people_is_told_after_the_faces_were_weighed_anew() -> None:
+    """And not what is heard of only while they are: that goes with the next weighing."""
+    heard, sent = ["forgotten before"], list[str]()
+
+    def weighed() -> list[str]:
+        heard.append("forgotten meanwhile")
+        return ["revised"]
+
+    def taken() -> list[str]:
+        found = heard.copy()
+        heard.clear()
+        return found
+
+    worker = SimpleNamespace(_presence={}, _gallery_link=None, _send_all=sent.extend)
+    worker._curator, worker._pipeline = SimpleNamespace(events=taken), SimpleNamespace(gallery_changed=weighed)
+    Worker._grow_old(cast(Worker, worker), 0.0)
+    assert sent == ["revised", "forgotten before"]

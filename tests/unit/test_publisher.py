@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from streamd.config import Config
 from streamd.control import ControlLink
 from streamd.endpoints import verdicts_endpoint
 from streamd.errors import JournalError
-from streamd.events import Event
+from streamd.events import Event, EventType
 from streamd.inbox import VerdictReceiver
 from streamd.journal import Entry, Journal
 from streamd.publisher import Intake, serve
@@ -225,3 +226,39 @@ def test_replay_answers_a_malformed_request_with_the_reason(ask: Ask, request_: 
 
 def test_replay_refuses_a_request_of_many_parts(ask: Ask) -> None:
     assert "request of 2 parts" in json.loads(ask(b"{}", b"{}")[0])["reason"]
+
+
+def test_what_comes_after_somebody_was_forgotten_does_not_name_them(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    """As of a worker that had not noticed yet, or of a face that was compared with theirs."""
+    intake, sink = _intake(context, journal)
+    ann = {"id": "a" * 32, "name": "Ann Smith", "similarity": 0.7}
+    bob = {"id": "b" * 32, "name": "Bob Ray", "similarity": 0.8}
+    account = {"faces": 2, "views": [{"quality": 0.9, "best": bob, "runner_up": ann}, {"quality": 0.8, "best": ann}]}
+
+    def named(n: int, who: object, **fields: object) -> Event:
+        snapshot = {"face": "d/1.jpg", "people": [ann["id"]]}
+        return replace(an_event(n), track=f"door-{n}", identity=who, account=account, snapshot=snapshot, **fields)  # type: ignore[arg-type]
+
+    gone = replace(an_event(2), type=EventType.PERSON_FORGOTTEN, track=None, identity={"id": ann["id"]})
+    for event in (named(1, bob, runner_up=ann), gone, named(3, bob, runner_up=ann), named(4, ann)):
+        sender.send(event)
+    _until(intake, lambda: len(sink.events) == 4)
+    _, _, beside, theirs = sink.events
+    assert (beside.identity, beside.runner_up) == (bob, None)
+    assert (theirs.type, theirs.identity, theirs.snapshot) == (EventType.FACE_UNKNOWN, None, None)
+    assert journal.account("door-3") == {"faces": 2, "views": [{"quality": 0.9, "best": bob}, {"quality": 0.8}]}
+    assert journal.account("door-4") is None
+
+
+def test_who_was_forgotten_before_the_publisher_started_stays_out_as_well(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    ann = {"id": "a" * 32, "name": "Ann Smith"}
+    gone = replace(an_event(1), type=EventType.PERSON_FORGOTTEN, identity={"id": ann["id"]})
+    journal.append([Entry("w", "earlier", 1, gone)])
+    intake, sink = _intake(context, journal)
+    sender.send(replace(an_event(2), identity=ann))  # type: ignore[arg-type]
+    _until(intake, lambda: len(sink.events) == 1)
+    assert sink.events[0].identity is None
