@@ -32,8 +32,9 @@ ONE = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "",
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
-"""One thread, no GPU: to be set before the libraries are imported."""
+"""One thread, no GPU, no reports to anybody: to be set before the libraries are imported."""
 if __name__ == "__main__":
     os.environ.update(ONE)
 

@@ -31,14 +31,13 @@ def providers(config: Config) -> Iterator[Finding]:
 
 def installed_placements() -> dict[str, Placement]:
     """Every way to run a network that is installed here, by its provider's name."""
-    import onnxruntime
-
     from streamd.vision import openvino
+    from streamd.vision.engines import onnxruntime
 
     found = {"cpu": Placement(device="cpu", runtime="onnxruntime")}
     if openvino.version() is not None:
         found["openvino"] = Placement(device="cpu", runtime="openvino")
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+    if "CUDAExecutionProvider" in onnxruntime().get_available_providers():
         found["cuda"] = Placement(device="cuda:0", runtime="onnxruntime")
     return found
 

@@ -7,6 +7,7 @@ its device: only the providers of the opened session are believed here.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 from collections import OrderedDict
@@ -235,7 +236,12 @@ def open_engine(
 
 @cache
 def onnxruntime() -> ModuleType:
-    """The library. Raises ModelError where it is missing or broken."""
+    """The library. Raises ModelError where it is missing or broken.
+
+    Everybody else imports it, or a part of it, after this: the wheels of newer versions report to a server of their
+    maker's from the moment they are loaded, and keep an id of the machine, unless this is in the environment by then.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -7,11 +7,14 @@ import warnings
 from pathlib import Path
 
 from streamd.errors import ModelError
+from streamd.vision.engines import onnxruntime
 
 
 def converted(path: Path) -> Path:
     """The model with its weights and arithmetic in half precision, beside it; inputs and outputs stay float32."""
     import onnx
+
+    onnxruntime()
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     target = path.with_suffix(".fp16.onnx")

@@ -86,6 +86,7 @@ def _fuse(prepared: Path, fused: Path) -> None:
 
 
 def _quantise(fused: Path, made: Path, pictures: _Pictures) -> None:
+    onnxruntime()
     # Late: it is a tool, which a worker never needs.
     from onnxruntime import quantization
 
