@@ -33,6 +33,7 @@ from streamd.gallery.strangers import StrangerRecords
 from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder, Warmable
+from streamd.leftovers import clear_leftovers
 from streamd.looseends import loose_ends
 from streamd.metrics import Metrics
 from streamd.overlaylink import OverlaySender
@@ -431,6 +432,7 @@ def serve(context: ChildContext) -> int:
             overlays=OverlaySender(seen),
         )
         worker.tell(loose_ends(config.journal_file, config.cameras))
+        clear_leftovers(config.snapshots_dir, config.journal_file, config.cameras)
         settle()
         with (
             album.running(),
