@@ -18,6 +18,7 @@ from streamd.errors import JournalError
 from streamd.events import Event, EventType
 from streamd.inbox import VerdictReceiver
 from streamd.journal import Entry, Journal
+from streamd.looseends import MESSAGE
 from streamd.publisher import Intake, serve
 from streamd.replay import MAX_ANSWER_BYTES, SCAN, ReplayServer
 from streamd.sockets import Sockets
@@ -262,3 +263,23 @@ def test_who_was_forgotten_before_the_publisher_started_stays_out_as_well(
     sender.send(replace(an_event(2), identity=ann))  # type: ignore[arg-type]
     _until(intake, lambda: len(sink.events) == 1)
     assert sink.events[0].identity is None
+
+
+def test_a_departure_that_was_told_after_the_next_worker_had_looked_is_not_told_twice(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    """As where a worker ends while its publisher waits for room on the disk."""
+
+    def left(number: int, track: str, message: str | None = None) -> Event:
+        return replace(an_event(number, kind=EventType.FACE_LEFT, message=message), track=track)
+
+    journal.append([Entry("before", "e", 1, left(1, "door-1"))])
+    intake, sink = _intake(context, journal)
+    late = left(2, "door-2")
+    ends = [left(3, "door-1", MESSAGE), left(4, "door-2", MESSAGE), left(5, "door-3", MESSAGE), left(6, "door-4")]
+    for event in (late, *ends):
+        sender.send(event)
+    _until(intake, lambda: bool(sink.events) and sink.events[-1].track == "door-4")
+    assert [event.track for event in sink.events] == ["door-2", "door-3", "door-4"]
+    assert [row.seq for row in journal.since(0, 10)] == [1, 2, 3, 4]
+    assert sender.flush(5.0)
