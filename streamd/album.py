@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SEALED = ".sealed"
+PART = ".part"
+"""Behind the name of a picture that is being written."""
 WAITING_BOUND = 16
 """Pictures that wait to be written; further ones are dropped."""
 REST_S = 10.0
@@ -161,11 +163,15 @@ class Album:
             raise OSError("it cannot be compressed")
         data = self._vault.seal(jpeg.tobytes()) if self._vault else jpeg.tobytes()
         job.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch = job.path.with_name(job.path.name + ".part")
+        scratch = job.path.with_name(job.path.name + PART)
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        scratch.replace(job.path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            scratch.replace(job.path)
+        except OSError:
+            scratch.unlink(missing_ok=True)
+            raise
 
 
 def tidy(folder: Path, *, older_than_wall_s: float, max_bytes: float) -> int:

@@ -102,7 +102,7 @@ class Curator:
                 return
             upkeep.note_told()
             self._told.clear()
-        news = upkeep.news()
+        news = upkeep.news(self._gallery.version)
         self._given = bool(news)
         self._events.extend(news)
 

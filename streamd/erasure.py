@@ -65,6 +65,21 @@ def without_person(event: Event, person: Somebody) -> Event:
     return replace(event, runner_up=None) if person.is_(event.runner_up) else event
 
 
+def without_account(event: Event, person: Somebody) -> Event:
+    """``event`` whose account, where it brings one, does not mention this person."""
+    return event if event.account is None else replace(event, account=_without_views(event.account, person))
+
+
+def _without_views(account: Mapping[str, Any], person: Somebody) -> dict[str, Any]:
+    """An account in which nobody's look is like this person."""
+    likenesses = ("best", "runner_up")
+    views = [
+        {key: value for key, value in view.items() if key not in likenesses or not person.is_(value)}
+        for view in account.get("views", ())
+    ]
+    return {**account, "views": views} if views else dict(account)
+
+
 def erase_person(
     journal: Path,
     *,
@@ -161,11 +176,7 @@ def _erase_accounts(db: sqlite3.Connection, tracks: Collection[str | None], pers
     needles = [json.dumps(person_id) for person_id in person.ids]
     query = "SELECT track, body FROM accounts WHERE " + " OR ".join(["instr(body, CAST(? AS BLOB))"] * len(needles))
     for track, body in db.execute(query, needles).fetchall():
-        account = json.loads(body)
-        for view in account.get("views", ()):
-            for key in ("best", "runner_up"):
-                if person.is_(view.get(key)):
-                    del view[key]
+        account = _without_views(json.loads(body), person)
         db.execute("UPDATE accounts SET body = ? WHERE track = ?", (json.dumps(account).encode(), track))
 
 

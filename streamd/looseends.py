@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from streamd.errors import JournalError
 from streamd.events import Event, EventType, new_id, timestamp
-from streamd.journal import Filter, Journal, readable
+from streamd.journal import Entry, Filter, Journal, readable
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,35 @@ def loose_ends(path: Path, cameras: Container[str]) -> list[Event]:
         elif event.type is EventType.FACE_APPEARED or event.track in open_tracks:
             open_tracks[event.track] = event
     return [_left(event) for event in open_tracks.values()]
+
+
+def without_told(entries: Sequence[Entry], journal: Journal) -> list[Entry]:
+    """The entries without loose ends that have their departure in the journal by now.
+
+    A worker that was told to end, or whose publisher waited for room on the disk, told of them after the next one had
+    looked.
+    """
+    if not any(_is_loose_end(entry.event) for entry in entries):
+        return list(entries)
+    only = Filter(types=(EventType.FACE_LEFT.value,))
+    try:
+        past = journal.since(max(0, journal.last_seq - LOOKED_BACK), LOOKED_BACK, only=only)
+    except JournalError as error:
+        logger.warning("some departures may be told twice: %s", error)
+        return list(entries)
+    left = {event.track for event in readable(past)}
+    kept = []
+    for entry in entries:
+        if _is_loose_end(entry.event) and entry.event.track in left:
+            continue
+        if entry.event.type is EventType.FACE_LEFT:
+            left.add(entry.event.track)
+        kept.append(entry)
+    return kept
+
+
+def _is_loose_end(event: Event) -> bool:
+    return event.type is EventType.FACE_LEFT and event.message == MESSAGE
 
 
 def _left(last: Event) -> Event:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamd.config import Config
 from streamd.errors import UsageError
+from streamd.gallery.folderrecords import photos_of
 from streamd.gallery.names import person_name
-from streamd.gallery.personfolder import directories_of, move_photos, planned_moves
+from streamd.gallery.personfolder import PhotoMove, directories_of, move_photos, planned_moves
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.undo import Undone
 
@@ -75,7 +77,16 @@ def undo_change(config: Config, store: GalleryStore, version: int | None) -> tup
     """Take back one change; None: the newest. Raises GalleryError; UnavailableError: photos cannot be moved."""
     undone = store.undo(version)
     moves = [_follow(config.gallery_folder, before, after) for before, after in undone.renamed]
+    moves += _put_back(config.gallery_folder, [PhotoMove(*paths) for paths in photos_of(undone.sources)])
     return undone, [move for move in moves if move is not None]
+
+
+def _put_back(folder: Path, moves: Sequence[PhotoMove]) -> list[FolderMove]:
+    """Photos that a merge had moved; what is in the way of one stays, and the photo is looked at where it is."""
+    possible = [m for m in moves if (folder / m.before).is_file() and not (folder / m.after).exists()]
+    move_photos(folder, possible)
+    pairs = {((folder / m.before).parent, (folder / m.after).parent) for m in possible}
+    return [FolderMove(before, after, moved=True) for before, after in sorted(pairs)]
 
 
 def _follow(folder: Path, old: str, new: str) -> FolderMove | None:

@@ -12,9 +12,11 @@ from streamd.diskuse import DiskUse
 from streamd.endpoints import verdicts_endpoint
 from streamd.errors import JournalError
 from streamd.events import Event, timestamp
+from streamd.forgotten import Forgotten
 from streamd.inbox import VerdictReceiver
 from streamd.interfaces import Sink
 from streamd.journal import Entry, Journal
+from streamd.looseends import without_told
 from streamd.replay import ReplayServer
 from streamd.sinks.zeromq import ZeromqSink
 
@@ -46,6 +48,7 @@ class Intake:
         self._journal = journal
         self._inbox = inbox
         self._sink = sink
+        self._forgotten = Forgotten(journal)
         self._retry_at_s: float | None = None
 
     @property
@@ -58,7 +61,7 @@ class Intake:
         if self._retry_at_s is not None and now_s < self._retry_at_s:
             return
         try:
-            self.pending = self.pending or self._inbox.receive(BATCH)
+            self.pending = self.pending or self._received()
             numbered = self._journal.append(self.pending) if self.pending else self._probe()
         except JournalError as error:
             self._trouble(str(error), now_s)
@@ -69,6 +72,10 @@ class Intake:
             self.committed_at_s = now_s
             self.pending = []
             self._publish([event for event in numbered if event])
+
+    def _received(self) -> list[Entry]:
+        """What has arrived, as it is to be written; numbers of what is left out are used up."""
+        return without_told(self._forgotten.keep_out(self._inbox.receive(BATCH)), self._journal)
 
     def _probe(self) -> list[Event | None]:
         """With nothing to commit after a failure (a failed read): does the journal work again?"""

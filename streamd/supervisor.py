@@ -19,7 +19,7 @@ from streamd.childprocess import Child, cause, policy
 from streamd.config import Config
 from streamd.control import DRAIN, HEARTBEAT, READY, RELOAD, RELOADED, STATUS, SystemStatus
 from streamd.endpoints import control_endpoint
-from streamd.errors import DiskFull, ExitCode, ProtocolError, StreamdError, UsageError
+from streamd.errors import DiskFull, ExitCode, ProtocolError, StreamdError, UnavailableError, UsageError
 from streamd.lifecycle import Action, Lifecycle, State
 from streamd.log import setup_logging
 from streamd.metrics import Metrics
@@ -250,10 +250,21 @@ class Supervisor:
         # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once; what
         # breaks later, or cannot be had by a child that a reload adds, is tried again, and the others go on.
         begun = self._announced or child.was_ready
-        if code in (ExitCode.USAGE, ExitCode.CONFIG) or (code == ExitCode.UNAVAILABLE and not begun):
+        missing = code == ExitCode.UNAVAILABLE and not begun and not self._disk_is_full()
+        if not self._stopping and (missing or code in (ExitCode.USAGE, ExitCode.CONFIG)):
             logger.error("%s cannot run: see its message above", child.spec.name)
             self._exit_code = code
             self._stop_everything()
+
+    def _disk_is_full(self) -> bool:
+        """Filled since the start, which had waited for room: children are tried again until there is some."""
+        try:
+            prepare_directories(self._config)
+        except DiskFull:
+            return True
+        except UnavailableError:
+            pass
+        return False
 
     def _excuse(self, late_s: float) -> None:
         """What counts is how long children are silent while they could speak."""

@@ -55,17 +55,21 @@ class Upkeep:
         self._cleaned_at_s = self._tidied_at_s = float("-inf")
         self._erasures_due_s = float("-inf")
 
-    def news(self) -> list[Event]:
+    def news(self, upto: int | None = None) -> list[Event]:
         """People enrolled and forgotten, and strangers who got a name, since what was told; of very many the first.
 
         The same again until ``note_told``, also by the next worker, and under the same ids; what an earlier worker sent
         and could not note is left out. Raises GalleryError.
+
+        Args:
+            upto: the version that searches have reached: who is said to be forgotten is not found any more. None: all.
         """
         events: list[Event] = []
-        if self._store.version() == self._told_version:
+        version = self._store.version() if upto is None else upto
+        if version <= self._told_version:
             return events
         for change in self._store.changes(after=self._told_version):
-            if len(events) >= MOST_AT_ONCE:
+            if len(events) >= MOST_AT_ONCE or change.version > version:
                 break
             self._reached = change.version
             if change.what in (ENROLLED, FORGOTTEN):

@@ -33,6 +33,7 @@ from streamd.gallery.strangers import StrangerRecords
 from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder, Warmable
+from streamd.leftovers import clear_leftovers
 from streamd.looseends import loose_ends
 from streamd.metrics import Metrics
 from streamd.overlaylink import OverlaySender
@@ -247,7 +248,6 @@ class Worker:
             self._send_all(self._pipeline.idle(camera, now_s))
             if presence.silent(now_s):
                 self._offline(camera, "silent", "no sign of the capture process")
-        self._send_all(self._pipeline.gallery_changed())
         self._tell_news()
         if self._gallery_link is not None:
             self._send_all(self._gallery_link.events())
@@ -257,7 +257,9 @@ class Worker:
         if self._news_until is not None and self._sender.settled >= self._news_until:
             self._news_until = None
             self._curator.told()
-        if news := self._curator.events():
+        news = self._curator.events()
+        self._send_all(self._pipeline.gallery_changed())
+        if news:  # who is said to be forgotten was taken out of what is held of the faces before
             self._send_all(news)
             self._news_until = self._sender.taken
 
@@ -441,6 +443,7 @@ def serve(context: ChildContext) -> int:
             overlays=OverlaySender(seen),
         )
         worker.tell(loose_ends(config.journal_file, config.cameras))
+        clear_leftovers(config.snapshots_dir, config.journal_file, config.cameras)
         settle()
         with (
             album.running(),

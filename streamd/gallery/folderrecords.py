@@ -148,6 +148,15 @@ def welcome_duplicates(connection: sqlite3.Connection) -> None:
     connection.executemany("DELETE FROM photos WHERE reason = ?", [(reason,) for reason in again])
 
 
+def photos_of(sources: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Paths of the watched folder, before and after, of faces that come from it."""
+    return [
+        (before.removeprefix(FOLDER), after.removeprefix(FOLDER))
+        for before, after in sources
+        if before.startswith(FOLDER) and after.startswith(FOLDER)
+    ]
+
+
 def repath_photos(connection: sqlite3.Connection, moves: Iterable[tuple[str, str]]) -> None:
     """Photos lie elsewhere in the folder from now on: paths before and after."""
     for before, after in moves:

@@ -18,7 +18,7 @@ from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.delta import Delta, Mark, read_delta
 from streamd.gallery.erasures import Erasure, delete_person, note_erasure
-from streamd.gallery.folderrecords import dismiss_photos, repath_photos, welcome_duplicates
+from streamd.gallery.folderrecords import dismiss_photos, photos_of, repath_photos, welcome_duplicates
 from streamd.gallery.labels import Label, Labels, changed, labels_of, read_labels, write_labels
 from streamd.gallery.names import note_text, person_name
 from streamd.gallery.undo import Undone, undo
@@ -215,7 +215,9 @@ class GalleryStore:
     def undo(self, version: int | None = None) -> Undone:
         """Take back one change; see ``streamd.gallery.undo``."""
         with self.database.write() as connection:
-            return undo(connection, version)
+            undone = undo(connection, version)
+            repath_photos(connection, photos_of(undone.sources))
+            return undone
 
     def forget(self, name: str, *, with_photos: bool = False) -> Erasure:
         """Delete a person and their faces, and note that the rest of them is to be erased, as ``streamd.traces`` does.

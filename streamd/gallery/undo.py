@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ class Undone:
     whats: tuple[str, ...]
     renamed: tuple[tuple[str, str], ...] = ()
     """Names before and after, of people whose name this changed."""
+    sources: tuple[tuple[str, str], ...] = ()
+    """Where faces that somebody else has now came from, as noted before and after: a merge moves photos."""
 
 
 def undo(connection: sqlite3.Connection, version: int | None) -> Undone:
@@ -44,6 +47,7 @@ def undo(connection: sqlite3.Connection, version: int | None) -> Undone:
     if not steps and not noted(connection, batch):
         raise GalleryConflict(f"version {batch} cannot be undone: {_why_not(connection, batch)}")
     names = _names(connection)
+    given = _sources_of_given(connection, steps)
     for kind, done, row_id, person_id, before, vector, chip in steps:
         try:
             _UNDO[kind, done](connection, (row_id, person_id, json.loads(before), vector, chip))
@@ -57,7 +61,9 @@ def undo(connection: sqlite3.Connection, version: int | None) -> Undone:
     rows.log_change(connection, UNDONE, steps[0][3] if steps else "", str(batch))
     after = _names(connection)
     renamed = tuple((name, after[who]) for who, name in names.items() if who in after and after[who] != name)
-    return Undone(batch, undone, renamed)
+    taken_back = {str(body["source_sha256"]): str(body["source"]) for body in _bodies(steps, "delete")}
+    sources = tuple((given[sha], source) for sha, source in taken_back.items() if given.get(sha, source) != source)
+    return Undone(batch, undone, renamed, sources)
 
 
 def drop_old_undo(connection: sqlite3.Connection, older_than_wall_s: float) -> int:
@@ -122,6 +128,17 @@ _UNDO = {
     ("label", "insert"): _delete_label,
     ("label", "delete"): _insert_label,
 }
+
+
+def _bodies(steps: Sequence[tuple[Any, ...]], done: str) -> list[dict[str, Any]]:
+    return [json.loads(step[4]) for step in steps if (step[0], step[1]) == ("face", done)]
+
+
+def _sources_of_given(connection: sqlite3.Connection, steps: Sequence[tuple[Any, ...]]) -> dict[str, str]:
+    """Where the faces that the change gave somebody come from, by the checksum of their photo."""
+    ids = [(int(step[2]),) for step in steps if (step[0], step[1]) == ("face", "insert")]
+    query = "SELECT source_sha256, source FROM faces WHERE id = ?"
+    return {str(sha): str(source) for face_id in ids for sha, source in connection.execute(query, face_id)}
 
 
 def _one(cursor: sqlite3.Cursor) -> None:

@@ -167,8 +167,11 @@ def main() -> int:
     chore = Chore(config)
     for line in sys.stdin.buffer:
         answer = chore.do(json.loads(line))
-        answers.write(json.dumps(answer, ensure_ascii=False, default=str) + "\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(answer, ensure_ascii=False, default=str) + "\n")
+            answers.flush()
+        except BrokenPipeError:  # the gateway was killed: nobody waits for it, nor for what is still in the buffer
+            os._exit(0)
     return 0
 
 

@@ -77,6 +77,16 @@ def test_a_child_that_hangs_is_replaced(victim: str, rtsp: RtspServer, make_daem
         assert_contiguous(daemon.journal())
 
 
+def test_a_worker_clears_away_what_one_that_was_killed_left_behind(rtsp: RtspServer, make_daemon: MakeDaemon) -> None:
+    with make_daemon({"door": {"url": rtsp.url("cam1")}}) as daemon:
+        daemon.await_event("camera.online")
+        half_written = daemon.state / "snapshots" / "2026-03-01" / "door-3fa1-1-0b9f6a3c-face.jpg.part"
+        half_written.parent.mkdir(parents=True)
+        half_written.write_bytes(b"jpeg")
+        daemon.kill("worker@0")
+        eventually(lambda: not half_written.exists(), timeout_s=60)
+
+
 def test_a_machine_that_halts_costs_no_restart(rtsp: RtspServer, make_daemon: MakeDaemon, obama: Picture) -> None:
     """As a virtual machine that is paused: nobody runs, and time goes on."""
     # Longer than the machine's own short halts, which are not excused, and a beat.

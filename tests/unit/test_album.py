@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 import tracemalloc
@@ -97,6 +98,21 @@ def test_a_disk_that_refuses_is_told_once_and_events_go_on_without_pictures(
         eventually(lambda: "pictures are not kept" in caplog.text and made._failed_at_s > float("-inf"))
         assert made.illustrate(event(number=2), ann, Scene(FRAME, [ann])).snapshot is None  # type: ignore[arg-type]
     assert caplog.text.count("pictures are not kept") == 1
+
+
+def test_of_a_picture_for_which_there_is_no_room_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, target: Path) -> None:
+        assert path.exists()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    made, ann = album(tmp_path, frames="full", faces=False), someone(ANN, "ann")
+    with made.running():
+        made.illustrate(event(), ann, Scene(FRAME, [ann]))  # type: ignore[arg-type]
+        eventually(lambda: "pictures are not kept" in caplog.text)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_old_pictures_and_the_oldest_of_too_many_are_deleted(tmp_path: Path) -> None:

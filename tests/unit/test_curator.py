@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -61,6 +62,7 @@ class Work:
         self._curator = curator
         self._sender = sender
         self._news_until: int | None = None
+        self._pipeline = SimpleNamespace(gallery_changed=list)
 
     def _send_all(self, events: list[Event]) -> None:
         self.sender.sent += events
@@ -138,3 +140,44 @@ def test_what_happens_after_the_last_events_is_left_to_the_next_worker(
     curator._step()
     assert work.sender.sent == []
     assert kinds(next_worker(store).news()) == ["person.enrolled"]
+
+
+def test_nobody_is_told_to_be_forgotten_while_searches_find_them(
+    store: GalleryStore, curator: Curator, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_faces("Anna", [face(unit(1))])
+    curator._step()
+    work._tell_news()
+    work.sender.settled = 1
+    work._tell_news()
+    refresh = curator._gallery.refresh
+    with monkeypatch.context() as patched:
+        # Forgotten just after the look at what changed.
+        patched.setattr(curator._gallery, "refresh", lambda: (refresh(), store.forget("Anna")))
+        curator._step()
+    assert curator._gallery.people_count == 1
+    work._tell_news()
+    assert kinds(work.sender.sent) == ["person.enrolled"]
+    curator._step()
+    assert curator._gallery.people_count == 0
+    work._tell_news()
+    assert kinds(work.sender.sent) == ["person.enrolled", "person.forgotten"]
+
+
+def test_what_became_of_people_is_told_after_the_faces_were_weighed_anew(work: Work) -> None:
+    """And not what is heard of only while they are: that goes with the next weighing."""
+    heard = ["forgotten before"]
+
+    def weighed() -> list[str]:
+        heard.append("forgotten meanwhile")
+        return ["revised"]
+
+    def taken() -> list[str]:
+        found = heard.copy()
+        heard.clear()
+        return found
+
+    work._curator = cast(Curator, SimpleNamespace(events=taken))
+    work._pipeline = SimpleNamespace(gallery_changed=weighed)
+    work._tell_news()
+    assert work.sender.sent == ["revised", "forgotten before"]

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +19,10 @@ from streamd.config import Config
 from streamd.control import ControlLink
 from streamd.endpoints import verdicts_endpoint
 from streamd.errors import JournalError
-from streamd.events import Event
+from streamd.events import Event, EventType
 from streamd.inbox import VerdictReceiver
 from streamd.journal import Entry, Journal
+from streamd.looseends import MESSAGE
 from streamd.publisher import DAY_S, Intake, serve
 from streamd.replay import MAX_ANSWER_BYTES, SCAN, ReplayServer
 from streamd.sockets import Sockets
@@ -285,3 +287,59 @@ def test_a_clock_that_is_ahead_at_the_start_deletes_no_events_until_it_has_held_
     wall_s += DAY_S
     work._prune(0.0)
     assert journal.first_seq == 2
+
+
+def test_what_comes_after_somebody_was_forgotten_does_not_name_them(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    """As of a worker that had not noticed yet, or of a face that was compared with theirs."""
+    intake, sink = _intake(context, journal)
+    ann = {"id": "a" * 32, "name": "Ann Smith", "similarity": 0.7}
+    bob = {"id": "b" * 32, "name": "Bob Ray", "similarity": 0.8}
+    account = {"faces": 2, "views": [{"quality": 0.9, "best": bob, "runner_up": ann}, {"quality": 0.8, "best": ann}]}
+
+    def named(n: int, who: object, **fields: object) -> Event:
+        snapshot = {"face": "d/1.jpg", "people": [ann["id"]]}
+        return replace(an_event(n), track=f"door-{n}", identity=who, account=account, snapshot=snapshot, **fields)  # type: ignore[arg-type]
+
+    gone = replace(an_event(2), type=EventType.PERSON_FORGOTTEN, track=None, identity={"id": ann["id"]})
+    for event in (named(1, bob, runner_up=ann), gone, named(3, bob, runner_up=ann), named(4, ann)):
+        sender.send(event)
+    _until(intake, lambda: len(sink.events) == 4)
+    _, _, beside, theirs = sink.events
+    assert (beside.identity, beside.runner_up) == (bob, None)
+    assert (theirs.type, theirs.identity, theirs.snapshot) == (EventType.FACE_UNKNOWN, None, None)
+    assert journal.account("door-3") == {"faces": 2, "views": [{"quality": 0.9, "best": bob}, {"quality": 0.8}]}
+    assert journal.account("door-4") is None
+
+
+def test_who_was_forgotten_before_the_publisher_started_stays_out_as_well(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    ann = {"id": "a" * 32, "name": "Ann Smith"}
+    gone = replace(an_event(1), type=EventType.PERSON_FORGOTTEN, identity={"id": ann["id"]})
+    journal.append([Entry("w", "earlier", 1, gone)])
+    intake, sink = _intake(context, journal)
+    sender.send(replace(an_event(2), identity=ann))  # type: ignore[arg-type]
+    _until(intake, lambda: len(sink.events) == 1)
+    assert sink.events[0].identity is None
+
+
+def test_a_departure_that_was_told_after_the_next_worker_had_looked_is_not_told_twice(
+    context: ChildContext, journal: FailingJournal, sender: VerdictSender
+) -> None:
+    """As where a worker ends while its publisher waits for room on the disk."""
+
+    def left(number: int, track: str, message: str | None = None) -> Event:
+        return replace(an_event(number, kind=EventType.FACE_LEFT, message=message), track=track)
+
+    journal.append([Entry("before", "e", 1, left(1, "door-1"))])
+    intake, sink = _intake(context, journal)
+    late = left(2, "door-2")
+    ends = [left(3, "door-1", MESSAGE), left(4, "door-2", MESSAGE), left(5, "door-3", MESSAGE), left(6, "door-4")]
+    for event in (late, *ends):
+        sender.send(event)
+    _until(intake, lambda: bool(sink.events) and sink.events[-1].track == "door-4")
+    assert [event.track for event in sink.events] == ["door-2", "door-3", "door-4"]
+    assert [row.seq for row in journal.since(0, 10)] == [1, 2, 3, 4]
+    assert sender.flush(5.0)

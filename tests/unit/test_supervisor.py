@@ -1,6 +1,7 @@
 """What a configuration makes of children, and what a new one changes. The processes themselves: tests/e2e."""
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from streamd.access import hash_token
 from streamd.childprocess import ENGINES_TIMEOUT_S, GPU_TIMEOUT_S, policy
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
-from streamd.errors import DiskFull, UnavailableError, UsageError
+from streamd.errors import DiskFull, ExitCode, UnavailableError, UsageError
+from streamd.sockets import Sockets
 from streamd.specs import Spec, assignment, specs
 from streamd.statedir import lock_state, prepare_directories
-from streamd.supervisor import prepare_when_there_is_room, supervise
+from streamd.supervisor import Supervisor, prepare_when_there_is_room, supervise
 
 
 def config(state: Path = Path("/nonexistent"), **changes: object) -> Config:
@@ -226,6 +228,35 @@ def test_a_daemon_whose_disk_is_full_waits_for_room(
     assert len(pauses) == 2
     assert sum(line.startswith("EXTEND_TIMEOUT_USEC=") for line in told) == 2, "systemd waits, too"
     assert caplog.text.count("waits until there is room") == 1
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    wanted = config(tmp_path / "state", runtime_dir=tmp_path / "run")
+    prepare_directories(wanted)
+    with Sockets() as sockets:
+        made = Supervisor(wanted, sockets)
+        made._apply(wanted)  # starts nobody yet
+        yield made
+
+
+def test_a_disk_that_fills_while_children_start_ends_nothing(supervisor: Supervisor, full: list[bytes]) -> None:
+    supervisor._ended(supervisor._children["publisher"], ExitCode.UNAVAILABLE, 0.0)
+    assert not supervisor._stopping
+    full.clear()
+    supervisor._ended(supervisor._children["worker@0"], ExitCode.UNAVAILABLE, 0.0)
+    assert supervisor._stopping
+    assert supervisor._exit_code == ExitCode.UNAVAILABLE
+
+
+def test_a_second_child_that_cannot_run_is_no_second_signal(
+    supervisor: Supervisor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are still given the time to end in good order."""
+    for name, code in (("publisher", ExitCode.UNAVAILABLE), ("gateway", ExitCode.CONFIG)):
+        supervisor._ended(supervisor._children[name], code, 0.0)
+    assert "children are killed" not in caplog.text
+    assert supervisor._exit_code == ExitCode.UNAVAILABLE
 
 
 def test_a_configuration_without_cameras_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from galleryparts import BLUE, GREEN, RED, ColourEmbedder, SquareDetector, photo
 
 from streamd.config import Config
 from streamd.errors import UsageError
+from streamd.gallery.audit import audit
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.folder import FolderSync, SyncReport
 from streamd.gallery.folderrecords import FolderRecords
@@ -494,3 +495,42 @@ def test_a_merge_moves_the_photos_of_a_folder_whose_name_came_from_a_mac(bench: 
     assert [p.name for p in bench.folder.iterdir()] == [into]
     bench.settle()
     assert bench.people() == {person_name(into): 2}
+
+
+def test_a_merge_that_is_taken_back_gives_back_the_photos(bench: Bench) -> None:
+    config = Config(state_dir=bench.folder.parent)
+    bench.photo("Anna/1.png", RED, seed=1)
+    bench.photo("Bert/1.png", GREEN, seed=2)
+    bench.settle()
+    merge_people(config, bench.store, "Anna", "Bert")
+    bench.settle()
+    for photos, people in (
+        (["Anna/1.png", "Bert/1.png"], {"Anna": 1, "Bert": 1}),
+        (["Bert/1-2.png", "Bert/1.png"], {"Bert": 2}),
+        (["Anna/1.png", "Bert/1.png"], {"Anna": 1, "Bert": 1}),
+    ):
+        _, moves = undo_change(config, bench.store, bench.store.version())  # and that again
+        assert len(moves) == 1
+        report = bench.settle()
+        assert (report.enrolled, report.refused, report.removed) == ([], [], [])
+        assert sorted(p.relative_to(bench.folder).as_posix() for p in bench.folder.rglob("*.png")) == photos
+        assert bench.people() == people
+        assert audit(bench.store) == []
+    assert bench.store.forget("Anna").photos == ("Anna/1.png",)
+    assert audit(bench.store) == []
+    bench.settle()
+    assert bench.people() == {"Bert": 1}
+
+
+def test_a_photo_stays_where_it_is_if_another_lies_where_a_merge_had_taken_it_from(bench: Bench) -> None:
+    config = Config(state_dir=bench.folder.parent)
+    bench.photo("Anna/1.png", RED, seed=1)
+    bench.photo("Bert/1.png", GREEN, seed=2)
+    bench.settle()
+    merge_people(config, bench.store, "Anna", "Bert")
+    bench.photo("Anna/1.png", BLUE, seed=3)
+    assert undo_change(config, bench.store, None)[1] == []
+    bench.settle()
+    photos = sorted(p.relative_to(bench.folder).as_posix() for p in bench.folder.rglob("*.png"))
+    assert photos == ["Anna/1.png", "Bert/1-2.png", "Bert/1.png"]
+    assert audit(bench.store) == []

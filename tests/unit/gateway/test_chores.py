@@ -1,12 +1,16 @@
 """Work in a process of its own, which is played by a few lines."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from gatewayparts import Box
 
+from streamd.config import Config
 from streamd.errors import UnavailableError
 from streamd.gateway import chores
 from streamd.gateway.chores import Chores
@@ -74,3 +78,13 @@ def test_an_error_comes_to_all_who_asked(tmp_path: Path, monkeypatch: pytest.Mon
         assert [(type(error), str(error)) for error in found] == [(UnavailableError, "the gallery is empty")] * 3
 
     assert played(tmp_path, monkeypatch, check) == ["calibrate"]
+
+
+def test_a_process_whose_gateway_was_killed_ends_without_a_word(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    asked = Config(state_dir=tmp_path).model_dump_json() + '\n{"do": "enroll"}\n'
+    command = [sys.executable, "-m", "streamd.gateway.chore"]
+    done = subprocess.run(command, input=asked, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
