@@ -32,6 +32,12 @@ from streamd.traces import erase_traces
 from streamd.upkeep import ERASE_AFTER_S, Upkeep
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that somebody holds is given up soon."""
+    monkeypatch.setattr("streamd.journalfile.BUSY_TIMEOUT_S", 0.2)
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     (tmp_path / "state" / "snapshots").mkdir(parents=True)

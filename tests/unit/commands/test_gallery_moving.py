@@ -13,6 +13,12 @@ from streamd.cli import main
 Output = pytest.CaptureFixture[str]
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that somebody holds is given up soon."""
+    monkeypatch.setattr("streamd.journalfile.BUSY_TIMEOUT_S", 0.2)
+
+
 @pytest.fixture
 def enrolled(state: Path, tmp_path: Path, capsys: Output) -> Path:
     said(capsys, "enroll", "Anna", write_photo(tmp_path / "anna.png", RED))
