@@ -463,11 +463,17 @@ def test_what_the_daemon_cannot_finish_it_tries_again(
     assert is_everywhere_gone(config)
 
 
-def test_photos_are_known_until_the_erasure_is_done(config: Config, store: GalleryStore) -> None:
+def photo_of_ann(config: Config, store: GalleryStore) -> Path:
+    """In the watched folder, and enrolled from there."""
     photo = config.gallery_folder / "Ann" / "a.jpg"
     photo.parent.mkdir(parents=True)
     photo.write_bytes(b"jpeg")
     store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    return photo
+
+
+def test_photos_are_known_until_the_erasure_is_done(config: Config, store: GalleryStore) -> None:
+    photo = photo_of_ann(config, store)
     store.forget("Ann")
     receipt = forget_person(config, store, "Ann", photos=True)
     assert receipt.photos_deleted == (str(photo),)
@@ -477,10 +483,7 @@ def test_photos_are_known_until_the_erasure_is_done(config: Config, store: Galle
 @pytest.mark.parametrize("asked_for", [True, False])
 def test_photos_that_are_to_go_are_deleted_by_the_daemon(config: Config, store: GalleryStore, asked_for: bool) -> None:
     config = Config(state_dir=config.state_dir, gallery=GalleryConfig(write_folder=not asked_for))
-    photo = config.gallery_folder / "Ann" / "a.jpg"
-    photo.parent.mkdir(parents=True)
-    photo.write_bytes(b"jpeg")
-    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    photo = photo_of_ann(config, store)
     store.forget("Ann", with_photos=asked_for)  # and the process was killed
     Upkeep(store, config).clean_up(later())
     assert not photo.exists()
@@ -488,10 +491,7 @@ def test_photos_that_are_to_go_are_deleted_by_the_daemon(config: Config, store: 
 
 
 def test_a_photo_that_was_enrolled_again_meanwhile_stays(config: Config, store: GalleryStore) -> None:
-    photo = config.gallery_folder / "Ann" / "a.jpg"
-    photo.parent.mkdir(parents=True)
-    photo.write_bytes(b"jpeg")
-    store.add_faces("Ann", [face("ann", "folder:Ann/a.jpg")], origin="folder")
+    photo = photo_of_ann(config, store)
     store.forget("Ann", with_photos=True)
     record = PhotoRecord("Ann/a.jpg", Stamp(1, 1), MODEL)
     FolderRecords(store.database).keep_face(record, "Ann", face("other", "folder:Ann/a.jpg"))

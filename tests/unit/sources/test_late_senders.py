@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from mediafiles import write_video
-from sourceclock import FakeClock
+from sourceclock import FakeClock, LiveFile
 
 from streamd.config import CaptureConfig
 from streamd.sources.av import AvSource
-from streamd.sources.demuxing import Demuxer
-
-if TYPE_CHECKING:
-    from streamd.sources.demuxing import Packet
 
 FPS, PACKETS = 10, 100
 HICCUP_AT, HICCUP_S = 30, 3.0
 """From this packet on each comes so much later."""
-
-
-class Link:
-    """Hands over the packets of a file as a camera would send them, by a clock that stands meanwhile."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
-        self.hiccup_s = 0.0
-        self._clock = clock
-        self._began_s = clock.now_s
-        self._sent = 0
-        self._next, self._open = Demuxer.next, Demuxer.open
-        monkeypatch.setattr(Demuxer, "next", lambda demuxer: self.next(demuxer))
-        monkeypatch.setattr(Demuxer, "open", lambda demuxer: self.open(demuxer))
-
-    def open(self, demuxer: Demuxer) -> None:
-        self._open(demuxer)
-        demuxer.live = True
-
-    def next(self, demuxer: Demuxer) -> Packet | None:
-        sent_s = self._began_s + self._sent / FPS + (self.hiccup_s if self._sent >= HICCUP_AT else 0.0)
-        self._clock.now_s = max(self._clock.now_s, sent_s)
-        self._sent += 1
-        return self._next(demuxer)
 
 
 @pytest.fixture
@@ -51,8 +23,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def link(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> Link:
-    return Link(monkeypatch, clock)
+def link(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> LiveFile:
+    return LiveFile(monkeypatch, clock, fps=FPS)
 
 
 def late(tmp_path: Path, clock: FakeClock, *, reader_s: float) -> int:
@@ -67,10 +39,10 @@ def late(tmp_path: Path, clock: FakeClock, *, reader_s: float) -> int:
     return source.work.late
 
 
-def test_every_packet_of_a_link_that_became_slower_is_decoded(tmp_path: Path, clock: FakeClock, link: Link) -> None:
-    link.hiccup_s = HICCUP_S
+def test_every_packet_of_a_link_that_became_slower_is_decoded(tmp_path: Path, clock: FakeClock, link: LiveFile) -> None:
+    link.stalls[HICCUP_AT] = HICCUP_S
     assert late(tmp_path, clock, reader_s=0.01) == 0
 
 
-def test_a_decoder_that_is_too_slow_leaves_packets_out(tmp_path: Path, clock: FakeClock, link: Link) -> None:
+def test_a_decoder_that_is_too_slow_leaves_packets_out(tmp_path: Path, clock: FakeClock, link: LiveFile) -> None:
     assert late(tmp_path, clock, reader_s=1.5 / FPS) > 10
