@@ -35,14 +35,18 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def crossing(boxes: Mapping[int, Box]) -> set[int]:
-    """Those of the faces that overlap another one."""
-    keys = list(boxes)
-    found: set[int] = set()
-    for i, one in enumerate(keys):
-        for other in keys[i + 1 :]:
-            if boxes[one].iou(boxes[other]) >= CROSSING_IOU:
-                found |= {one, other}
-    return found
+    """Those of the faces that overlap another one; of a hall full of people in milliseconds."""
+    if len(boxes) < 2:
+        return set()
+    x1, y1, x2, y2 = np.array([(b.x1, b.y1, b.x2, b.y2) for b in boxes.values()], np.float64).T
+    width = np.minimum(x2[:, None], x2) - np.maximum(x1[:, None], x1)
+    height = np.minimum(y2[:, None], y2) - np.maximum(y1[:, None], y1)
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (x2 - x1) * (y2 - y1)
+    iou = np.divide(inter, areas[:, None] + areas - inter, out=np.zeros_like(inter), where=inter > 0)
+    np.fill_diagonal(iou, 0.0)
+    overlaps = iou >= CROSSING_IOU
+    return {track for track, crosses in zip(boxes, overlaps.any(axis=1).tolist(), strict=True) if crosses}
 
 
 def may_meet(tracks: Sequence[Track]) -> bool:

@@ -245,7 +245,8 @@ class Supervisor:
                 child.lifecycle.begin(now_s)
             return
         self._metrics.restarts.labels(child=child.spec.name).inc()
-        level = logging.INFO if self._stopping and code == ExitCode.OK else logging.WARNING
+        # By itself and in good order, as a worker does that is to be replaced by one with another embedder.
+        level = logging.INFO if code == ExitCode.OK else logging.WARNING
         logger.log(level, "%s ended: %s", child.spec.name, cause(code))
         # What cannot be had at the very start (a port in use, a missing model) is the operator's to see at once; what
         # breaks later, or cannot be had by a child that a reload adds, is tried again, and the others go on.

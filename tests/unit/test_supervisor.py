@@ -1,6 +1,7 @@
 """What a configuration makes of children, and what a new one changes. The processes themselves: tests/e2e."""
 
 import errno
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -257,6 +258,16 @@ def test_a_second_child_that_cannot_run_is_no_second_signal(
         supervisor._ended(supervisor._children[name], code, 0.0)
     assert "children are killed" not in caplog.text
     assert supervisor._exit_code == ExitCode.UNAVAILABLE
+
+
+def test_only_a_child_that_fails_is_warned_of(supervisor: Supervisor, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker ends by itself to be started again with another embedder."""
+    caplog.set_level(logging.INFO)
+    for name, code in (("worker@0", ExitCode.OK), ("publisher", ExitCode.INTERNAL)):
+        supervisor._ended(supervisor._children[name], code, 0.0)
+        assert supervisor._children[name].lifecycle.wanted
+    levels = {r.getMessage().partition(" ")[0]: r.levelname for r in caplog.records if " ended: " in r.getMessage()}
+    assert levels == {"worker@0": "INFO", "publisher": "WARNING"}
 
 
 def test_a_configuration_without_cameras_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig, TrackingConfig
 from streamd.domain import Box, Detection, Track
-from streamd.reassociation import continued, crossing, exchanged, may_meet
+from streamd.reassociation import CROSSING_IOU, continued, crossing, exchanged, may_meet
 from streamd.recognition import Policy, View
 from streamd.scores import ScoreModel, Spread
 from streamd.watch import CameraWatch
@@ -67,6 +68,24 @@ class Scene:
 def test_faces_cross_where_they_overlap() -> None:
     boxes = {1: Box(0, 0, 50, 50), 2: Box(30, 0, 80, 50), 3: Box(200, 0, 250, 50)}
     assert crossing(boxes) == {1, 2}
+
+
+def test_whoever_crosses_is_found_as_by_comparing_boxes_one_by_one() -> None:
+    rng = np.random.default_rng(4)
+    for faces, room in ((0, 1), (1, 1), (2, 90), (40, 900), (40, 3000)):
+        corners, sides = rng.integers(0, room, (faces, 2)), rng.integers(20, 90, (faces, 2))
+        boxes = {7 + i: Box(*map(float, (*c, *(c + s)))) for i, (c, s) in enumerate(zip(corners, sides, strict=True))}
+        slowly = {i for i in boxes for j in boxes if i != j and boxes[i].iou(boxes[j]) >= CROSSING_IOU}
+        assert crossing(boxes) == slowly
+
+
+def test_a_hall_full_of_faces_is_looked_through_at_once() -> None:
+    boxes = {i: Box(i % 20 * 90, i // 20 * 90, i % 20 * 90 + 60, i // 20 * 90 + 70) for i in range(300)}
+    crossing(boxes)
+    spent_s = time.thread_time()
+    for _ in range(10):
+        assert not crossing(boxes)
+    assert time.thread_time() - spent_s < 0.25, "53 ms each, pair by pair"
 
 
 def test_a_face_continues_the_memory_that_it_is_like() -> None:
