@@ -16,7 +16,7 @@ from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.labels import label_texts
 from streamd.gallery.rows import ENROLLED, FORGOTTEN, Change, Person
 from streamd.gallery.store import GalleryStore
-from streamd.gallery.strangerids import ASSIGNED, drop_old_merges
+from streamd.gallery.strangerids import ASSIGNED, MERGED, drop_old_merges, merged_into
 from streamd.gallery.strangers import StrangerRecords
 from streamd.gallery.undo import UNDONE, drop_old_undo
 from streamd.journal import Filter, Journal, readable
@@ -176,10 +176,17 @@ class Upkeep:
             return float(connection.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()[0])
 
     def _unnamed(self, undone: Change) -> list[str]:
-        """Strangers whose name was taken back."""
+        """Strangers whose name was taken back, or who are not the one any more who got a name since."""
         query = "SELECT detail FROM changes WHERE batch = ? AND what = ?"
+        named_since = "SELECT 1 FROM changes WHERE what = ? AND detail = ? AND version > ?"
+        batch = int(undone.detail)
         with self._store.database.read() as connection:
-            return [str(row[0]) for row in connection.execute(query, (int(undone.detail), ASSIGNED))]
+            unnamed = [str(row[0]) for row in connection.execute(query, (batch, ASSIGNED))]
+            for (detail,) in connection.execute(query, (batch, MERGED)).fetchall():
+                stranger_id, _, into = str(detail).partition(" into ")
+                if connection.execute(named_since, (ASSIGNED, into, batch)).fetchone():
+                    unnamed.append(stranger_id)
+        return unnamed
 
     def _revisions(
         self,
@@ -189,13 +196,19 @@ class Upkeep:
         identity: PersonFields | None = None,
         message: str | None = None,
     ) -> Iterator[Event]:
-        """A revision of every event that told of the stranger, who has a name now, or none any more."""
-        only = Filter(types=(EventType.FACE_UNKNOWN.value,), person=stranger_id)
+        """A revision of every event that told of the stranger, who has a name now, or none any more; also under ids
+        that were found to be theirs."""
+        with self._store.database.read() as connection:
+            ids = (stranger_id, *merged_into(connection, stranger_id))
+        unknown = (EventType.FACE_UNKNOWN.value,)
         try:
             if not self._journal.exists():
                 return
             with Journal(self._journal, read_only=True) as journal:
-                past = list(readable(journal.last(MOST_REVISED, only=only)))
+                found = [
+                    row for who in ids for row in journal.last(MOST_REVISED, only=Filter(types=unknown, person=who))
+                ]
+                past = list(readable(sorted(found)[-MOST_REVISED:]))
         except JournalError as error:
             logger.error("past events of %s are not revised: %s", stranger_id, error)
             return

@@ -57,6 +57,12 @@ def earlier_ids(connection: sqlite3.Connection, who: Collection[str]) -> tuple[s
     return leading_to(who, became)
 
 
+def merged_into(connection: sqlite3.Connection, stranger_id: str) -> tuple[str, ...]:
+    """Ids of strangers who were found to be this one."""
+    merged = connection.execute("SELECT stranger_id, into_id FROM stranger_merges")
+    return leading_to({stranger_id}, {str(gone): str(into) for gone, into in merged})
+
+
 def leading_to(ends: Collection[str], steps: dict[str, str]) -> tuple[str, ...]:
     """Everything from which ``steps`` lead to one of ``ends``."""
     found: set[str] = set()

@@ -126,6 +126,36 @@ def test_past_events_of_a_stranger_who_gets_a_name_are_revised(store: GallerySto
     assert all((e.identity or {})["name"] == "Anna" and e.stranger == "unknown-7f3a" for e in events[1:])
 
 
+def test_past_events_under_ids_that_were_found_to_be_one_are_revised_too(store: GalleryStore, journal: Path) -> None:
+    """Found by the daemon, and by hand; and what is taken back of it is taken back of them."""
+    records = StrangerRecords(store.database)
+    ids = ["unknown-1", "unknown-2", "unknown-3", "unknown-4"]
+    for who in ids:
+        records.record(sighting(who))
+    unknown = [
+        Event(EventType.FACE_UNKNOWN, "door", timestamp(n), f"{n:032x}", track=f"door-{n}", stranger=who)
+        for n, who in enumerate(ids)
+    ]
+    with Journal(journal) as opened:
+        opened.append([Entry("w", "e", n, event) for n, event in enumerate(unknown, start=1)])
+    records.merge("unknown-1", "unknown-2", noted=False)
+    records.merge("unknown-2", "unknown-3")
+    merged = store.version()
+    upkeep = Upkeep(store, settings(journal))
+    records.assign("unknown-3", "Anna")
+    named = upkeep.news()[1:]
+    assert [(e.revises, e.stranger) for e in named] == [(e.id, e.stranger) for e in unknown[:3]]
+    assert all((e.identity or {})["name"] == "Anna" for e in named)
+    upkeep.note_told()
+    store.undo(merged)
+    apart = upkeep.news()
+    assert [e.revises for e in apart] == [unknown[0].id, unknown[1].id]
+    assert all(e.identity is None for e in apart)
+    upkeep.note_told()
+    store.undo()  # the newest that was not taken back
+    assert [e.revises for e in upkeep.news()] == [unknown[2].id]
+
+
 def test_a_change_taken_back_says_nothing_once_its_person_is_forgotten(store: GalleryStore, journal: Path) -> None:
     store.add_faces("Anna", [face(unit(1))])
     upkeep = Upkeep(store, settings(journal))
