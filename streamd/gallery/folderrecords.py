@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from streamd.gallery import rows
 from streamd.gallery.database import Database
-from streamd.gallery.erasures import delete_person
+from streamd.gallery.erasures import delete_person, note_erasure
 
 FOLDER = "folder:"
 """Sources in the watched folder: this, then the path inside it."""
@@ -78,7 +78,7 @@ class FolderRecords:
             _write(connection, record)
 
     def remove(self, paths: Sequence[str]) -> None:
-        """The photos are gone: so are their faces, and people of the folder who have no face left."""
+        """The photos are gone: so are their faces; people of the folder who have no face left are forgotten."""
         with self._database.write() as connection:
             owners = _owners(connection, paths)
             for path in paths:
@@ -183,13 +183,14 @@ def _owners(connection: sqlite3.Connection, paths: Sequence[str]) -> set[str]:
 
 
 def _drop_empty(connection: sqlite3.Connection, person_ids: Iterable[str]) -> None:
+    """Forget people of the folder who have no face left; the daemon's upkeep erases the rest of them."""
     query = (
         "SELECT id FROM people WHERE id = ? AND origin = 'folder'"
         " AND NOT EXISTS (SELECT 1 FROM faces WHERE person_id = people.id)"
     )
     for person_id in person_ids:
         if connection.execute(query, (person_id,)).fetchone():
-            delete_person(connection, person_id)
+            note_erasure(connection, delete_person(connection, person_id))
 
 
 def _write(connection: sqlite3.Connection, record: PhotoRecord) -> None:

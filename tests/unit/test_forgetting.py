@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -567,6 +568,19 @@ def test_an_erasure_that_not_all_have_noticed_stays_noted(config: Config, store:
     erased = erase_traces(config, store, store.forget("Ann"), final=False)
     assert (erased.events, erased.undone) == (1, ())
     assert [erasure.name for erasure in erasures_under_way(store.database)] == ["Ann"]
+
+
+def test_who_goes_with_their_last_photo_is_gone_everywhere(config: Config, store: GalleryStore) -> None:
+    """As they are on the other boxes of a shared gallery."""
+    photo_of_ann(config, store).unlink()
+    named = {"id": store.person("Ann").id, "name": "Ann"}
+    tell(config, event(1, EventType.FACE_IDENTIFIED, "t1", identity=named, snapshot={"face": "1"}))
+    FolderRecords(store.database).remove(["Ann/a.jpg"])
+    assert store.people() == []
+    Upkeep(store, config).clean_up(later())
+    assert told(config)[0].identity is None
+    shutil.rmtree(config.gallery_folder)
+    assert is_everywhere_gone(config)
 
 
 @pytest.mark.parametrize("step", ["drop_saved", "erase_person", "erasure_is_done"])
