@@ -60,6 +60,10 @@ class Appearance:
     portrait_quality: float = 0.0
     portrait_name: str | None = None
     """What that picture is called, once it is kept."""
+    told_at: int = 0
+    """Version of the gallery when the verdict that holds was told."""
+    forgotten: bool = False
+    """Whether it is somebody who was forgotten meanwhile: no stranger's id is given to them in this appearance."""
     muted: bool = False
     """Whether it is somebody who is to be ignored: nothing more is told."""
 
@@ -95,6 +99,11 @@ class Appearance:
         self.ledger.faces += later.ledger.faces
         self.ledger.refused += later.ledger.refused
 
+    def forget(self) -> None:
+        """It is somebody who is to be forgotten: what follows brings no id and no picture from before."""
+        self.forgotten, self.stranger = True, None
+        self.portrait, self.portrait_name, self.portrait_quality = None, None, 0.0
+
     def tell(self, decision: Decision, moment: Moment, *, hold: bool = False) -> list[Event]:
         """The events that this decision calls for: none, the verdict, or its correction.
 
@@ -129,7 +138,7 @@ class Appearance:
         if decision.verdict is Verdict.AMBIGUOUS:
             evidence["ambiguous"] = True
         event = self._event(kind, moment, decision=decision, evidence=evidence, revises=self.verdict_event)
-        self.told = decision
+        self.told, self.told_at = decision, moment.gallery_version
         self.verdict_event = event.id
         return event
 

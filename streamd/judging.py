@@ -59,6 +59,8 @@ class Judge:
         for track, decision in decisions.items():
             appearance = watch.appearances[track]
             appearance.evidence.decision = decision
+            if self._is_forgotten(appearance, decision):
+                appearance.forget()
             self._recognise_stranger(watch, appearance, decision)
             if not appearance.appeared and watch.absent:
                 person = decision.identity.person_id if decision.identity else None
@@ -100,9 +102,21 @@ class Judge:
                 self._metrics.verdicts.labels(camera=watch.name, result="none").inc()
             moment = self._moment(watch.last)
             appearance.standard = self._demands(watch, appearance)
+            if self._is_forgotten(appearance, appearance.told):
+                appearance.forget()
             events += [self._illustrated(e, appearance, watch) for e in appearance.leave(moment)]
         self._metrics.tracks.labels(camera=watch.name).set(len(watch.appearances))
         return events
+
+    def _is_forgotten(self, appearance: Appearance, decision: Decision) -> bool:
+        """Whether the stranger whose id a face has was forgotten, or its name is not in the gallery any more."""
+        if appearance.stranger is not None:
+            return self._strangers is not None and self._strangers.is_forgotten(appearance.stranger)
+        told = appearance.told.identity
+        if told is None or decision.identity is not None or appearance.told_at == self._gallery.version:
+            return False
+        near = {match.person_id for match in (decision.best, decision.runner_up) if match is not None}
+        return decision.verdict is not Verdict.PENDING and told.person_id not in near
 
     def _recognise_stranger(self, watch: CameraWatch, appearance: Appearance, decision: Decision) -> None:
         """Who it is where it is nobody known: a stranger seen before, a new one, or somebody to be ignored."""
@@ -118,6 +132,8 @@ class Judge:
         fused = appearance.evidence.fused()
         appearance.muted = appearance.muted or book.is_ignored(fused, nearest)
         if appearance.muted or decision.verdict is not Verdict.UNKNOWN or appearance.stranger is not None:
+            return
+        if appearance.forgotten:
             return
         standard = self._standard(watch)
         threshold = standard.threshold(grey=appearance.evidence.grey)

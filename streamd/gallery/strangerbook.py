@@ -62,6 +62,7 @@ class StrangerBook:
         self._version = -1
         self._ignored: frozenset[str] = frozenset()
         self._gone: frozenset[str] = frozenset()
+        self._erased: frozenset[str] = frozenset()
         self._fresh: list[tuple[str, Vector]] = []
         """Seen since the index was made."""
         self._index = ExactIndex(Entries(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), []))
@@ -95,6 +96,10 @@ class StrangerBook:
             and best.person_id in self._ignored
             and best.similarity > (nearest_known if nearest_known is not None else -1.0)
         )
+
+    def is_forgotten(self, stranger_id: str) -> bool:
+        """Whether nothing is to be told under this id any more; known from the next refresh on, for a minute or so."""
+        return stranger_id in self._erased
 
     def identify(self, fused: Vector, looks: Sequence[Look], *, track: str, camera: str, wall_s: float) -> str:
         """The stranger's id, old or new; what was seen is noted to be written down."""
@@ -131,11 +136,11 @@ class StrangerBook:
         index = ExactIndex(Entries(faces.vectors, faces.face_ids, faces.stranger_ids))
         with self._lock:
             self._version, self._index = faces.version, index
-            self._ignored, self._gone = faces.ignored, faces.gone
+            self._ignored, self._gone, self._erased = faces.ignored, faces.gone, faces.erased
             self._fresh = [
                 (sighting.stranger_id, view.vector)
                 for sighting in self._waiting
-                if isinstance(sighting, Sighting)
+                if isinstance(sighting, Sighting) and sighting.stranger_id not in faces.erased
                 for view in sighting.views
             ]
 

@@ -74,6 +74,8 @@ class StrangerFaces:
     ignored: frozenset[str]
     gone: frozenset[str]
     """Ids of strangers who are no more, which events may tell of."""
+    erased: frozenset[str]
+    """Those of them who were forgotten just now."""
 
 
 class StrangerRecords:
@@ -91,7 +93,8 @@ class StrangerRecords:
         with self._database.read() as connection:
             found = connection.execute(query, (model_id,)).fetchall()
             ignored = connection.execute("SELECT id FROM strangers WHERE state = 'ignored'").fetchall()
-            gone = merged_ids(connection) | strangers_being_erased(connection)
+            erased = strangers_being_erased(connection)
+            gone = merged_ids(connection) | erased
             version = connection.execute("SELECT max(version) FROM stranger_changes").fetchone()[0]
         vectors = [np.frombuffer(row[2], dtype="<f4") for row in found]
         return StrangerFaces(
@@ -101,6 +104,7 @@ class StrangerRecords:
             vectors=np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), np.float32),
             ignored=frozenset(str(row[0]) for row in ignored),
             gone=gone,
+            erased=erased,
         )
 
     def all(self) -> list[Stranger]:

@@ -19,6 +19,8 @@ from streamd.events import Event, EventType
 from streamd.gallery.enrolment import Enroller
 from streamd.gallery.live import LiveGallery
 from streamd.gallery.store import GalleryStore
+from streamd.gallery.strangerbook import StrangerBook
+from streamd.gallery.strangers import StrangerRecords
 from streamd.metrics import Metrics
 from streamd.pipeline import Models, Pipeline
 
@@ -45,7 +47,7 @@ class Pictures:
 class Door:
     """A camera with two places, left and right, in which somebody stands or not."""
 
-    def __init__(self, gallery: LiveGallery, **camera: Any) -> None:
+    def __init__(self, gallery: LiveGallery, *, strangers: StrangerBook | None = None, **camera: Any) -> None:
         config = CameraConfig(
             remote=True,
             recognition={"threshold": 0.6},  # type: ignore[arg-type]
@@ -53,7 +55,7 @@ class Door:
             **camera,
         )
         self.now_s = 0.0
-        models = Models({"squares": SquareDetector()}, ColourEmbedder(), gallery)
+        models = Models({"squares": SquareDetector()}, ColourEmbedder(), gallery, strangers)
         self.pictures = Pictures()
         self.pipeline = Pipeline(
             models,
@@ -170,6 +172,46 @@ def test_who_is_forgotten_while_away_has_left(gallery: LiveGallery, store: Galle
     gallery.refresh()
     assert kinds(door.pipeline.gallery_changed()) == ["left"]
     assert "Anna" not in str(door.look(RED, None, times=10))
+
+
+@pytest.fixture
+def book(store: GalleryStore) -> StrangerBook:
+    records = StrangerRecords(store.database)
+    return StrangerBook(records, model_id=MODEL, scores=ColourEmbedder.scores, target_far=1e-4)
+
+
+def test_a_stranger_who_is_forgotten_while_in_view_is_told_of_without_an_id(
+    gallery: LiveGallery, store: GalleryStore, book: StrangerBook
+) -> None:
+    door = Door(gallery, strangers=book)
+    appeared, unknown = door.look(GREEN, None, times=6)
+    assert unknown.stranger is not None
+    book.flush()
+    StrangerRecords(store.database).forget(unknown.stranger)
+    book.refresh()
+    (appearance,) = door.pipeline.appearances("door")
+    appearance.portrait_name = "day/portrait.jpg"
+    left = door.look(None, None, times=40)
+    assert (kinds(left), left[0].track) == (["left"], appeared.track)
+    assert (left[0].stranger, appearance.portrait_name) == (None, None)
+    again = door.look(GREEN, None, times=6)
+    assert again[-1].stranger not in (None, unknown.stranger), "another visit is another stranger's"
+
+
+def test_who_is_forgotten_while_in_view_is_no_stranger_by_the_views_from_before(
+    gallery: LiveGallery, store: GalleryStore, book: StrangerBook
+) -> None:
+    door = Door(gallery, strangers=book)
+    assert kinds(door.look(RED, None, times=5)) == ["appeared", "identified"]
+    (appearance,) = door.pipeline.appearances("door")
+    appearance.portrait_name = "day/portrait.jpg"
+    store.forget("Anna")
+    gallery.refresh()
+    events = door.pipeline.gallery_changed() + door.look(RED, None, times=20)
+    assert kinds(events) == ["revised"]
+    assert (events[0].stranger, appearance.portrait_name) == (None, None)
+    book.flush()
+    assert StrangerRecords(store.database).all() == []
 
 
 def test_faces_count_in_a_zone_only_and_are_told_of_as_they_move(gallery: LiveGallery) -> None:

@@ -91,6 +91,16 @@ def test_an_id_that_was_another_one_before_it_was_written_is_noted(
     assert store.forget("Anna").strangers == tuple(sorted(ids))
 
 
+def test_a_sighting_of_a_stranger_who_is_forgotten_meanwhile_gives_nobody_their_id(records: StrangerRecords) -> None:
+    book = opened(records)
+    first = seen(book, unit(1), track="a")
+    book.flush()
+    records.forget(first)
+    assert seen(book, near(unit(1), 5), track="b") == first  # this worker has not heard of it
+    book.refresh()
+    assert seen(book, near(unit(1), 6), track="c") != first
+
+
 def test_an_id_that_went_is_given_to_nobody_else(records: StrangerRecords, monkeypatch: pytest.MonkeyPatch) -> None:
     book = opened(records)
     for stranger in ("unknown-aaaa", "unknown-bbbb"):
