@@ -6,6 +6,7 @@
       UnavailableError           exit 69   something outside is missing, busy, full or refuses
         DiskFull                           there is no room for what is to be written: retry
         ModelError                         a model file is missing, damaged or not what its manifest says
+          NoDirection                      it runs, and makes nothing of a face
         SourceError                        a camera
           SourceLost                       it was there and is gone, or did not answer in time: retry
           SourceRejected                   it answered no (password, codec, no such path): retry slowly
@@ -91,6 +92,10 @@ class DiskFull(UnavailableError):
 
 
 class ModelError(UnavailableError):
+    pass
+
+
+class NoDirection(ModelError):
     pass
 
 

@@ -182,6 +182,7 @@ class Embedder(Protocol):
         """Unit rows of shape (n, dim) from BGR chips of shape (n, 112, 112, 3), aligned as ArcFace has it.
 
         An embedder that wants them otherwise has an ``alignment`` (``streamd.vision.geometry.Alignment``).
+        Raises NoDirection where it makes nothing of one of them.
         """
 
 

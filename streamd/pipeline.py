@@ -7,6 +7,7 @@ one camera does not hold up the others; who is left out is chosen first next tim
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from collections import defaultdict
@@ -26,14 +27,14 @@ from streamd.domain import Detection, Frame, Match, Quality, Scope
 from streamd.events import Event
 from streamd.facefinding import FaceFinder, Look
 from streamd.gallery.strangerbook import StrangerBook
-from streamd.interfaces import Detector, Embedder, Gallery, embed_rated
+from streamd.interfaces import Detector, Embedder, Gallery
 from streamd.judging import Judge
 from streamd.metrics import Metrics
 from streamd.recognition import Policy, View
 from streamd.scheduling import Attention
 from streamd.shedding import Step
 from streamd.vision.crops import cut_chip
-from streamd.vision.embedding import alignment_of
+from streamd.vision.embedding import alignment_of, embed_each
 from streamd.vision.geometry import ARCFACE
 from streamd.vision.quality import assess, with_confidence
 from streamd.watch import CameraWatch
@@ -42,7 +43,11 @@ if TYPE_CHECKING:
     from streamd.domain import Image
 
 
+logger = logging.getLogger(__name__)
+
 IDLE_AFTER_S = 0.8
+MUTE_FACES = 5
+"""An embedder that makes nothing of so many different faces in a row is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +113,16 @@ class Pipeline:
         self._step = Step.NOTHING
         self._ids: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
         """Of each camera's tracks: no number is given twice, whatever becomes of the camera meanwhile."""
+        self._mute: set[str] = set()  # bounded: MUTE_FACES
+        """Appearances of which the embedder made nothing, since it last made something of any."""
         self._searched_version = models.gallery.version
         # By chance: a machine's clock may say the same after each of its starts.
         self._epoch = secrets.token_hex(4) if epoch is None else epoch
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether the embedder makes nothing of anybody."""
+        return len(self._mute) >= MUTE_FACES
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> list[Event]:
         """Watch these cameras from now on; tracks of cameras that went or changed end."""
@@ -281,8 +293,11 @@ class Pipeline:
 
     def _embed_batch(self, chosen: Sequence[_Candidate]) -> None:
         with self._stage("embed"):
-            vectors, confidences = embed_rated(self._models.embedder, np.stack([c.chip for c in chosen]))
+            vectors, confidences = embed_each(self._models.embedder, np.stack([c.chip for c in chosen]))
         self._metrics.batch_size.labels(stage="embed").observe(len(chosen))
+        chosen, vectors, confidences = self._sound(chosen, vectors, confidences)
+        if not chosen:
+            return
         with self._stage("search"):
             matches = self._nearest(vectors, [self._watches[c.camera].scope for c in chosen])
         rated = [with_confidence(c.quality, confidence) for c, confidence in zip(chosen, confidences, strict=True)]
@@ -301,6 +316,33 @@ class Pipeline:
                 view = View(vector, quality.score, candidate.at_s, best, quality.grey, candidate.portrait)
                 appearance.evidence.add(view)
                 self._count_face(watch, "embedded", "")
+
+    def _sound(
+        self, chosen: Sequence[_Candidate], vectors: NDArray[np.float32], confidences: Sequence[float | None]
+    ) -> tuple[Sequence[_Candidate], NDArray[np.float32], Sequence[float | None]]:
+        """Without the faces of which the embedder made nothing: they are no evidence."""
+        is_sound = [bool(np.isfinite(row).all()) for row in vectors]
+        if any(is_sound):
+            self._mute.clear()
+        if all(is_sound):
+            return chosen, vectors, confidences
+        for candidate in (c for c, sound in zip(chosen, is_sound, strict=True) if not sound):
+            watch = self._watches[candidate.camera]
+            appearance = watch.appearances[candidate.track]
+            appearance.evidence.waste(candidate.at_s)
+            self._refuse(watch, appearance, "refused", "unclear", candidate.quality)
+            if not any(is_sound):
+                self._note_mute(appearance)
+        kept = [i for i, sound in enumerate(is_sound) if sound]
+        return [chosen[i] for i in kept], vectors[kept], [confidences[i] for i in kept]
+
+    def _note_mute(self, appearance: Appearance) -> None:
+        if self.is_blind:
+            return
+        self._mute.add(appearance.id)
+        if self.is_blind:
+            model_id = self._models.embedder.model_id
+            logger.error("%s makes nothing of any face, so nobody is known: 'streamd doctor' tries it", model_id)
 
     def _reunite(
         self, chosen: Sequence[_Candidate], vectors: NDArray[np.float32], rated: Sequence[Quality]

@@ -99,6 +99,9 @@ class Worker:
         self._presence: dict[str, Presence] = {}
         self._left_out: dict[str, Presence] = {}
         """Cameras whose detector cannot be had."""
+        self._without: list[str] = []
+        """Why not, in words."""
+        self._embedder_id = models.embedder.model_id
         self._in_hand: list[Frame] = []
         self._awaited: dict[str, _Awaited] = {}
         """Frames whose pictures were asked for, by camera."""
@@ -249,6 +252,7 @@ class Worker:
             if presence.silent(now_s):
                 self._offline(camera, "silent", "no sign of the capture process")
         self._tell_news()
+        self._tell_trouble()
         if self._gallery_link is not None:
             self._send_all(self._gallery_link.events())
 
@@ -289,7 +293,12 @@ class Worker:
             if (event := self._left_out[name].gone("rejected", reason)) is not None:
                 logger.error("nobody looks at it: %s", reason, extra={"camera": name})
                 self._send(event)
-        self._context.link.trouble = "; ".join(f"camera {name!r}: {why}" for name, why in reasons.items()) or None
+        self._without = [f"camera {name!r}: {why}" for name, why in reasons.items()]
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        blind = [f"{self._embedder_id} makes nothing of any face"] if self._pipeline.is_blind else []
+        self._context.link.trouble = "; ".join(self._without + blind) or None
 
     def tell(self, events: Sequence[Event]) -> None:
         """Events of before the work began."""

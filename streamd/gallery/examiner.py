@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from streamd.domain import Bgr, Box, Detection, Face
-from streamd.errors import PhotoRefused
+from streamd.errors import NoDirection, PhotoRefused
 from streamd.interfaces import Detector, Embedder, embed_rated
 from streamd.vision.crops import cut_chip
 from streamd.vision.embedding import alignment_of
@@ -48,7 +48,7 @@ class PhotoExaminer:
         return self._embedder.model_id
 
     def all_faces(self, photo: Image) -> list[Face]:
-        """Every face that can be aligned, largest first, whatever its quality."""
+        """Every face that can be aligned and embedded, largest first, whatever its quality."""
         detections = [d for d in _detect(self._detector, photo) if d.landmarks is not None]
         return self._embedded(photo, detections)
 
@@ -59,7 +59,9 @@ class PhotoExaminer:
             raise PhotoRefused(
                 "no_landmarks", f"{origin}: detector {self._detector.model_id} finds no eyes and mouth; use yunet"
             )
-        face = self._embedded(photo, [detection])[0]
+        face = next(iter(self._embedded(photo, [detection])), None)
+        if face is None:
+            raise PhotoRefused("unclear", f"{origin}: {_WORDS['unclear']}")
         if face.quality.reason is not None:
             raise PhotoRefused(face.quality.reason, f"{origin}: {_in_words(face)}")
         return face
@@ -73,7 +75,10 @@ class PhotoExaminer:
             landmarks = refine_landmarks(landmark_detector(self._detector), photo, detection)
             refined = Detection(detection.box, detection.score, landmarks)
             chip = cut_chip(Bgr(photo), landmarks)
-            vector, confidence = self._vector(photo, landmarks)
+            try:
+                vector, confidence = self._vector(photo, landmarks)
+            except NoDirection:
+                continue
             quality = with_confidence(assess(refined, chip, size, MIN_FACE_PX), confidence)
             faces.append(Face(refined, chip, quality, vector))
         return faces

@@ -19,7 +19,7 @@ from streamd.gallery.savedindex import drop_saved
 from streamd.gallery.store import GalleryStore
 from streamd.interfaces import Embedder
 from streamd.vision.crops import cut_chip
-from streamd.vision.embedding import alignment_of
+from streamd.vision.embedding import alignment_of, embed_each
 from streamd.vision.geometry import ARCFACE, TEMPLATE
 
 if TYPE_CHECKING:
@@ -98,10 +98,9 @@ def embed_again(store: GalleryStore, embedder: Embedder) -> Iterator[int]:
         readable = [(face_id, chip) for face_id, chip in found if chip is not None]
         if len(readable) < len(found):
             logger.error("%d crops cannot be read: 'streamd gallery audit' names them", len(found) - len(readable))
-        if readable:
-            vectors = embedder.embed(as_wanted(embedder, [chip for _, chip in readable]))
-            _add(store, model_id, [face_id for face_id, _ in readable], vectors)
-            yield len(readable)
+        if vectors := _embedded(embedder, readable):
+            _add(store, model_id, vectors)
+            yield len(vectors)
 
 
 def embed_strangers(store: GalleryStore, embedder: Embedder) -> Iterator[dict[int, bytes | None]]:
@@ -122,9 +121,7 @@ def embed_strangers(store: GalleryStore, embedder: Embedder) -> Iterator[dict[in
         found = [(int(view), _decoded(data)) for view, data in rows_found]
         after = found[-1][0]
         embedded: dict[int, bytes | None] = {view: None for view, _ in found}
-        if readable := [(view, chip) for view, chip in found if chip is not None]:
-            vectors = embedder.embed(as_wanted(embedder, [chip for _, chip in readable]))
-            embedded |= {view: _bytes(vector) for (view, _), vector in zip(readable, vectors, strict=True)}
+        embedded |= _embedded(embedder, [(view, chip) for view, chip in found if chip is not None])
         yield embedded
 
 
@@ -183,17 +180,28 @@ def _next_chips(store: GalleryStore, model_id: str, after: int) -> list[tuple[in
     return [(int(face_id), _decoded(data)) for face_id, data in found]
 
 
-def _add(store: GalleryStore, model_id: str, face_ids: Sequence[int], vectors: NDArray[np.float32]) -> None:
+def _embedded(embedder: Embedder, chips: Sequence[tuple[int, Image]]) -> dict[int, bytes]:
+    """Embeddings by the crops' ids, without those of which the embedder makes nothing."""
+    if not chips:
+        return {}
+    rows_found, _ = embed_each(embedder, as_wanted(embedder, [chip for _, chip in chips]))
+    found = {i: _bytes(row) for (i, _), row in zip(chips, rows_found, strict=True) if np.isfinite(row).all()}
+    if len(found) < len(chips):
+        logger.error("%s makes nothing of %d crops", embedder.model_id, len(chips) - len(found))
+    return found
+
+
+def _add(store: GalleryStore, model_id: str, vectors: Mapping[int, bytes]) -> None:
     columns = "chip, quality, source, source_sha256, created_wall_s, added_by"
     with store.database.write() as connection:
-        for face_id, vector in zip(face_ids, vectors, strict=True):
+        for face_id, vector in vectors.items():
             connection.execute(
                 f"INSERT INTO faces (person_id, model_id, vector, {columns})"
                 f" SELECT person_id, ?, seal(?), {columns} FROM faces WHERE id = ?",  # gone meanwhile: nothing is added
-                (model_id, _bytes(vector), face_id),
+                (model_id, vector, face_id),
             )
         connection.execute("DELETE FROM undo WHERE batch = (SELECT batch FROM present)")
-        rows.log_change(connection, REEMBEDDED, "", f"{len(face_ids)} with {model_id}")
+        rows.log_change(connection, REEMBEDDED, "", f"{len(vectors)} with {model_id}")
 
 
 def _bytes(vector: NDArray[np.float32]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.errors import ModelError
+from streamd.errors import ModelError, NoDirection
 from streamd.vision.catalog import Manifest
 from streamd.vision.geometry import Alignment
 
@@ -42,7 +42,8 @@ class DlibResnet:
         """Unit rows of shape (n, dim) from BGR chips of the alignment's shape.
 
         Raises:
-            ModelError: dlib gave something that is not a direction, or of another length.
+            NoDirection: a row is zero or no number.
+            ModelError: dlib gave rows of another length.
             ValueError: the chips have another shape.
         """
         wanted = (self.alignment.height, self.alignment.width, 3)
@@ -57,7 +58,7 @@ class DlibResnet:
             raise ModelError(f"{self.model_id}: gave shape {rows.shape}, expected {(len(chips), self.dim)}")
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise ModelError(f"{self.model_id}: gave a vector of length {float(lengths.min())}")
+            raise NoDirection(f"{self.model_id}: gave a vector of length {float(lengths.min())}")
         return np.asarray(rows / lengths, np.float32)
 
 

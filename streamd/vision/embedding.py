@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from streamd.errors import ModelError
-from streamd.interfaces import Embedder
+from streamd.errors import ModelError, NoDirection
+from streamd.interfaces import Embedder, embed_rated
 from streamd.vision.blobs import to_blob
 from streamd.vision.catalog import Manifest
 from streamd.vision.engines import GPU_BUCKETS
@@ -18,6 +20,19 @@ def alignment_of(embedder: Embedder) -> Alignment:
     """How the embedder wants its faces; ArcFace's where it does not say."""
     alignment: Alignment = getattr(embedder, "alignment", ARCFACE)
     return alignment
+
+
+def embed_each(embedder: Embedder, chips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], Sequence[float | None]]:
+    """As ``embed_rated``; a face of which the embedder makes nothing does not spoil the others: its row is NaN."""
+    try:
+        rows, confidences = embed_rated(embedder, chips)
+    except NoDirection:
+        if len(chips) == 1:
+            return np.full((1, embedder.dim), np.nan, np.float32), [None]
+        each = [embed_each(embedder, chips[i : i + 1]) for i in range(len(chips))]
+        return np.concatenate([row for row, _ in each]), [confidence for _, (confidence,) in each]
+    is_unit = np.abs(np.linalg.norm(rows, axis=1, keepdims=True) - 1) < 1e-3  # also false of NaN
+    return np.where(is_unit, rows, np.float32(np.nan)), confidences
 
 
 class OnnxEmbedder:
@@ -52,7 +67,8 @@ class OnnxEmbedder:
         """Unit rows of shape (n, dim), and confidences 0..1, from BGR chips of the alignment's shape.
 
         Raises:
-            ModelError: the network gave something that is not a direction (zero, NaN, another length).
+            NoDirection: a row is zero or no number.
+            ModelError: the network failed, or gave rows of another length.
             ValueError: the chips have another shape.
         """
         wanted = (self.alignment.height, self.alignment.width, 3)
@@ -65,7 +81,7 @@ class OnnxEmbedder:
             raise ModelError(f"{self.model_id}: gave shape {rows.shape}, expected {(len(chips), self.dim)}")
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         if not (np.isfinite(lengths) & (lengths > 0)).all():
-            raise ModelError(f"{self.model_id}: gave a vector of length {float(lengths.min())}")
+            raise NoDirection(f"{self.model_id}: gave a vector of length {float(lengths.min())}")
         return np.asarray(rows / lengths, np.float32), self._rated(lengths[:, 0])
 
     def _rated(self, lengths: NDArray[np.float32]) -> NDArray[np.float32] | None:

@@ -126,6 +126,7 @@ def _corrected(boxes: Array, shifts: Array) -> Array:
 
 def _squared(boxes: Array) -> Array:
     """The squares with the boxes' centres and longer sides, on whole pixels: what is cut is what is measured from."""
+    boxes = boxes[np.isfinite(boxes).all(axis=1)]  # else there is no whole pixel
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     sides = np.maximum(1, np.round((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0, keepdims=True)))
     corners = np.round(centres - sides / 2)

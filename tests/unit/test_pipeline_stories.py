@@ -9,7 +9,7 @@ from typing import Any, cast
 import cv2
 import numpy as np
 import pytest
-from galleryparts import GREEN, MODEL, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
+from galleryparts import GREEN, MODEL, RED, Blank, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
 from streamd.album import Album, Scene
 from streamd.appearances import Appearance
@@ -22,7 +22,7 @@ from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangerbook import StrangerBook
 from streamd.gallery.strangers import StrangerRecords
 from streamd.metrics import Metrics
-from streamd.pipeline import Models, Pipeline
+from streamd.pipeline import MUTE_FACES, Models, Pipeline
 
 LEFT_HALF = [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
 
@@ -47,7 +47,14 @@ class Pictures:
 class Door:
     """A camera with two places, left and right, in which somebody stands or not."""
 
-    def __init__(self, gallery: LiveGallery, *, strangers: StrangerBook | None = None, **camera: Any) -> None:
+    def __init__(
+        self,
+        gallery: LiveGallery,
+        *,
+        strangers: StrangerBook | None = None,
+        embedder: ColourEmbedder | None = None,
+        **camera: Any,
+    ) -> None:
         config = CameraConfig(
             remote=True,
             recognition={"threshold": 0.6},  # type: ignore[arg-type]
@@ -55,7 +62,7 @@ class Door:
             **camera,
         )
         self.now_s = 0.0
-        models = Models({"squares": SquareDetector()}, ColourEmbedder(), gallery, strangers)
+        models = Models({"squares": SquareDetector()}, embedder or ColourEmbedder(), gallery, strangers)
         self.pictures = Pictures()
         self.pipeline = Pipeline(
             models,
@@ -212,6 +219,34 @@ def test_who_is_forgotten_while_in_view_is_no_stranger_by_the_views_from_before(
     assert (events[0].stranger, appearance.portrait_name) == (None, None)
     book.flush()
     assert StrangerRecords(store.database).all() == []
+
+
+def test_a_face_of_which_the_embedder_makes_nothing_is_no_evidence(gallery: LiveGallery) -> None:
+    door = Door(gallery, embedder=Blank())
+    events = door.look(RED, GREEN, times=10)
+    assert kinds(events).count("identified") == 1
+    red, green = sorted(door.pipeline.appearances("door"), key=lambda a: a.track.box.x1)
+    assert red.told.identity is not None
+    assert (green.evidence.views, green.decided) == ([], False)
+    assert green.ledger.refused["unclear"] > 1
+    assert not door.pipeline.is_blind
+
+
+def test_an_embedder_that_makes_nothing_of_any_face_is_told_of_once(
+    gallery: LiveGallery, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedder = Blank()
+    embedder.broken = True
+    door = Door(gallery, embedder=embedder)
+    for visit in range(MUTE_FACES + 1):
+        assert door.pipeline.is_blind is (visit == MUTE_FACES)
+        door.look(RED, None, times=5)
+        door.look(None, None, times=40)
+    assert door.pipeline.is_blind
+    assert caplog.text.count("makes nothing of any face") == 1
+    embedder.broken = False
+    assert "identified" in kinds(door.look(RED, None, times=5))
+    assert not door.pipeline.is_blind
 
 
 def test_faces_count_in_a_zone_only_and_are_told_of_as_they_move(gallery: LiveGallery) -> None:

@@ -17,7 +17,7 @@ from streamd.events import Event, EventType
 from streamd.framelink import Message, Ready
 from streamd.gallery.live import LiveGallery
 from streamd.gallery.store import GalleryStore
-from streamd.pipeline import Models
+from streamd.pipeline import MUTE_FACES, Models
 from streamd.sockets import Sockets
 from streamd.worker import DetectorShelf, Worker
 
@@ -115,6 +115,15 @@ def test_a_camera_whose_detector_is_missing_is_left_out_and_the_others_go_on(ben
     bench.hear("door", "yard")
     assert bench.told() == [("door", EventType.CAMERA_ONLINE, None)]
     assert bench.link.sent_elsewhere == [], "no other worker looks at it"
+
+
+def test_an_embedder_that_makes_nothing_of_anybody_is_trouble(bench: Bench) -> None:
+    bench.reload(door=SQUARES, yard=MISSING)
+    bench._worker._pipeline._mute = {f"door-e-{n}" for n in range(MUTE_FACES)}
+    bench._worker._grow_old(101.0)
+    trouble = bench.context.link.trouble or ""
+    assert "camera 'yard'" in trouble
+    assert f"{MODEL} makes nothing of any face" in trouble
 
 
 def test_what_is_missing_is_told_once(bench: Bench) -> None:

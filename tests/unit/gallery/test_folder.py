@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from galleryparts import BLUE, GREEN, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
+from galleryparts import BLUE, GREEN, RED, Blank, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
 from streamd.config import Config
 from streamd.errors import UsageError
@@ -220,6 +220,15 @@ def test_a_refused_photo_is_said_once_and_not_tried_again(bench: Bench, caplog: 
     assert bench.settle() == SyncReport()
     assert caplog.text.count("2 faces of similar size") == 1
     assert bench.people() == {}
+
+
+def test_a_photo_of_which_the_embedder_makes_nothing_keeps_no_other_from_its_turn(bench: Bench) -> None:
+    bench.sync._enroller = Enroller(bench.store, SquareDetector(), Blank())
+    bench.photo("Anna/1.png", GREEN)
+    bench.photo("Bert/1.png", RED)
+    report = bench.settle()
+    assert report.refused == [("Anna/1.png", "unclear")]
+    assert bench.people() == {"Bert": 1}
 
 
 def test_a_refused_photo_that_was_mended_is_tried_again(bench: Bench) -> None:

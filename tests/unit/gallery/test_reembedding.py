@@ -13,6 +13,7 @@ from galleryparts import (
     MODEL,
     OTHER_MODEL,
     RED,
+    Blank,
     ColourEmbedder,
     SquareDetector,
     face,
@@ -99,6 +100,12 @@ def test_a_crop_that_cannot_be_read_keeps_its_old_embedding_and_stops_nothing(
     assert store.faces_by_model() == {MODEL: 1, OTHER_MODEL: 2 * PHOTOS - 1}
     assert not is_behind(store, OTHER_MODEL)
     assert "1 faces are not known to shapes@ba9876543210, and their crops cannot be read" in caplog.text
+
+
+def test_a_crop_of_which_the_new_model_makes_nothing_stops_nothing(store: GalleryStore) -> None:
+    assert sum(embed_again(store, Blank(OTHER_MODEL))) == PHOTOS
+    finish(store, OTHER_MODEL, {})
+    assert store.faces_by_model() == {MODEL: PHOTOS, OTHER_MODEL: PHOTOS}
 
 
 def test_a_face_of_the_old_model_that_comes_later_is_embedded_and_the_old_model_does_not_answer(

@@ -8,6 +8,7 @@ from tinymodel import write_manifest, write_mean_model
 
 from streamd.errors import ModelError
 from streamd.interfaces import Embedder
+from streamd.vision.embedding import embed_each
 from streamd.vision.loading import load_detector, load_embedder
 from streamd.vision.modelstore import pull
 
@@ -44,6 +45,25 @@ def test_the_manifest_names_dimension_threshold_and_weights(tmp_path: Path) -> N
 def test_a_vector_without_direction_never_leaves(tmp_path: Path, gain: float) -> None:
     with pytest.raises(ModelError, match="gave a vector of length"):
         embedder(tmp_path, gain=gain).embed(chips((1, 2, 3)))
+
+
+def test_a_face_of_which_nothing_is_made_does_not_spoil_the_others(tmp_path: Path) -> None:
+    """The mean of black is zero, which is no direction."""
+    rows, confidences = embed_each(embedder(tmp_path), chips((255, 0, 0), (0, 0, 0), (0, 0, 10)))
+    np.testing.assert_allclose(rows, [[0, 0, 1], [np.nan] * 3, [1, 0, 0]], atol=1e-5)
+    assert confidences == [None] * 3
+
+
+@pytest.mark.parametrize("length", [0.0, 2.0, float("nan"), float("inf")])
+def test_rows_that_are_not_of_unit_length_are_nothing(length: float) -> None:
+    class Careless:
+        dim = 2
+
+        def embed(self, chips: np.ndarray) -> np.ndarray:
+            return np.array([[1, 0], [length, 0]], np.float32)
+
+    rows, _ = embed_each(Careless(), chips((1, 2, 3), (4, 5, 6)))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(rows, [[1, 0], [np.nan, np.nan]])
 
 
 def test_a_dimension_other_than_the_manifests_is_refused(tmp_path: Path) -> None:

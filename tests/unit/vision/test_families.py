@@ -64,6 +64,11 @@ def scrfd() -> tuple[Scrfd, Fixed]:
     return Scrfd(manifest("scrfd"), session), session  # type: ignore[arg-type]
 
 
+def test_mtcnn_passes_over_boxes_that_are_no_numbers() -> None:
+    boxes = np.array([[np.nan, 0, 10, 10], [0, 0, 9, 5], [0, 0, np.inf, 5]], np.float32)
+    assert _squared(boxes).tolist() == [[0, -2, 9, 7]]
+
+
 def test_scrfd_boxes_are_distances_from_the_cell(scrfd: tuple[Scrfd, Fixed]) -> None:
     (face,) = scrfd[0].detect([picture(64, 64)], min_score=0.5)[0]
     assert (face.box.x1, face.box.y1, face.box.x2, face.box.y2) == (16, 8, 64, 40)
