@@ -33,7 +33,7 @@ from streamd.gallery.strangers import StrangerRecords
 from streamd.gallery.vault import load_vault
 from streamd.handover import Handover, handover
 from streamd.interfaces import Detector, Embedder, Warmable
-from streamd.leftovers import clear_leftovers
+from streamd.leftovers import Leftovers
 from streamd.looseends import loose_ends
 from streamd.metrics import Metrics
 from streamd.overlaylink import OverlaySender
@@ -80,7 +80,9 @@ class Worker:
         link_to_server: GalleryLink | None = None,
         album: Album | None = None,
         overlays: OverlaySender | None = None,
+        leftovers: Leftovers | None = None,
     ) -> None:
+        self._leftovers = leftovers
         self._overlays = overlays
         self._handover = handover
         self._gallery_link = link_to_server
@@ -253,6 +255,9 @@ class Worker:
                 self._offline(camera, "silent", "no sign of the capture process")
         self._tell_news()
         self._tell_trouble()
+        if self._leftovers is not None:
+            journal_works = self._sender.taken > 0 and not self._sender.unacknowledged
+            self._leftovers.look(now_s, journal_works=journal_works)
         if self._gallery_link is not None:
             self._send_all(self._gallery_link.events())
 
@@ -450,9 +455,9 @@ def serve(context: ChildContext) -> int:
             link_to_server=server,
             album=album,
             overlays=OverlaySender(seen),
+            leftovers=Leftovers(config.snapshots_dir, config.journal_file, config.cameras),
         )
         worker.tell(loose_ends(config.journal_file, config.cameras))
-        clear_leftovers(config.snapshots_dir, config.journal_file, config.cameras)
         settle()
         with (
             album.running(),

@@ -7,7 +7,7 @@ from pathlib import Path
 from publisherprocess import an_event
 
 from streamd.journal import Entry, Journal
-from streamd.leftovers import LATE_S, clear_leftovers
+from streamd.leftovers import LATE_S, Leftovers
 
 TOLD_S = 1_790_000_000.0
 
@@ -37,14 +37,42 @@ def test_pictures_that_no_event_names_go_and_all_others_stay(tmp_path: Path) -> 
     second = replace(an_event(2, camera="front-door", wall_s=later_s), snapshot={"face": told})
     with Journal(journal) as opened:
         opened.append([Entry("w", "e", n, event) for n, event in enumerate((first, second), start=1)])
-    assert clear_leftovers(pictures, journal, {"front-door"}) == 3
-    left = {str(path.relative_to(pictures)) for path in pictures.rglob("*") if path.is_file()}
-    assert left == {told, earlier, others, sealed_of_another}
+    assert cleared(Leftovers(pictures, journal, {"front-door"})) == 2
+    assert left(pictures) == {told, earlier, others, sealed_of_another}
+
+
+def test_pictures_of_events_that_wait_for_room_are_no_leftovers(tmp_path: Path) -> None:
+    """Nor are those that are written of the same camera meanwhile."""
+    pictures, journal = tmp_path / "snapshots", tmp_path / "journal.sqlite"
+    later_s = TOLD_S + LATE_S + 100
+    waits = written(pictures, "door-3fa1-1-aaaaaaaa-face.jpg", at_s=later_s)
+    written(pictures, "door-3fa1-2-bbbbbbbb-face.jpg", at_s=later_s)
+    with Journal(journal) as opened:
+        opened.append([Entry("w", "e", 1, an_event(1, camera="door", wall_s=TOLD_S))])
+        found = Leftovers(pictures, journal, {"door"})
+        for now_s in (0.0, 1000.0):
+            assert found.look(now_s, journal_works=False) == 0
+        fresh = written(pictures, "door-77b0-1-cccccccc-face.jpg", at_s=later_s)
+        assert found.look(1000.0, journal_works=True) == 0
+        assert found.look(1000.0 + LATE_S - 1, journal_works=True) == 0
+        told = replace(an_event(2, camera="door", wall_s=later_s), snapshot={"face": waits})
+        opened.append([Entry("w", "e", 2, told)])
+        assert found.look(1000.0 + LATE_S, journal_works=False) == 1
+    assert left(pictures) == {waits, fresh}
+
+
+def cleared(found: Leftovers) -> int:
+    found.look(0.0, journal_works=True)
+    return found.look(LATE_S, journal_works=True)
+
+
+def left(pictures: Path) -> set[str]:
+    return {str(path.relative_to(pictures)) for path in pictures.rglob("*") if path.is_file()}
 
 
 def test_without_a_journal_only_what_is_half_written_goes(tmp_path: Path) -> None:
     kept = written(tmp_path, "door-3fa1-1-aaaaaaaa-face.jpg", at_s=TOLD_S)
     written(tmp_path, "door-3fa1-1-bbbbbbbb-face.jpg.part", at_s=TOLD_S)
-    assert clear_leftovers(tmp_path, tmp_path / "none", {"door"}) == 1
-    assert (tmp_path / kept).exists()
-    assert clear_leftovers(tmp_path / "nowhere", tmp_path / "none", {"door"}) == 0
+    assert cleared(Leftovers(tmp_path, tmp_path / "none", {"door"})) == 0
+    assert left(tmp_path) == {kept}
+    assert cleared(Leftovers(tmp_path / "nowhere", tmp_path / "none", {"door"})) == 0
