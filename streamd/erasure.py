@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -13,10 +14,12 @@ from typing import Any
 
 from streamd.backups import drop_backups
 from streamd.errors import ProtocolError
-from streamd.events import Event, EventType, SnapshotFields
+from streamd.events import Event, EventType, SnapshotFields, timestamp
 from streamd.journalfile import connected, in_words
 
 ERASED = "a person was here who has been forgotten"
+AROUND_S = 20.0
+"""A picture is written, and its event committed, within this time of each other."""
 _TRACK = re.compile(rb'"track":("(?:[^"\\]|\\.)*")')
 _NAMING = frozenset({EventType.FACE_IDENTIFIED, EventType.FACE_REVISED})
 
@@ -88,6 +91,7 @@ def erase_person(
     aliases: Collection[str] = (),
     strangers: Collection[str] = (),
     pictures: Path | None = None,
+    begun_wall_s: float | None = None,
 ) -> int:
     """Rewrite every event that tells of a person, and the file, so that nothing is left in it; returns how many.
 
@@ -98,6 +102,8 @@ def erase_person(
         aliases: ids of people who turned out to be them.
         strangers: ids that they had before their name.
         pictures: the folder of snapshots, from which those that show them are deleted.
+        begun_wall_s: since when they are forgotten. Pictures from then on that no event names are of events from which
+            the publisher took the person, and deleted, too.
 
     Raises:
         JournalError: the file cannot be written.
@@ -124,6 +130,8 @@ def erase_person(
                 db.execute("ROLLBACK")
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if pictures is not None and begun_wall_s is not None:
+            _delete_nameless(pictures, db, begun_wall_s - AROUND_S)
     return len(erased)
 
 
@@ -135,6 +143,9 @@ def _erased(db: sqlite3.Connection, person: Somebody) -> list[tuple[Event, Event
         for event, _ in changed.values()
         if event.track and (person.is_(event.identity) or event.stranger in person.strangers)
     }
+    # Of events that the publisher wrote without the person nothing else is known.
+    erased = db.execute("SELECT body FROM events WHERE instr(body, CAST(? AS BLOB))", (json.dumps(ERASED),))
+    tracks |= {event.track for event in _readable(erased) if event.track and event.message == ERASED}
     for event in _nameless(db, tracks):
         before, after = changed.get(event.seq, (event, event))
         after = replace(after, stranger=None, snapshot=None)
@@ -199,6 +210,20 @@ def delete_pictures(folder: Path, names: Collection[str]) -> None:
         path = (folder / name).resolve()
         if path.is_relative_to(folder.resolve()):
             path.unlink(missing_ok=True)
+
+
+def _delete_nameless(folder: Path, db: sqlite3.Connection, since_wall_s: float) -> None:
+    """Delete pictures since then that no event names, but for the newest: their events are on their way."""
+    query = "SELECT body FROM events WHERE at >= ? AND instr(body, CAST('\"snapshot\"' AS BLOB))"
+    events = _readable(db.execute(query, (timestamp(since_wall_s - AROUND_S),)))
+    named = {folder / str(path) for event in events for path in (event.snapshot or {}).values()}
+    until_wall_s = time.time() - AROUND_S / 2
+    for path in folder.glob("*/*"):
+        try:
+            if path not in named and since_wall_s <= path.stat().st_mtime < until_wall_s:
+                path.unlink()
+        except FileNotFoundError:  # deleted by its age meanwhile
+            continue
 
 
 def _row(event: Event) -> tuple[object, ...]:

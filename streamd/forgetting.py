@@ -96,7 +96,8 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
         seq = 0  # the daemon may have told of it before
         erasure = replace(erasure, with_photos=erasure.with_photos or photos)
     noticed = not watched or _await_notice(config.journal_file, erasure.person_id, seq)
-    erased = erase_traces(config, store, erasure, final=noticed)
+    # Of what was decided before pictures may still be written, and other workers hear of it later.
+    erased = erase_traces(config, store, erasure, final=not watched, noticed=noticed)
     folder = config.gallery_folder
     return Receipt(
         forgotten=erasure.name,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from streamd.config import Config
 from streamd.erasure import erase_person
 from streamd.errors import GalleryError, JournalError
-from streamd.gallery.erasures import Erasure, erasure_is_done
+from streamd.gallery.erasures import Erasure, erasure_is_done, erasure_is_noticed
 from streamd.gallery.folderrecords import FolderRecords
 from streamd.gallery.rows import find_person_id
 from streamd.gallery.savedindex import drop_saved
@@ -34,12 +34,15 @@ class Erased:
     """What could not be done, and why; the erasure stays noted."""
 
 
-def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final: bool) -> Erased:
+def erase_traces(
+    config: Config, store: GalleryStore, erasure: Erasure, *, final: bool, noticed: bool = False
+) -> Erased:
     """Erase what is left of somebody: photos, saved indexes, the journal, pictures, free space and log of the gallery.
 
     Args:
-        final: whether every process has noticed that the person is no more. Else some may still tell of them, and the
-            erasure stays noted.
+        final: whether every process has noticed that the person is no more, and what it sent before is written. Else
+            some may still tell of them, and the erasure stays noted.
+        noticed: whether nothing that names them comes any more; then the note has no name.
 
     Raises:
         GalleryError: the gallery cannot be read at all.
@@ -58,8 +61,8 @@ def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final
         undone.append(str(error))
     try:
         is_gone = store.database.erase_free_space()
-        if final and not undone:
-            erasure_is_done(store.database, erasure)
+        if (final or noticed) and not undone:
+            (erasure_is_done if final else erasure_is_noticed)(store.database, erasure)
             is_gone = is_gone and store.database.empty_log()
     except GalleryError as error:
         undone.append(str(error))
@@ -83,7 +86,7 @@ def _delete_photos(config: Config, store: GalleryStore, erasure: Erasure) -> tup
 
 def _erase_events(config: Config, store: GalleryStore, erasure: Erasure) -> int:
     with store.database.read() as connection:
-        is_borne_again = find_person_id(connection, erasure.name) is not None
+        is_borne_again = not erasure.name or find_person_id(connection, erasure.name) is not None
     return erase_person(
         config.journal_file,
         person_id=erasure.person_id,
@@ -91,4 +94,5 @@ def _erase_events(config: Config, store: GalleryStore, erasure: Erasure) -> int:
         aliases=erasure.aliases,
         strangers=erasure.strangers,
         pictures=config.snapshots_dir,
+        begun_wall_s=erasure.begun_wall_s,
     )

@@ -14,7 +14,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from streamd.gallery import rows
@@ -35,7 +35,7 @@ class Erasure:
     person_id: str
     """A stranger's own id where it is one."""
     name: str
-    """A stranger's is their id."""
+    """A stranger's is their id; empty once every event is found by the ids."""
     aliases: tuple[str, ...]
     """Ids of those who turned out to be them."""
     strangers: tuple[str, ...]
@@ -99,6 +99,12 @@ def erasures_under_way(database: Database) -> list[Erasure]:
 def strangers_being_erased(connection: sqlite3.Connection) -> frozenset[str]:
     """Ids that nobody may have now: all that is told under them goes."""
     return frozenset(stranger_id for erasure in _noted(connection) for stranger_id in erasure.strangers)
+
+
+def erasure_is_noticed(database: Database, erasure: Erasure) -> None:
+    """Nothing is left of the person but what is on its way, which their ids will tell. Raises GalleryError."""
+    with database.write() as connection:
+        note_erasure(connection, replace(erasure, name="", photos=(), with_photos=False))
 
 
 def erasure_is_done(database: Database, erasure: Erasure) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from streamd.config import Config, GalleryConfig
 from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
 from streamd.forgetting import forget_person, forget_stranger
+from streamd.forgotten import Forgotten
 from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.folderrecords import FolderRecords, PhotoRecord, Stamp
 from streamd.gallery.hub import Record
@@ -568,6 +571,40 @@ def test_an_erasure_that_not_all_have_noticed_stays_noted(config: Config, store:
     erased = erase_traces(config, store, store.forget("Ann"), final=False)
     assert (erased.events, erased.undone) == (1, ())
     assert [erasure.name for erasure in erasures_under_way(store.database)] == ["Ann"]
+
+
+def test_what_another_worker_told_before_it_had_noticed_goes_as_well(
+    config: Config, store: GalleryStore, ann: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The publisher took the name from its events, and so nothing led to their pictures."""
+    monkeypatch.setattr(forgetting, "daemon_runs", lambda _: True)
+    monkeypatch.setattr(forgetting, "_await_notice", lambda *_: True)
+    receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.erased, receipt.noticed) == (True, True)
+    assert left(config, b"Ann", b"ann.jpg", chip("ann")) == [], "nor in the note"
+    for name, age_s in (("ann", 15.0), ("of-bert", 15.0), ("on-its-way", 0.0), ("earlier", 300.0)):
+        path = config.snapshots_dir / "day" / f"{name}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"jpeg")
+        os.utime(path, (time.time() - age_s,) * 2)
+    tell(config, event(2, EventType.FACE_UNKNOWN, "t2", stranger="unknown-1", snapshot={"face": "2"}))
+    named = {"id": ann, "name": "Ann"}
+    late = replace(
+        event(3, EventType.FACE_REVISED, "t2", identity=named, snapshot={"face": "3"}), at=timestamp(later())
+    )
+    with Journal(config.journal_file) as journal:
+        known = Forgotten(journal)
+        gone = event(4, EventType.PERSON_FORGOTTEN, "", identity={"id": ann})
+        of_bert = replace(
+            event(5, EventType.FACE_LEFT, "t3", snapshot={"face": "day/of-bert.jpg"}), at=timestamp(later())
+        )
+        entries = [Entry("v", "e", n, told) for n, told in enumerate((gone, late, of_bert), start=1)]
+        journal.append(known.keep_out(entries))
+    Upkeep(store, config).clean_up(later())
+    assert [(e.snapshot, e.stranger) for e in told(config) if e.track == "t2"] == [(None, None)] * 2
+    assert sorted(path.stem for path in config.snapshots_dir.rglob("*.jpg")) == ["earlier", "of-bert", "on-its-way"]
+    assert [path for path in config.snapshots_dir.iterdir() if path.is_file()] == []
+    assert erasures_under_way(store.database) == []
 
 
 def test_who_goes_with_their_last_photo_is_gone_everywhere(config: Config, store: GalleryStore) -> None:
