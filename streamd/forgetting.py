@@ -17,9 +17,11 @@ from streamd.gallery.erasures import Erasure, erasures_under_way
 from streamd.gallery.names import person_name
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import StrangerRecords
-from streamd.journal import Filter, Journal
+from streamd.journal import Filter, Journal, readable
 from streamd.traces import Erased, erase_traces
 
+LOOKED_BACK = 1000
+"""Events of a name, among which its ids are found."""
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
 
@@ -83,7 +85,7 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
         photos: delete their photos in the watched folder, too.
 
     Raises:
-        GalleryError: there is no such person, or the gallery cannot be written.
+        GalleryError: there is no such person, and was none, or the gallery cannot be written.
         JournalError: the journal cannot be read; nobody is forgotten.
     """
     watched = daemon_runs(config)
@@ -91,7 +93,7 @@ def forget_person(config: Config, store: GalleryStore, name: str, *, photos: boo
     copies = len(backups(config.state_dir))
     erasure = _begun(store, name)
     if erasure is None:
-        erasure = store.forget(name, with_photos=photos)
+        erasure = store.forget(name, with_photos=photos, told=_told(config.journal_file, name))
     else:
         seq = 0  # the daemon may have told of it before
         erasure = replace(erasure, with_photos=erasure.with_photos or photos)
@@ -141,10 +143,19 @@ def _begun(store: GalleryStore, name: str) -> Erasure | None:
     except NotInGallery:
         wanted = person_name(name)
         begun = [e for e in erasures_under_way(store.database) if e.name == wanted and not e.is_strangers]
-        if not begun:
-            raise
-        return begun[-1]
+        return begun[-1] if begun else None
     return None
+
+
+def _told(journal: Path, name: str) -> set[str]:
+    """Ids under which events tell of this name: a person's, or of somebody who is not in the gallery any more."""
+    if not journal.exists():
+        return set()
+    wanted = person_name(name)
+    with Journal(journal, read_only=True) as opened:
+        events = readable(opened.last(LOOKED_BACK, only=Filter(person=wanted)))
+        named = [event.identity for event in events if event.identity is not None]
+        return {str(identity["id"]) for identity in named if identity.get("name") == wanted and "id" in identity}
 
 
 def daemon_runs(config: Config) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from streamd.gallery import rows
 from streamd.gallery.database import Database
+from streamd.gallery.schema import STAMP
 from streamd.gallery.strangerids import drop_merges, earlier_ids, leading_to
 from streamd.gallery.strangerundo import drop_notes_of_person, drop_notes_of_stranger
 from streamd.gallery.undo import UNDONE
@@ -53,10 +54,18 @@ class Erasure:
         return self.person_id in self.strangers
 
 
-def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
-    """Remove a person and every word about them, also what could be undone."""
-    (name,) = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
-    aliases = _aliases(connection, person_id)
+def delete_person(
+    connection: sqlite3.Connection, person_id: str, *, name: str = "", departed: Collection[str] = ()
+) -> Erasure:
+    """Remove a person and every word about them, also what could be undone.
+
+    Args:
+        name: of one who is not there any more.
+        departed: ids that they had before, of enrolments that were taken back.
+    """
+    row = connection.execute("SELECT name FROM people WHERE id = ?", (person_id,)).fetchone()
+    name = name if row is None else str(row[0])
+    aliases = tuple(sorted({*departed, *_merged_into(connection, {person_id, *departed})} - {person_id}))
     strangers = earlier_ids(connection, {person_id, *aliases})
     _claim_undo(connection, person_id)
     faces = connection.execute("DELETE FROM faces WHERE person_id = ?", (person_id,)).rowcount
@@ -68,7 +77,28 @@ def delete_person(connection: sqlite3.Connection, person_id: str) -> Erasure:
     for who in (*aliases, person_id):
         connection.execute("UPDATE changes SET detail = '' WHERE person_id = ?", (who,))
         rows.log_change(connection, rows.FORGOTTEN, who, "")
-    return Erasure(person_id, str(name), aliases, strangers, faces, begun_wall_s=time.time())
+    return Erasure(person_id, name, aliases, strangers, faces, begun_wall_s=time.time())
+
+
+def departed_ids(connection: sqlite3.Connection, name: str, told: Collection[str] = ()) -> list[str]:
+    """Ids of people of this name whose enrolment was taken back, and who are nobody else by now.
+
+    Args:
+        told: ids under which events tell of this name, which are kept for longer than what can be undone.
+    """
+    query = "SELECT row_id FROM undo WHERE kind = 'person' AND done = 'delete' AND json_extract(before, '$.name') = ?"
+    found = {*told, *(str(row[0]) for row in connection.execute(query, (name,)))}
+    there = _living(connection)
+    return sorted(found - there - {*_merged_into(connection, there)})
+
+
+def tell_again(connection: sqlite3.Connection, departed: Collection[str]) -> None:
+    """Other boxes know that these are gone; they are to forget them, too."""
+    query = (
+        f"UPDATE shared SET stamp = {STAMP}, sent = 0 WHERE kind = 'person' AND uid = ?"
+        " AND (SELECT sends FROM present) = 1"
+    )
+    connection.executemany(query, [(person_id,) for person_id in departed])
 
 
 def drop_strangers(connection: sqlite3.Connection, stranger_ids: Collection[str]) -> None:
@@ -142,13 +172,17 @@ def _drop_undo(connection: sqlite3.Connection, person_id: str) -> None:
     connection.execute("DELETE FROM undo WHERE person_id = ?", (person_id,))
 
 
-def _aliases(connection: sqlite3.Connection, person_id: str) -> tuple[str, ...]:
-    """Those who were merged into this person, and into them, without those who are back, or somebody else's by now."""
+def _merged_into(connection: sqlite3.Connection, people: Collection[str]) -> tuple[str, ...]:
+    """Those who were merged into these, and into them, without those who are back, or somebody else's by now."""
     merged = "SELECT person_id, detail FROM changes WHERE what = ? ORDER BY version"
     into = {
         found[0]: str(kept)
         for kept, detail in connection.execute(merged, (rows.MERGED,))
         if (found := _PERSON_ID.search(detail))
     }
-    alive = {str(row[0]) for row in connection.execute("SELECT id FROM people")}
-    return leading_to({person_id}, {gone: kept for gone, kept in into.items() if gone not in alive})
+    living = _living(connection)
+    return leading_to(people, {gone: kept for gone, kept in into.items() if gone not in living})
+
+
+def _living(connection: sqlite3.Connection) -> set[str]:
+    return {str(row[0]) for row in connection.execute("SELECT id FROM people")}

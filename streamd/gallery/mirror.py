@@ -157,7 +157,7 @@ class _Taking:
     def take(self) -> bool:
         """Whether anything changed here."""
         record = self._record
-        if record.state == "forgotten" and record.kind == "person" and self._is_here(record.uid):
+        if record.state == "forgotten" and record.kind == "person" and self._knew(record.uid):
             self._forget()
             return True
         if self._known is not None and self._known[1] >= record.stamp:
@@ -249,7 +249,7 @@ class _Taking:
     def _forget(self) -> None:
         uid = self._record.uid
         with _quietly(self._connection):
-            photos = dismiss_photos(self._connection, uid, self._name(uid))
+            photos = dismiss_photos(self._connection, uid, self._name(uid)) if self._is_here(uid) else ()
             erasure = replace(delete_person(self._connection, uid), photos=photos)
         note_erasure(self._connection, erasure)
         welcome_duplicates(self._connection)
@@ -318,6 +318,15 @@ class _Taking:
 
     def _is_here(self, uid: str) -> bool:
         return self._connection.execute("SELECT 1 FROM people WHERE id = ?", (uid,)).fetchone() is not None
+
+    def _knew(self, uid: str) -> bool:
+        """Whether somebody is here, or was, and something may be left of them."""
+        if self._is_here(uid):
+            return True
+        if self._known is None or self._known[0] != uid or self._known[1] >= self._record.stamp:
+            return False
+        query = "SELECT 1 FROM changes WHERE person_id = ? AND what = ?"
+        return self._connection.execute(query, (uid, rows.FORGOTTEN)).fetchone() is None
 
     def _knows_person(self, uid: str) -> bool:
         query = "SELECT 1 FROM shared WHERE kind = 'person' AND uid = ?"

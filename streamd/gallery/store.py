@@ -17,7 +17,7 @@ from streamd.errors import GalleryConflict, NotInGallery, UsageError
 from streamd.gallery import rows
 from streamd.gallery.database import Database
 from streamd.gallery.delta import Delta, Mark, read_delta
-from streamd.gallery.erasures import Erasure, delete_person, note_erasure
+from streamd.gallery.erasures import Erasure, delete_person, departed_ids, note_erasure, tell_again
 from streamd.gallery.folderrecords import dismiss_photos, photos_of, repath_photos, welcome_duplicates
 from streamd.gallery.labels import Label, Labels, changed, labels_of, read_labels, write_labels
 from streamd.gallery.names import note_text, person_name
@@ -219,16 +219,27 @@ class GalleryStore:
             repath_photos(connection, photos_of(undone.sources))
             return undone
 
-    def forget(self, name: str, *, with_photos: bool = False) -> Erasure:
+    def forget(self, name: str, *, with_photos: bool = False, told: Collection[str] = ()) -> Erasure:
         """Delete a person and their faces, and note that the rest of them is to be erased, as ``streamd.traces`` does.
 
-        Until then the note has their name, and the log of the file what was deleted. Photos in the watched folder are
-        not enrolled again; whether they are deleted, too, is noted. Raises GalleryError where there is nobody.
+        Also somebody whose enrolment was taken back. Until then the note has their name, and the log of the file what
+        was deleted. Photos in the watched folder are not enrolled again; whether they are deleted, too, is noted.
+
+        Args:
+            told: ids under which events tell of this name.
+
+        Raises:
+            GalleryError: there is nobody, and was nobody, of this name.
         """
+        wanted = person_name(name)
         with self.database.write() as connection:
-            person_id = rows.find_person_id(connection, person_name(name)) or _nobody(connection, name)
-            photos = dismiss_photos(connection, person_id, person_name(name))
-            erasure = replace(delete_person(connection, person_id), photos=photos, with_photos=with_photos)
+            departed = departed_ids(connection, wanted, told)
+            person_id = rows.find_person_id(connection, wanted) or next(iter(departed), None)
+            person_id = person_id or _nobody(connection, name)
+            photos = dismiss_photos(connection, person_id, wanted)
+            deleted = delete_person(connection, person_id, name=wanted, departed=departed)
+            tell_again(connection, departed)
+            erasure = replace(deleted, photos=photos, with_photos=with_photos)
             note_erasure(connection, erasure)
             welcome_duplicates(connection)
             return erasure

@@ -30,6 +30,7 @@ from streamd.gallery.rows import NewFace, ensure_person, insert_faces
 from streamd.gallery.sharedwith import keep_shared
 from streamd.gallery.store import GalleryStore
 from streamd.gallery.strangers import Sighting, StrangerRecords, StrangerView
+from streamd.gallery.undo import drop_old_undo
 from streamd.journal import Entry, Journal
 from streamd.sharing import sharing_of
 from streamd.traces import erase_traces
@@ -571,6 +572,84 @@ def test_an_erasure_that_not_all_have_noticed_stays_noted(config: Config, store:
     erased = erase_traces(config, store, store.forget("Ann"), final=False)
     assert (erased.events, erased.undone) == (1, ())
     assert [erasure.name for erasure in erasures_under_way(store.database)] == ["Ann"]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "enrolled again"])
+def test_somebody_whose_enrolment_was_taken_back_can_be_forgotten(
+    config: Config, store: GalleryStore, ann: str, again: bool
+) -> None:
+    store.undo()
+    if again:
+        store.add_faces("Ann", [face("ann", "photo:other.jpg")])
+    receipt = forget_person(config, store, "Ann", photos=False)
+    assert (receipt.faces, receipt.events) == (int(again), 1)
+    assert is_everywhere_gone(config)
+    forgotten = {c.person_id for c in store.changes() if c.what == "person.forgotten"}
+    assert ann in forgotten, "so that everybody hears of it"
+    with pytest.raises(GalleryError, match="no person"):
+        forget_person(config, store, "Ann", photos=False)
+
+
+def test_of_somebody_whose_enrolment_was_taken_back_long_ago_the_journal_knows(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    store.undo()
+    with store.database.write() as connection:
+        drop_old_undo(connection, later())
+    assert forget_person(config, store, "Ann", photos=False).events == 1
+    assert is_everywhere_gone(config)
+
+
+def test_other_boxes_forget_somebody_whose_enrolment_was_taken_back_and_who_is_gone_there(
+    config: Config, store: GalleryStore, tmp_path: Path
+) -> None:
+    other = Config(state_dir=tmp_path / "other")
+    with GalleryStore(other.gallery_file) as there:
+        shared(config, store)
+        shared(other, there)
+        here, copy = Mirror(store), Mirror(there)
+
+        def exchange() -> None:
+            records = here.unsent(100)
+            here.sent(records)
+            copy.apply(records)
+
+        store.add_faces("Ann", [face("ann", "photo:ann.jpg")])
+        exchange()
+        named = {"id": there.person("Ann").id, "name": "Ann"}
+        tell(other, event(1, EventType.FACE_IDENTIFIED, "t1", identity=named))
+        store.undo()
+        exchange()
+        assert there.people() == []
+        assert erasures_under_way(there.database) == []
+        store.forget("Ann")
+        exchange()
+        Upkeep(there, other).clean_up(later())
+        assert told(other)[0].identity is None
+        assert erasures_under_way(there.database) == []
+
+
+def test_a_name_from_before_a_merge_or_another_name_takes_nobody_along(
+    config: Config, store: GalleryStore, ann: str
+) -> None:
+    store.add_faces("Anna", [face("anna", "photo:anna.jpg")])
+    store.merge("Ann", "Anna")
+    store.rename("Anna", "Anya")
+    for name in ("Ann", "Anna"):
+        with pytest.raises(GalleryError, match="no person"):
+            forget_person(config, store, name, photos=False)
+    assert told(config)[0].identity is not None
+
+
+def test_photos_of_somebody_whose_enrolment_was_taken_back_go_when_that_is_wished(
+    config: Config, store: GalleryStore
+) -> None:
+    photo = photo_of_ann(config, store)
+    store.undo()
+    FolderRecords(store.database).refuse(PhotoRecord("Ann/a.jpg", Stamp(1, 1), MODEL, "duplicate"))
+    receipt = forget_person(config, store, "Ann", photos=True)
+    assert receipt.photos_deleted == (str(photo),)
+    assert is_everywhere_gone(config)
 
 
 def test_what_another_worker_told_before_it_had_noticed_goes_as_well(
