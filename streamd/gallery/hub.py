@@ -31,6 +31,8 @@ class Head:
     stamp: int
     arrived: int = 0
     """When the server got it, in microseconds of the server's clock."""
+    is_forgotten: bool = False
+    """Which holds whatever its stamp: somebody may have been changed elsewhere after they were forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Record:
 
     @property
     def head(self) -> Head:
-        return Head(self.kind, self.uid, self.stamp)
+        return Head(self.kind, self.uid, self.stamp, is_forgotten=self.state == "forgotten")
 
 
 @dataclass(frozen=True, slots=True)

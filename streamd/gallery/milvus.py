@@ -67,7 +67,7 @@ class MilvusHub:
                 _RECORDS,
                 batch_size=_PAGE,
                 filter=f"arrived >= {since_us}",
-                output_fields=["id", "stamp", "arrived"],
+                output_fields=["id", "stamp", "arrived", "state"],
                 timeout=self._timeout_s,
             )
         try:
@@ -157,7 +157,7 @@ def _key(head: Head) -> str:
 
 def _head(row: dict[str, Any]) -> Head:
     kind, _, uid = str(row["id"]).partition("/")
-    return Head(cast("Kind", kind), uid, int(row["stamp"]), int(row["arrived"]))
+    return Head(cast("Kind", kind), uid, int(row["stamp"]), int(row["arrived"]), row["state"] == "forgotten")
 
 
 def _holds(record: Record, there: dict[str, Any] | None) -> bool:

@@ -59,11 +59,17 @@ class Mirror:
             )
 
     def news(self, heads: Sequence[Head]) -> list[Head]:
-        """Those that are newer than what is known here."""
+        """Those that are newer than what is known here, and people who are here, and forgotten elsewhere."""
         query = "SELECT stamp FROM shared WHERE kind = ? AND uid = ?"
+        is_here = "SELECT 1 FROM people WHERE id = ?"
+        news = []
         with self._database.read() as connection:
-            known = [connection.execute(query, (head.kind, head.uid)).fetchone() for head in heads]
-        return [head for head, row in zip(heads, known, strict=True) if row is None or row[0] < head.stamp]
+            for head in heads:
+                known = connection.execute(query, (head.kind, head.uid)).fetchone()
+                unheard = head.is_forgotten and connection.execute(is_here, (head.uid,)).fetchone() is not None
+                if known is None or known[0] < head.stamp or unheard:
+                    news.append(head)
+        return news
 
     def strangers(self, records: Sequence[Record]) -> list[Head]:
         """People of whom ``records`` has faces, but nobody has told this box."""

@@ -54,7 +54,7 @@ ON CONFLICT (kind, uid) DO UPDATE SET stamp = excluded.stamp, state = excluded.s
 WHERE kept.state <> 'forgotten' AND (kept.stamp < excluded.stamp OR excluded.state = 'forgotten')
 """
 _HEADS = """
-SELECT kind, uid, stamp, arrived FROM streamd_gallery WHERE (arrived, kind, uid) > (%s, %s, %s)
+SELECT kind, uid, stamp, arrived, state = 'forgotten' FROM streamd_gallery WHERE (arrived, kind, uid) > (%s, %s, %s)
 ORDER BY arrived, kind, uid LIMIT %s
 """
 _FETCH = """

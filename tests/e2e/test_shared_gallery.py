@@ -260,6 +260,22 @@ def test_who_is_forgotten_on_one_box_is_forgotten_on_all(shared: GalleryConfig, 
         assert b"Ann" not in data
 
 
+def test_who_is_changed_on_a_box_that_has_not_heard_is_forgotten_there_all_the_same(
+    shared: GalleryConfig, make_box: MakeBox
+) -> None:
+    if shared.kind == "local":
+        pytest.skip("one box")
+    here, there = make_box(shared), make_box(shared)
+    here.store.add_faces("Anna", [kept(1)])
+    here.sync()
+    there.sync()
+    here.forget("Anna")
+    there.store.label("Anna", [("site", "hq")])
+    for box in (here, there, here, there):
+        box.sync()
+    assert (here.state(), there.state()) == ({}, {})
+
+
 def test_an_enrolment_is_not_lost_when_its_person_was_removed_elsewhere(
     pgvector: GalleryConfig, make_box: MakeBox
 ) -> None:
