@@ -59,15 +59,13 @@ class Mirror:
             )
 
     def news(self, heads: Sequence[Head]) -> list[Head]:
-        """Those that are newer than what is known here, and people who are here, and forgotten elsewhere."""
+        """Those that are newer than what is known here, and people who were changed here, and forgotten elsewhere."""
         query = "SELECT stamp FROM shared WHERE kind = ? AND uid = ?"
-        is_here = "SELECT 1 FROM people WHERE id = ?"
         news = []
         with self._database.read() as connection:
             for head in heads:
                 known = connection.execute(query, (head.kind, head.uid)).fetchone()
-                unheard = head.is_forgotten and connection.execute(is_here, (head.uid,)).fetchone() is not None
-                if known is None or known[0] < head.stamp or unheard:
+                if known is None or known[0] < head.stamp or (head.is_forgotten and _may_be_left(connection, head)):
                     news.append(head)
         return news
 
@@ -163,10 +161,13 @@ class _Taking:
     def take(self) -> bool:
         """Whether anything changed here."""
         record = self._record
-        if record.state == "forgotten" and record.kind == "person" and self._knew(record.uid):
+        if record.state == "forgotten" and record.kind == "person" and _may_be_left(self._connection, record.head):
             self._forget()
             return True
         if self._known is not None and self._known[1] >= record.stamp:
+            return False
+        if record.kind == "person" and record.state != "forgotten" and _is_forgotten(self._connection, record.uid):
+            self._mark_gone(row_id=record.uid)  # whoever changed them had not heard of it
             return False
         if record.kind == "person":
             return self._take_person()
@@ -325,15 +326,6 @@ class _Taking:
     def _is_here(self, uid: str) -> bool:
         return self._connection.execute("SELECT 1 FROM people WHERE id = ?", (uid,)).fetchone() is not None
 
-    def _knew(self, uid: str) -> bool:
-        """Whether somebody is here, or was, and something may be left of them."""
-        if self._is_here(uid):
-            return True
-        if self._known is None or self._known[0] != uid or self._known[1] >= self._record.stamp:
-            return False
-        query = "SELECT 1 FROM changes WHERE person_id = ? AND what = ?"
-        return self._connection.execute(query, (uid, rows.FORGOTTEN)).fetchone() is None
-
     def _knows_person(self, uid: str) -> bool:
         query = "SELECT 1 FROM shared WHERE kind = 'person' AND uid = ?"
         return self._connection.execute(query, (uid,)).fetchone() is not None
@@ -384,6 +376,22 @@ def _resolve(connection: sqlite3.Connection, uid: str) -> str | None:
     return None
 
 
+def _may_be_left(connection: sqlite3.Connection, forgotten: Head) -> bool:
+    """Whether somebody who is forgotten elsewhere is here, or was, and went without that having been heard of."""
+    uid = (forgotten.uid,)
+    if connection.execute("SELECT 1 FROM people WHERE id = ?", uid).fetchone():
+        return True
+    query = "SELECT 1 FROM shared WHERE kind = 'person' AND uid = ?1 AND row_id = ?1 AND stamp <> ?2"
+    if connection.execute(query, (forgotten.uid, forgotten.stamp)).fetchone() is None:
+        return False
+    return not _is_forgotten(connection, forgotten.uid)
+
+
+def _is_forgotten(connection: sqlite3.Connection, uid: str) -> bool:
+    query = "SELECT 1 FROM changes WHERE person_id = ? AND what = ?"
+    return connection.execute(query, (uid, rows.FORGOTTEN)).fetchone() is not None
+
+
 @contextmanager
 def _quietly(connection: sqlite3.Connection) -> Iterator[None]:
     """What is done inside comes from the server, and is not sent back."""
@@ -419,7 +427,6 @@ def _person_record(connection: sqlite3.Connection, uid: str, row_id: str, stamp:
         body = dict(zip(("name", "notes", "consent", "created"), row, strict=True))
         labels = {key: list(values) for key, values in by_key(labels_of(connection, uid)).items()}
         return Record("person", uid, stamp, "here", body=body | {"labels": labels})
-    query = "SELECT 1 FROM changes WHERE person_id = ? AND what = ?"
-    if connection.execute(query, (uid, rows.FORGOTTEN)).fetchone():
+    if _is_forgotten(connection, uid):
         return Record("person", uid, stamp, "forgotten")
     return Record("person", uid, stamp, "gone", into=row_id if row_id != uid else "")

@@ -600,33 +600,63 @@ def test_of_somebody_whose_enrolment_was_taken_back_long_ago_the_journal_knows(
     assert is_everywhere_gone(config)
 
 
+def carry(here: GalleryStore, there: GalleryStore) -> None:
+    """What another box does not know yet, without a server."""
+    records = Mirror(here).unsent(100)
+    Mirror(here).sent(records)
+    Mirror(there).apply(records)
+
+
+@pytest.fixture
+def other(config: Config, store: GalleryStore, ann: str, tmp_path: Path) -> Iterator[GalleryStore]:
+    """Another box, which knows Ann, too."""
+    with GalleryStore(tmp_path / "other" / "gallery.sqlite") as opened:
+        for each in (store, opened):
+            shared(Config(state_dir=each.path.parent), each)
+        carry(store, opened)
+        assert opened.person("Ann").id == ann
+        yield opened
+
+
 def test_other_boxes_forget_somebody_whose_enrolment_was_taken_back_and_who_is_gone_there(
-    config: Config, store: GalleryStore, tmp_path: Path
+    config: Config, store: GalleryStore, other: GalleryStore
 ) -> None:
-    other = Config(state_dir=tmp_path / "other")
-    with GalleryStore(other.gallery_file) as there:
-        shared(config, store)
-        shared(other, there)
-        here, copy = Mirror(store), Mirror(there)
+    enrolled = store.changes()[0].version
+    carry(store, other)
+    store.undo(enrolled)
+    carry(store, other)
+    assert other.people() == []
+    there = Config(state_dir=other.path.parent, gallery=GalleryConfig(kind="pgvector", dsn="postgresql://nowhere/x"))
+    assert erasures_under_way(other.database) == []
+    store.forget("Ann")
+    carry(store, other)
+    assert [erasure.person_id for erasure in erasures_under_way(other.database)] != []
+    Upkeep(other, there).clean_up(later())
+    assert erasures_under_way(other.database) == []
 
-        def exchange() -> None:
-            records = here.unsent(100)
-            here.sent(records)
-            copy.apply(records)
 
-        store.add_faces("Ann", [face("ann", "photo:ann.jpg")])
-        exchange()
-        named = {"id": there.person("Ann").id, "name": "Ann"}
-        tell(other, event(1, EventType.FACE_IDENTIFIED, "t1", identity=named))
-        store.undo()
-        exchange()
-        assert there.people() == []
-        assert erasures_under_way(there.database) == []
-        store.forget("Ann")
-        exchange()
-        Upkeep(there, other).clean_up(later())
-        assert told(other)[0].identity is None
-        assert erasures_under_way(there.database) == []
+def test_who_was_taken_back_here_and_forgotten_on_another_box_is_erased(
+    config: Config, store: GalleryStore, other: GalleryStore
+) -> None:
+    other.forget("Ann")
+    store.undo(store.changes()[0].version)
+    carry(store, other)
+    carry(other, store)
+    Upkeep(store, config).clean_up(later())
+    assert told(config)[0].identity is None
+    assert pictures(config) == []
+
+
+def test_what_another_box_changed_does_not_bring_back_who_was_forgotten_meanwhile(
+    config: Config, store: GalleryStore, other: GalleryStore
+) -> None:
+    store.forget("Ann")  # and the server is away
+    for number in range(3):  # with stamps of the same moment, and later ones
+        other.describe("Ann", notes=str(number))
+    carry(other, store)
+    assert store.people() == []
+    carry(store, other)
+    assert other.people() == []
 
 
 def test_a_name_from_before_a_merge_or_another_name_takes_nobody_along(
