@@ -212,4 +212,4 @@ class Orders(RuleBasedStateMachine):
 
 
 TestOrders = Orders.TestCase
-TestOrders.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+TestOrders.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
