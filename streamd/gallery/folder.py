@@ -65,6 +65,8 @@ class FolderSync:
         self._known: Known | None = None
         self._seen_version = -1
         self._todo: deque[str] = deque()
+        self._gone: set[str] = set()
+        """Directories that went while this was the same folder: of people who are to be forgotten."""
         self._warned = False
 
     def step(self) -> SyncReport:
@@ -76,15 +78,27 @@ class FolderSync:
         report = SyncReport()
         known, reloaded = self._load()
         try:
+            before = self._listing.directories()
             changed = self._listing.look(self._wall_clock())
-            if self._is_another_folder() and (known.photos or known.dismissed):
-                self._warn(f"the gallery folder {self._listing.folder} is not the one it was, and empty")
-                return report
+            identity = self._listing.identity()
         except OSError as error:
             self._absent(error, known)
             return report
+        is_another = identity != self._records.setting(_IDENTITY)
+        is_empty = self._listing.is_empty() and not self._listing.unreadable
+        if is_another and is_empty and (known.photos or known.dismissed):
+            # As where a disk is not mounted.
+            self._warn(f"the gallery folder {self._listing.folder} is not the one it was, and empty")
+            return report
+        self._warned = False
         if changed or reloaded:
-            self._apply(plan(self._photos(), known, unreadable=self._listing.unreadable), report)
+            wanted = plan(self._photos(), known, unreadable=self._listing.unreadable)
+            if not is_another:
+                self._gone |= before - self._listing.directories() | {path.partition("/")[0] for path in wanted.removed}
+            self._apply(wanted, report)
+            self._forget_absent()
+        if is_another and not is_empty:
+            self._records.set_setting(_IDENTITY, identity)
         self._enroll_one(report)
         return report
 
@@ -99,17 +113,6 @@ class FolderSync:
 
     def _photos(self) -> dict[str, Stamp]:
         return dict(self._listing.photos())
-
-    def _is_another_folder(self) -> bool:
-        """Whether the photos are gone because the folder itself is: a disk that is not mounted."""
-        identity = self._listing.identity()
-        known = self._records.setting(_IDENTITY)
-        if self._listing.is_empty() and not self._listing.unreadable and identity != known:
-            return True
-        self._warned = False
-        if identity != known and not self._listing.is_empty():
-            self._records.set_setting(_IDENTITY, identity)
-        return False
 
     def _absent(self, error: OSError, known: Known) -> None:
         folder = self._listing.folder
@@ -131,6 +134,8 @@ class FolderSync:
             if self._records.move(moves, person_name(before), person_name(after)):
                 report.moved.append((before, after))
                 logger.info("gallery folder: %r became %r", before, after)
+            else:  # the name is somebody else's, and so are the photos now
+                self._records.remove([path for path, _ in moves])
         if wanted.removed:
             self._records.remove(wanted.removed)
             report.removed.extend(wanted.removed)
@@ -141,6 +146,17 @@ class FolderSync:
         if wanted.moves or wanted.removed or wanted.undismissed:
             self._known = None  # read again, and plan what is left, in the next step
             report.busy = True
+
+    def _forget_absent(self) -> None:
+        """Forget those whose directory is gone; while it is there, somebody may be without a face, as when a photo is
+        exchanged for a better one."""
+        if self._known is None or not self._gone:
+            return
+        there = {person_name(directory) for directory in self._listing.directories() | self._listing.unreadable}
+        for name in {person_name(directory) for directory in self._gone} - there:
+            if self._records.forget_faceless(name):
+                logger.info("gallery folder: %r is gone, and forgotten", name)
+        self._gone = set()
 
     def _enroll_one(self, report: SyncReport) -> None:
         """Take the first photo that has been left alone; those still being written keep their turn."""

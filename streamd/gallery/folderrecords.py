@@ -63,29 +63,38 @@ class FolderRecords:
     def keep_face(self, record: PhotoRecord, name: str, face: rows.NewFace) -> int:
         """The photo was accepted: its face replaces what the photo gave before. Returns the face's id."""
         with self._database.write() as connection:
-            owners = _replaced(connection, record.path)
+            _drop_faces(connection, record.path)
             person_id = rows.ensure_person(connection, name, "folder")
             face_id = rows.insert_faces(connection, person_id, [face])[0]
-            _drop_empty(connection, owners)
             _write(connection, record)
             return face_id
 
     def refuse(self, record: PhotoRecord) -> None:
         """The photo was refused: whatever it gave before goes."""
         with self._database.write() as connection:
-            owners = _replaced(connection, record.path)
-            _drop_empty(connection, owners)
+            _drop_faces(connection, record.path)
             _write(connection, record)
 
     def remove(self, paths: Sequence[str]) -> None:
-        """The photos are gone: so are their faces; people of the folder who have no face left are forgotten."""
+        """The photos are gone: so are their faces."""
         with self._database.write() as connection:
-            owners = _owners(connection, paths)
             for path in paths:
                 rows.delete_faces_of_source(connection, FOLDER + path)
                 connection.execute("DELETE FROM photos WHERE path = ?", (path,))
-            _drop_empty(connection, owners)
             welcome_duplicates(connection)
+
+    def forget_faceless(self, name: str) -> bool:
+        """Forget this person if they came from the folder and have no face; the daemon's upkeep erases what else tells
+        of them. Returns whether it was so."""
+        query = (
+            "SELECT id FROM people WHERE name = ? AND origin = 'folder'"
+            " AND NOT EXISTS (SELECT 1 FROM faces WHERE person_id = people.id)"
+        )
+        with self._database.write() as connection:
+            row = connection.execute(query, (name,)).fetchone()
+            if row is not None:
+                note_erasure(connection, delete_person(connection, str(row[0])))
+        return row is not None
 
     def undismiss(self, path_hashes: Iterable[str]) -> None:
         """The forgotten people's photos are gone from the folder."""
@@ -164,12 +173,10 @@ def repath_photos(connection: sqlite3.Connection, moves: Iterable[tuple[str, str
         connection.execute("UPDATE faces SET source = ? WHERE source = ?", (FOLDER + after, FOLDER + before))
 
 
-def _replaced(connection: sqlite3.Connection, path: str) -> set[str]:
-    """Remove what the photo gave before; returns whose it was."""
-    owners = _owners(connection, [path])
+def _drop_faces(connection: sqlite3.Connection, path: str) -> None:
+    """Remove what the photo gave before."""
     if rows.delete_faces_of_source(connection, FOLDER + path):
         welcome_duplicates(connection)
-    return owners
 
 
 def _folder_paths(connection: sqlite3.Connection, person_id: str) -> list[str]:
@@ -180,17 +187,6 @@ def _folder_paths(connection: sqlite3.Connection, person_id: str) -> list[str]:
 def _owners(connection: sqlite3.Connection, paths: Sequence[str]) -> set[str]:
     query = "SELECT person_id FROM faces WHERE source = ?"
     return {str(row[0]) for path in paths for row in connection.execute(query, (FOLDER + path,))}
-
-
-def _drop_empty(connection: sqlite3.Connection, person_ids: Iterable[str]) -> None:
-    """Forget people of the folder who have no face left; the daemon's upkeep erases the rest of them."""
-    query = (
-        "SELECT id FROM people WHERE id = ? AND origin = 'folder'"
-        " AND NOT EXISTS (SELECT 1 FROM faces WHERE person_id = people.id)"
-    )
-    for person_id in person_ids:
-        if connection.execute(query, (person_id,)).fetchone():
-            note_erasure(connection, delete_person(connection, person_id))
 
 
 def _write(connection: sqlite3.Connection, record: PhotoRecord) -> None:

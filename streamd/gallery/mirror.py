@@ -207,7 +207,7 @@ class _Taking:
                     "UPDATE people SET name = ?, notes = ?, consent = ? WHERE id = ?", (*texts, uid)
                 )
             else:
-                # Nobody of another box's folder: people of a folder go with its last photo.
+                # Nobody of another box's folder: people of a folder go with theirs.
                 self._connection.execute(
                     "INSERT INTO people (id, name, notes, consent, origin, created_wall_s)"
                     " VALUES (?, ?, ?, ?, 'command', ?)",

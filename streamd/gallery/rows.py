@@ -55,7 +55,7 @@ class Person:
     id: str
     name: str
     origin: Origin
-    """Who brought the person in; people of the folder go when their last photo goes."""
+    """Who brought the person in; people of the folder go when their directory in it goes."""
     created_wall_s: float
     faces: int
     labels: Labels = frozenset()

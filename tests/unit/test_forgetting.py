@@ -716,12 +716,13 @@ def test_what_another_worker_told_before_it_had_noticed_goes_as_well(
     assert erasures_under_way(store.database) == []
 
 
-def test_who_goes_with_their_last_photo_is_gone_everywhere(config: Config, store: GalleryStore) -> None:
+def test_who_goes_with_their_folder_is_gone_everywhere(config: Config, store: GalleryStore) -> None:
     """As they are on the other boxes of a shared gallery."""
     photo_of_ann(config, store).unlink()
     named = {"id": store.person("Ann").id, "name": "Ann"}
     tell(config, event(1, EventType.FACE_IDENTIFIED, "t1", identity=named, snapshot={"face": "1"}))
     FolderRecords(store.database).remove(["Ann/a.jpg"])
+    assert FolderRecords(store.database).forget_faceless("Ann")
     assert store.people() == []
     Upkeep(store, config).clean_up(later())
     assert told(config)[0].identity is None

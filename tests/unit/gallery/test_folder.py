@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from streamd.config import Config
 from streamd.errors import UsageError
 from streamd.gallery.audit import audit
 from streamd.gallery.enrolment import Enroller
+from streamd.gallery.erasures import erasures_under_way
 from streamd.gallery.folder import FolderSync, SyncReport
 from streamd.gallery.folderrecords import FolderRecords
 from streamd.gallery.names import person_name
@@ -114,7 +116,7 @@ def test_a_deleted_photo_takes_its_face_along(bench: Bench) -> None:
     assert bench.people() == {"Anna": 1}
 
 
-def test_a_person_goes_with_their_last_photo(bench: Bench) -> None:
+def test_a_person_goes_with_their_folder(bench: Bench) -> None:
     bench.photo("Anna/1.png", RED)
     bench.photo("Bert/1.png", GREEN)
     bench.settle()
@@ -167,7 +169,68 @@ def test_a_photo_replaced_by_a_bad_one_teaches_nothing_any_more(bench: Bench) ->
     bench.settle()
     path.write_bytes(photo_bytes(RED, sides_px=(100, 100)))
     assert bench.settle().refused == [("Anna/1.png", "several_faces")]
+    assert bench.people() == {"Anna": 0}
+
+
+def test_a_photo_may_be_exchanged_for_a_better_one_and_who_it_shows_stays_who_they_are(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png", RED)
+    bench.settle()
+    before = bench.store.person("Anna")
+    path.unlink()
+    bench.settle()
+    bench.restarted()
+    bench.settle()
+    assert bench.people() == {"Anna": 0}
+    bench.photo("Anna/2.png", GREEN)
+    bench.settle()
+    assert replace(bench.store.person("Anna"), faces=0) == replace(before, faces=0)
+    assert bench.people() == {"Anna": 1}
+    assert erasures_under_way(bench.store.database) == []
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watched", "after a restart"])
+def test_who_goes_with_their_folder_is_to_be_erased_everywhere(bench: Bench, watched: bool) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    shutil.rmtree(bench.folder / "Anna")
+    if not watched:
+        bench.restarted()
+    bench.settle()
+    assert [erasure.name for erasure in erasures_under_way(bench.store.database)] == ["Anna"]
+
+
+def test_an_empty_folder_may_be_deleted_later(bench: Bench) -> None:
+    path = bench.photo("Anna/1.png", RED)
+    bench.settle()
+    path.unlink()
+    bench.settle()
+    path.parent.rmdir()
+    bench.settle()
     assert bench.people() == {}
+
+
+def test_another_folder_under_the_same_path_makes_nobody_forgotten(bench: Bench) -> None:
+    bench.photo("Anna/1.png", RED)
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    bench.folder.rename(bench.folder.with_name("before"))
+    bench.photo("Bert/1.png", GREEN)
+    bench.settle()
+    bench.restarted()
+    bench.settle()
+    assert bench.people() == {"Anna": 0, "Bert": 1}
+    assert erasures_under_way(bench.store.database) == []
+
+
+def test_a_directory_renamed_to_the_name_of_somebody_else_gives_them_its_photos(bench: Bench, tmp_path: Path) -> None:
+    enroller = Enroller(bench.store, SquareDetector(), ColourEmbedder())
+    list(enroller.enroll("Anna", [write_photo(tmp_path / "x.png", BLUE)]))
+    bench.photo("Ana/1.png", GREEN)
+    bench.settle()
+    (bench.folder / "Ana").rename(bench.folder / "Anna")
+    bench.settle()
+    assert bench.people() == {"Anna": 2}
 
 
 def test_a_renamed_directory_renames_the_person(bench: Bench) -> None:
