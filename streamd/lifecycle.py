@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from streamd.backoff import doubled_s
 from streamd.errors import ExitCode
 
 
@@ -118,8 +119,8 @@ class Lifecycle:
 
     def pause_s(self) -> float:
         """How long the next start waits."""
-        doubled = self.policy.backoff_min_s * 2.0 ** min(self._failures, 30)
-        return min(doubled, self.policy.backoff_max_s) * (1 + 0.25 * self._jitter())
+        pause_s = doubled_s(self.policy.backoff_min_s, self.policy.backoff_max_s, self._failures)
+        return pause_s * (1 + 0.25 * self._jitter())
 
     def stop(self, now_s: float) -> bool:
         """The child is not wanted any more; whether it has to be asked to drain."""
