@@ -56,7 +56,6 @@ class Lifecycle:
         self.state = State.STOPPED
         self.since_s = 0.0
         self.restarts = 0
-        self.exit_code: int | None = None
         self.policy = policy
         """As of the newest configuration: may be given anew at any time."""
         self._jitter = jitter
@@ -65,10 +64,6 @@ class Lifecycle:
         self._start_at_s = 0.0
         self._aborted_at_s: float | None = None
         self._killed = False
-
-    @property
-    def wanted(self) -> bool:
-        return self.state not in (State.STOPPED, State.FATAL, State.STOPPING)
 
     def begin(self, now_s: float) -> None:
         """The child is wanted from now on."""
@@ -80,7 +75,6 @@ class Lifecycle:
     def on_started(self, now_s: float) -> None:
         """The process exists."""
         self._last_sign_s = now_s
-        self._aborted_at_s = None
         self._killed = False
         self._enter(State.STARTING, now_s)
 
@@ -102,7 +96,6 @@ class Lifecycle:
 
     def on_exit(self, code: int, now_s: float) -> None:
         """The process is gone; ``code`` is its exit status, negative for a signal."""
-        self.exit_code = code
         self._aborted_at_s = None
         if self.state is State.STOPPING:
             self._enter(State.STOPPED, now_s)
