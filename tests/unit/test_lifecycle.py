@@ -159,3 +159,22 @@ def test_a_child_that_never_became_ready_does_not_count_as_having_run_for_long()
     life.on_started(2.0)
     life.on_exit(70, 2.0 + POLICY.reset_after_s)
     assert life.deadline_s() == pytest.approx(2.0 + POLICY.reset_after_s + 2 * POLICY.backoff_min_s)
+
+
+def test_the_deadline_is_when_there_is_next_something_to_do() -> None:
+    life = Lifecycle(POLICY, jitter=lambda: 0.0)
+    assert life.deadline_s() is None
+    life.begin(10.0)
+    assert life.deadline_s() == 10.0
+    life.on_started(10.0)
+    assert life.deadline_s() == 10.0 + POLICY.start_timeout_s
+    life.on_ready(20.0)
+    assert life.deadline_s() == 20.0 + POLICY.stall_after_s
+    assert life.tick(40.0) is Action.ABORT
+    assert life.deadline_s() == 40.0 + POLICY.abort_grace_s
+    assert life.tick(41.0) is Action.KILL
+    assert life.deadline_s() is None, "its end is told by the kernel"
+    life.on_exit(-9, 41.5)
+    life.on_started(50.0)
+    assert life.stop(60.0)
+    assert life.deadline_s() == 60.0 + POLICY.drain_s
