@@ -10,7 +10,7 @@ import logging
 import secrets
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -62,8 +62,8 @@ class StrangerBook:
         self._version = -1
         self._ignored: frozenset[str] = frozenset()
         self._gone: frozenset[str] = frozenset()
-        self._fresh = _bounded(())
-        """Views of strangers, by their id, seen since the index was made."""
+        self._fresh: list[tuple[str, Vector]] = []
+        """Seen since the index was made."""
         self._index = ExactIndex(Entries(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), []))
         self.refresh()
 
@@ -105,6 +105,7 @@ class StrangerBook:
                 self._merge(other.person_id, stranger_id)
             best = sorted(looks, key=lambda look: -look.quality)[:VIEWS_PER_SIGHTING]
             self._fresh += [(stranger_id, look.vector) for look in best]
+            del self._fresh[: -WAITING_BOUND * VIEWS_PER_SIGHTING]  # where nothing can be written for long
             views = [StrangerView(look.vector, _jpeg(look.chip), look.quality) for look in best]
             self._waiting.append(Sighting(stranger_id, track, camera, wall_s, self._model_id, views))
         return stranger_id
@@ -132,12 +133,12 @@ class StrangerBook:
         with self._lock:
             self._version, self._index = faces.version, index
             self._ignored, self._gone = faces.ignored, faces.gone
-            self._fresh = _bounded(
+            self._fresh = [
                 (sighting.stranger_id, view.vector)
                 for sighting in self._waiting
                 if isinstance(sighting, Sighting)
                 for view in sighting.views
-            )
+            ]
 
     def _take(self) -> _Note | None:
         with self._lock:
@@ -172,7 +173,7 @@ class StrangerBook:
     def _merge(self, stranger_id: str, into: str) -> None:
         if stranger_id in self._ignored or into in self._ignored:
             return
-        self._fresh = _bounded((into if known == stranger_id else known, vector) for known, vector in self._fresh)
+        self._fresh = [(into if known == stranger_id else known, vector) for known, vector in self._fresh]
         self._waiting = deque(
             (
                 replace(w, stranger_id=into) if isinstance(w, Sighting) and w.stranger_id == stranger_id else w
@@ -198,11 +199,6 @@ class StrangerBook:
         ) > 16**digits // 8:
             digits += made not in taken or digits < 8
         return made
-
-
-def _bounded(views: Iterable[tuple[str, Vector]]) -> deque[tuple[str, Vector]]:
-    """As many as sightings may wait; each search looks at all of them."""
-    return deque(views, maxlen=WAITING_BOUND * VIEWS_PER_SIGHTING)
 
 
 def _jpeg(chip: Image) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from publisherprocess import an_event, eventually
 
-from streamd.album import Album, Scene, tidy
+from streamd.album import Album, Scene, days, tidy
 from streamd.appearances import Appearance
 from streamd.config import RecognitionConfig, SnapshotsConfig
 from streamd.domain import Bgr, Box, Decision, Frame, FrameId, Identity, Track, Verdict
@@ -156,3 +156,6 @@ def test_what_is_no_folder_of_a_day_is_left_alone(tmp_path: Path) -> None:
     assert tidy(tmp_path, older_than_wall_s=1000.0, max_bytes=0) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "lost+found"]
     assert foreign.exists()
+    for name in ("2026-03-02", "2026-02-28"):
+        (tmp_path / name).mkdir()
+    assert [day.name for day in days(tmp_path)] == ["2026-02-28", "2026-03-02"]

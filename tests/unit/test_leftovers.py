@@ -48,10 +48,3 @@ def test_without_a_journal_only_what_is_half_written_goes(tmp_path: Path) -> Non
     assert clear_leftovers(tmp_path, tmp_path / "none", {"door"}) == 1
     assert (tmp_path / kept).exists()
     assert clear_leftovers(tmp_path / "nowhere", tmp_path / "none", {"door"}) == 0
-
-
-def test_a_folder_that_is_no_days_is_not_taken_for_the_newest(tmp_path: Path) -> None:
-    for name in ("lost+found", "trash"):
-        (tmp_path / name).mkdir()
-    written(tmp_path, "door-3fa1-1-bbbbbbbb-face.jpg.part", at_s=TOLD_S)
-    assert clear_leftovers(tmp_path, tmp_path / "none", {"door"}) == 1
