@@ -119,18 +119,18 @@ def test_a_camera_whose_detector_is_missing_is_left_out_and_the_others_go_on(ben
     assert bench.link.sent_elsewhere == [], "no other worker looks at it"
 
 
-def test_events_that_go_because_the_publisher_is_away_for_too_long_are_counted(bench: Bench) -> None:
-    bench._sender.full = True
-    bench.hear("door")
-    labels = {"transport": "journal", "reason": "full"}
-    assert bench.context.metrics.registry.get_sample_value("streamd_events_dropped_total", labels) == 1
-
-
 def test_what_is_missing_is_told_once(bench: Bench) -> None:
     bench.reload(door=SQUARES, yard=MISSING)
     bench.told()
     bench.reload(door=SQUARES, yard=MISSING, hall=SQUARES)
     assert bench.told() == []
+
+
+def test_events_that_go_because_the_publisher_is_away_for_too_long_are_counted(bench: Bench) -> None:
+    bench._sender.full = True
+    bench.hear("door")
+    labels = {"transport": "journal", "reason": "full"}
+    assert bench.context.metrics.registry.get_sample_value("streamd_events_dropped_total", labels) == 1
 
 
 def test_a_camera_that_gets_a_detector_is_looked_at_again(bench: Bench) -> None:
