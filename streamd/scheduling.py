@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from streamd.config import DetectionConfig
@@ -70,7 +70,7 @@ class _Camera:
     """All work until then."""
     answer_s: float = 0.0
     """How long the worker waits for a frame, on average, beyond what it works meanwhile."""
-    lost_grants: int = field(default=0)
+    lost_grants: int = 0
     deserted: bool = False
     """Whether the last look was the first one that found nobody: one more soon makes sure, and tells the capture."""
 
