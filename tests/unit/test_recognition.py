@@ -80,6 +80,39 @@ def test_a_name_is_held_through_a_small_dip_and_lost_in_a_large_one() -> None:
     assert found.decide([match("ann", 0.30)], STANDARD).verdict is Verdict.UNKNOWN
 
 
+def test_a_name_is_held_while_it_has_half_the_margin_that_it_needed() -> None:
+    found = evidence(match("ann", 0.6), match("ann", 0.6))
+    found.decide([match("ann", 0.6)], STANDARD)
+    for share, verdict in ((0.6, Verdict.KNOWN), (0.4, Verdict.AMBIGUOUS)):
+        next_best = match("bob", 0.6 - share * STANDARD.least_margin)
+        assert found.decide([match("ann", 0.6), next_best], STANDARD).verdict is verdict
+
+
+def test_somebody_who_is_nearly_similar_enough_is_looked_at_for_longer() -> None:
+    nearly = match("ann", 0.44)
+    assert evidence(*[nearly] * POLICY.unknown_after_views).decide([nearly], STANDARD).verdict is Verdict.PENDING
+    assert evidence(*[nearly] * POLICY.max_views).decide([nearly], STANDARD).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("similarity", "next_best", "sure"), [(0.6, 0.2, True), (0.46, 0.2, False), (0.6, 0.49, False)]
+)
+def test_a_name_is_sure_once_it_is_clear_of_the_threshold_and_of_the_next_best(
+    similarity: float, next_best: float, sure: bool
+) -> None:
+    found = evidence(match("ann", similarity), match("ann", similarity))
+    decision = found.decide([match("ann", similarity), match("bob", next_best)], STANDARD)
+    assert decision.verdict is Verdict.KNOWN
+    assert found.sure is sure
+
+
+@pytest.mark.parametrize(("similarity", "sure"), [(0.3, True), (0.44, False)])
+def test_an_unknown_is_sure_once_it_is_clearly_like_nobody(similarity: float, sure: bool) -> None:
+    found = evidence(*[match("ann", similarity)] * POLICY.max_views)
+    assert found.decide([match("ann", similarity)], STANDARD).verdict is Verdict.UNKNOWN
+    assert found.sure is sure
+
+
 def test_somebody_else_who_wins_clearly_takes_the_name_over() -> None:
     found = evidence(match("ann", 0.6), match("ann", 0.6))
     found.decide([match("ann", 0.6)], STANDARD)
