@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -43,6 +44,7 @@ WAITING_BOUND = 16
 """Pictures that wait to be written; further ones are dropped."""
 REST_S = 10.0
 """After a picture could not be written none is promised for this long."""
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MARGIN = 0.35
 """Of a face's box, on each side."""
 _FACE_PX = 256
@@ -192,15 +194,21 @@ def tidy(folder: Path, *, older_than_wall_s: float, max_bytes: float) -> int:
         if status.st_mtime <= written_s[going[-1]]:
             Path(entry.path).unlink(missing_ok=True)
             gone += 1
-    for day in folder.iterdir():
-        if day.is_dir() and not any(day.iterdir()):
+    for day in days(folder):
+        if not any(day.iterdir()):
             day.rmdir()
     return gone
 
 
+def days(folder: Path) -> list[Path]:
+    """The folders of pictures, the oldest first. What else lies there is not ours: ``lost+found``, where the folder is
+    a disk of its own."""
+    return sorted(path for path in folder.glob("*/") if _DAY.fullmatch(path.name))
+
+
 def _pictures(folder: Path) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
     """Everything in the folders of the days; others may delete meanwhile."""
-    for day in folder.glob("*/"):
+    for day in days(folder):
         with suppress(FileNotFoundError), os.scandir(day) as entries:
             for entry in entries:
                 try:

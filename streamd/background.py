@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from streamd.backoff import doubled_s
 from streamd.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-LONGEST_PAUSE_S = 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0
 """Between tries of what fails in a way that nobody foresaw."""
 JOIN_S = 5.0
 
@@ -48,7 +49,7 @@ class Background:
                 failures = 0
             except Exception:
                 failures += 1
-                pause_s = min(LONGEST_PAUSE_S, 2.0 ** (failures - 1))
+                pause_s = doubled_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, failures - 1)
                 logger.exception("%s: broken, and tried again", self._name)
                 self._metrics.background_failures.labels(task=self._name).inc()
             if pause_s is None:

@@ -109,7 +109,7 @@ class ChildContext:
 Serve = Callable[[ChildContext], int]
 
 
-def run_supervised(role: str, serve: Serve) -> int:
+def run_supervised(serve: Serve) -> int:
     """Run a role as a child: the launch line comes in on standard input, which then stays open as a lifeline."""
     faulthandler.enable()  # SIGABRT, the supervisor's first step against a hang, prints every stack
     # Ctrl-C reaches the whole process group; children leave when the supervisor says so.
@@ -122,7 +122,7 @@ def run_supervised(role: str, serve: Serve) -> int:
         link = ControlLink.connect(sockets, launch.control, name=launch.name, heartbeat_s=heartbeat_s)
         context = ChildContext(launch, sockets, link)
         _watch_lifeline(context, launch.config.supervision.drain_s)
-        return _guarded(role, serve, context)
+        return _guarded(serve, context)
 
 
 def run_alone(launch: Launch, serve: Serve) -> int:
@@ -130,10 +130,10 @@ def run_alone(launch: Launch, serve: Serve) -> int:
     setup_logging(launch.config.log, role=launch.name)
     with Sockets() as sockets:
         context = ChildContext(launch, sockets, ControlLink.unattended())
-        return _guarded(launch.name, serve, context)
+        return _guarded(serve, context)
 
 
-def _guarded(role: str, serve: Serve, context: ChildContext) -> int:
+def _guarded(serve: Serve, context: ChildContext) -> int:
     def drain(signum: int, frame: FrameType | None) -> None:
         context.draining = True
 

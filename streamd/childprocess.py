@@ -84,7 +84,8 @@ class Child:
         code = self.process.poll() if self.process is not None else None
         if code is not None and self.process is not None:
             if self.process.stdin is not None:
-                self.process.stdin.close()
+                with suppress(BrokenPipeError):  # what it ended without having read
+                    self.process.stdin.close()
             self.process = None
         return code
 
@@ -126,4 +127,7 @@ def policy(config: Config, role: str) -> Policy:
 
 
 def cause(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    if code >= 0:
+        return f"exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
+    return f"killed by {names.get(-code, f'signal {-code}')}"

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from streamd.backoff import doubled_s
 from streamd.cooldown import Cooldown
 from streamd.deliveries import Deliveries
 from streamd.errors import SinkRefused, UnavailableError
@@ -207,10 +208,6 @@ class Delivery:
             return Parcel(event, event.to_json(), wanted)
         return None
 
-    @property
-    def _make_keeps_state(self) -> bool:
-        return self._config.kind == "mqtt"
-
     def _sees(self, event: Event) -> bool:
         return not self._config.cameras or event.camera in (*self._config.cameras, "-")
 
@@ -262,5 +259,5 @@ class Delivery:
 
     def _pause(self, failures: int, *, least_s: float = 0.0) -> None:
         """Exponential, with jitter, so that boxes do not come back as one."""
-        pause_s = min(self._config.retry_max_s, FIRST_PAUSE_S * 2.0 ** min(failures - 1, 30))
+        pause_s = doubled_s(FIRST_PAUSE_S, self._config.retry_max_s, failures - 1)
         self._stop.wait(max(min(least_s, self._config.retry_max_s), pause_s * (0.75 + 0.5 * random.random())))

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
@@ -167,7 +167,7 @@ class Quality:
     detector: float
     reason: str | None = None
     """Why the face may not decide (a metric label: ``too_small blurred turned_away dark bright low_contrast cut_off
-    unclear``)."""
+    unclear``); None where it may."""
     eyes_px: float = 0.0
     """Between the eyes, in full-resolution pixels; 0 without landmarks."""
     yaw: float | None = None
@@ -292,7 +292,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class TrackUpdate:
-    """What one update changed: the live tracks, and the ids of those that ended."""
+    """What one update changed: the live tracks, and those that ended."""
 
     live: tuple[Track, ...] = ()
-    ended: tuple[Track, ...] = field(default=())
+    ended: tuple[Track, ...] = ()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +23,7 @@ from streamd.vision.onnx import Session, open_session
 from streamd.vision.photos import shrink_for_detection
 from streamd.vision.profiles import ANY_DIMENSION, alternatives, manifest_from, read_profile, swapped_option
 from streamd.vision.separation import LEAST_D_PRIME, LEAST_GAP, KnownFace, Separation, pairs_of, separate
+from streamd.wholefile import write_whole
 
 if TYPE_CHECKING:
     from streamd.domain import Image
@@ -250,12 +249,7 @@ def _write(path: Path, manifest: Manifest) -> None:
     ]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            yaml.safe_dump(body, file, sort_keys=False, allow_unicode=True)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # the daemon may be another user
-        Path(name).replace(path)
+        text = yaml.safe_dump(body, sort_keys=False, allow_unicode=True)
+        write_whole(path, text, mode=0o644)  # the daemon may be another user
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path, PurePosixPath
 
 from streamd.errors import UnavailableError, UsageError
+from streamd.wholefile import write_whole
 
 SHIPPED_PROGRAM = "/opt/streamd/bin/streamd"
 """What units name as the program where nobody says otherwise."""
@@ -206,16 +206,7 @@ def _write(path: Path, text: str, *, mode: int, folder_mode: int = 0o755) -> Non
     try:
         for folder in _missing(path.parent):
             folder.mkdir(mode=folder_mode if folder == path.parent else 0o755)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                os.fchmod(file.fileno(), mode)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(path, text, mode=mode)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -1,4 +1,4 @@
-"""What the parts ask of each other. Everything behind these can be exchanged by one line of configuration."""
+"""What the parts ask of each other. Models, galleries and sinks are exchanged by a line of configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from streamd.domain import Detection, Match, Population, Scope, TrackUpdate, Yuv420
+from streamd.domain import Box, Detection, Match, Population, Scope, TrackUpdate, Yuv420
 from streamd.scores import ScoreModel
 
 if TYPE_CHECKING:
@@ -206,6 +206,12 @@ class Tracker(Protocol):
 
     def predict(self, at_s: float) -> TrackUpdate:
         """No frame was looked at; where the tracks are expected to be, and which have been gone too long."""
+
+    def expected(self, at_s: float) -> list[Box]:
+        """Where the followed faces will be, each with room for what is not known about that; changes nothing."""
+
+    def drop(self, track_id: int) -> None:
+        """Whoever was on this track is followed on another one."""
 
 
 class Gallery(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from streamd.album import PART
+from streamd.album import PART, days
 from streamd.errors import JournalError
 from streamd.events import Event
 from streamd.journal import Filter, Journal, readable
@@ -95,7 +95,7 @@ def _last_events(journal: Path, cameras: Collection[str]) -> list[Event]:
 
 
 def _pictures(folder: Path, cameras: Collection[str]) -> Iterator[Path]:
-    for day in sorted(folder.glob("*/"))[-DAYS:]:
+    for day in days(folder)[-DAYS:]:
         for path in day.iterdir():
             if (found := _NAME.fullmatch(path.name)) and found["camera"] in cameras:
                 yield path

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from streamd.backoff import doubled_s
 from streamd.errors import ExitCode
 
 
@@ -55,7 +56,6 @@ class Lifecycle:
         self.state = State.STOPPED
         self.since_s = 0.0
         self.restarts = 0
-        self.exit_code: int | None = None
         self.policy = policy
         """As of the newest configuration: may be given anew at any time."""
         self._jitter = jitter
@@ -64,10 +64,6 @@ class Lifecycle:
         self._start_at_s = 0.0
         self._aborted_at_s: float | None = None
         self._killed = False
-
-    @property
-    def wanted(self) -> bool:
-        return self.state not in (State.STOPPED, State.FATAL, State.STOPPING)
 
     def begin(self, now_s: float) -> None:
         """The child is wanted from now on."""
@@ -79,7 +75,6 @@ class Lifecycle:
     def on_started(self, now_s: float) -> None:
         """The process exists."""
         self._last_sign_s = now_s
-        self._aborted_at_s = None
         self._killed = False
         self._enter(State.STARTING, now_s)
 
@@ -101,7 +96,6 @@ class Lifecycle:
 
     def on_exit(self, code: int, now_s: float) -> None:
         """The process is gone; ``code`` is its exit status, negative for a signal."""
-        self.exit_code = code
         self._aborted_at_s = None
         if self.state is State.STOPPING:
             self._enter(State.STOPPED, now_s)
@@ -118,8 +112,8 @@ class Lifecycle:
 
     def pause_s(self) -> float:
         """How long the next start waits."""
-        doubled = self.policy.backoff_min_s * 2.0 ** min(self._failures, 30)
-        return min(doubled, self.policy.backoff_max_s) * (1 + 0.25 * self._jitter())
+        pause_s = doubled_s(self.policy.backoff_min_s, self.policy.backoff_max_s, self._failures)
+        return pause_s * (1 + 0.25 * self._jitter())
 
     def stop(self, now_s: float) -> bool:
         """The child is not wanted any more; whether it has to be asked to drain."""

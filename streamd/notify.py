@@ -9,7 +9,8 @@ import socket
 def notify(*assignments: str) -> bool:
     """Send ``READY=1``, ``STATUS=...`` and the like to ``$NOTIFY_SOCKET``.
 
-    False where there is no such socket or nobody reads it. Never blocks: a service must not hang on its reports.
+    False where there is no such socket or nobody reads it. Never blocks, never raises: a service must not hang on its
+    reports, nor end by them.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
@@ -18,12 +19,12 @@ def notify(*assignments: str) -> bool:
         address = "\0" + address[1:]
     # A line break in a status would begin another assignment.
     message = "\n".join(" ".join(assignment.splitlines()) for assignment in assignments)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.setblocking(False)
             channel.sendto(message.encode(), address)
-        except OSError:
-            return False
+    except OSError:  # perhaps there is no file descriptor left
+        return False
     return True
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from streamd.config import DetectionConfig
@@ -22,6 +22,8 @@ STARVING_S = 3.0
 """A camera that has something new and was not looked at for so long is asked before any other."""
 STARVES = 1e6
 LEAST_INTERVAL_S = 1e-3
+GRANT_TIMEOUT_S = 1.0
+"""A grant that is not answered for so long is lost."""
 SMOOTHING = 0.2
 """Weight of the latest answer in the averages of answering and working times."""
 
@@ -68,7 +70,7 @@ class _Camera:
     """All work until then."""
     answer_s: float = 0.0
     """How long the worker waits for a frame, on average, beyond what it works meanwhile."""
-    lost_grants: int = field(default=0)
+    lost_grants: int = 0
     deserted: bool = False
     """Whether the last look was the first one that found nobody: one more soon makes sure, and tells the capture."""
 
@@ -107,12 +109,11 @@ class Scheduler:
     work on a frame is quicker than its answer: meanwhile others are asked.
     """
 
-    def __init__(self, cameras: Mapping[str, Intervals], *, max_batch: int, grant_timeout_s: float = 1.0) -> None:
+    def __init__(self, cameras: Mapping[str, Intervals], *, max_batch: int) -> None:
         self.stretch = 1.0
         """How many times longer cameras wait on which nobody is followed."""
         self._cameras = {name: _Camera(intervals) for name, intervals in cameras.items()}
         self._max_batch = max_batch
-        self._grant_timeout_s = grant_timeout_s
         self._work_s = 0.0
         """On a frame, on average."""
         self._worked_s = 0.0
@@ -202,7 +203,7 @@ class Scheduler:
         if self._taken(now_s) >= self._max_batch:
             return now_s + max(self._work_s, LEAST_INTERVAL_S)
         moments = [
-            entry.granted_at_s + self._grant_timeout_s
+            entry.granted_at_s + GRANT_TIMEOUT_S
             if entry.granted_at_s is not None
             else entry.looked_at_s + entry.interval_s(self.stretch)
             for entry in self._cameras.values()
@@ -253,7 +254,7 @@ class Scheduler:
 
     def _forget_lost(self, now_s: float) -> None:
         for entry in self._cameras.values():
-            if entry.granted_at_s is not None and now_s - entry.granted_at_s >= self._grant_timeout_s:
+            if entry.granted_at_s is not None and now_s - entry.granted_at_s >= GRANT_TIMEOUT_S:
                 entry.granted_at_s = None
                 entry.lost_grants += 1
 

@@ -52,21 +52,23 @@ class Scrape:
 
     def quantiles(self, name: str, wanted: Sequence[float], **labels: str) -> list[float | None]:
         """Quantiles of a histogram, interpolated within a bucket as Prometheus does; None without samples."""
-        cumulative: dict[float, float] = {}
-        for row, value in self._matching(f"{name}_bucket", labels).items():
-            edge = float(dict(row)["le"])
-            cumulative[edge] = cumulative.get(edge, 0.0) + value
+        cumulative = self._cumulative(name, labels)
         edges = sorted(cumulative)
         return [_quantile(edges, cumulative, q) for q in wanted]
 
     def highest_edge(self, name: str) -> float | None:
         """The least edge of a histogram that nothing was above; None without samples."""
-        cumulative: dict[float, float] = {}
-        for row, value in self._matching(f"{name}_bucket", {}).items():
-            edge = float(dict(row)["le"])
-            cumulative[edge] = cumulative.get(edge, 0.0) + value
+        cumulative = self._cumulative(name, {})
         whole = max(cumulative.values(), default=0.0)
         return min((edge for edge, value in cumulative.items() if value >= whole), default=None) if whole else None
+
+    def _cumulative(self, name: str, labels: Mapping[str, str]) -> dict[float, float]:
+        """How many samples of a histogram are up to each edge."""
+        found: dict[float, float] = {}
+        for row, value in self._matching(f"{name}_bucket", labels).items():
+            edge = float(dict(row)["le"])
+            found[edge] = found.get(edge, 0.0) + value
+        return found
 
     def _matching(self, name: str, labels: Mapping[str, str]) -> dict[Labels, float]:
         return {row: v for row, v in self.samples.get(name, {}).items() if set(labels.items()) <= row}

@@ -58,10 +58,10 @@ class Sockets:
     ) -> None:
         self.close()
 
-    def close(self, *, linger_ms: int = 0) -> None:
-        """Close every socket; what is still queued is sent for at most ``linger_ms``."""
+    def close(self) -> None:
+        """Close every socket; what is still queued is dropped."""
         for socket in self._open:
-            socket.close(linger=linger_ms)
+            socket.close(linger=0)
         self._open.clear()
         if self._authenticator is not None:
             self._authenticator.stop()

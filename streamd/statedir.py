@@ -19,6 +19,7 @@ from streamd.errors import DiskFull, UnavailableError
 from streamd.events import timestamp
 from streamd.gallery.schema import MIGRATIONS
 from streamd.journalfile import FORMAT as JOURNAL_FORMAT
+from streamd.wholefile import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -146,11 +147,8 @@ def write_record(state_dir: Path) -> None:
     """Note that this version writes the directory. Raises UnavailableError."""
     record = StateRecord(STATE_FORMAT, streamd.__version__, timestamp(time.time()), FORMATS)
     path = state_dir / RECORD
-    aside = path.with_name(f".{RECORD}.{os.getpid()}")
     try:
-        aside.write_text(json.dumps(asdict(record)) + "\n")
-        aside.chmod(0o600)
-        aside.replace(path)
+        write_whole(path, json.dumps(asdict(record)) + "\n", mode=0o600)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 

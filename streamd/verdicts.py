@@ -112,13 +112,15 @@ class VerdictSender:
         """How many of them, from the first on, are waited for no more: the journal has them, or they had to go."""
         return self._flight[0].order if self._flight else self._backlog.oldest
 
-    def send(self, event: Event) -> None:
-        """Take over one event, in order."""
-        if not self._backlog.push(event):
+    def send(self, event: Event) -> bool:
+        """Take over one event, in order; False where an earlier one had to go for it."""
+        fits = self._backlog.push(event)
+        if not fits:
             self.dropped += 1
             if self.dropped == 1 or self.dropped % 1000 == 0:
                 logger.error("publisher away for too long: %d events dropped so far", self.dropped)
         self._transmit()
+        return fits
 
     def pump(self, now_s: float, woken: Collection[object] | None = None) -> None:
         """Hear the publisher, transmit what is due.

@@ -1,8 +1,9 @@
 """How pictures that somebody watches travel from a capture to the gateway: one at a time, newest only.
 
-The gateway says WANT, which is also a lease: for ``LEASE_S`` the camera counts as watched. The capture answers once it
-has a frame that the gateway does not have yet, with VIEW, or with NOTHING and why. WANT is repeated until answered, so
-that either side may be killed and come back; nothing queues pixels. WHOLE asks for one frame in full size.
+The gateway says WANT; where it wants every frame, that is also a lease, and for ``LEASE_S`` none is left out. The
+capture answers once it has a frame that the gateway does not have yet, with VIEW, or with NOTHING and why. WANT is
+repeated until answered, so that either side may be killed and come back; nothing queues pixels. WHOLE asks for one
+frame in full size.
 
 A capture whose camera nobody watches does nothing here: the gateway's socket knows it by the name it connected with.
 """
@@ -26,7 +27,7 @@ WANT, WHOLE, VIEW, NOTHING = "WANT", "WHOLE", "VIEW", "NOTHING"
 REPEAT_S = 1.0
 """WANT is repeated after this long without an answer."""
 LEASE_S = 2.5
-"""For so long after a WANT the camera counts as watched."""
+"""For so long after a WANT of every frame none is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class CaptureViews:
         self.whole_wanted = False
         self.sent = 0
         self._camera = camera
-        self._leased_until_s = self._smooth_until_s = -math.inf
+        self._smooth_until_s = -math.inf
 
     def hear(self, now_s: float) -> None:
         while (parts := try_receive(self.socket)) is not None:
@@ -92,10 +93,6 @@ class CaptureViews:
                 self._heed(decode(parts[0]), now_s)
             except ProtocolError as error:
                 logger.warning("view link: %s", error)
-
-    def leased(self, now_s: float) -> bool:
-        """Whether somebody watches."""
-        return now_s < self._leased_until_s
 
     def smooth(self, now_s: float) -> bool:
         """Whether somebody watches who would see frames missing."""
@@ -143,7 +140,6 @@ class CaptureViews:
                 header.integer("after"),
                 header.flag("smooth"),
             )
-            self._leased_until_s = now_s + LEASE_S
             if self.want.smooth:
                 self._smooth_until_s = now_s + LEASE_S
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from streamd.appearances import Appearance
 from streamd.config import CameraConfig
 from streamd.domain import Box, Frame, Scope, Track
+from streamd.interfaces import Tracker
 from streamd.reassociation import continued, crossing, exchanged, may_meet
 from streamd.recognition import Evidence, Policy
 from streamd.scheduling import Attention
@@ -38,7 +39,7 @@ class CameraWatch:
         self.zones = Zones(config.zones)
         self._ids = ids
         self._epoch = ""
-        self.tracker = KalmanTracker(config.tracking, ids)
+        self.tracker: Tracker = KalmanTracker(config.tracking, ids)
         self.appearances: dict[int, Appearance] = {}
         """Of faces that are followed, by track."""
         self.absent: list[Appearance] = []

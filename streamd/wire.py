@@ -32,7 +32,10 @@ class Header:
     def number(self, name: str) -> float:
         """A finite number; integers are accepted."""
         value = _expect(self.fields.get(name), (int, float), f"{self.kind}.{name}")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:  # an integer of hundreds of digits
+            raise ProtocolError(f"{self.kind}.{name}: too large") from error
 
     def flag(self, name: str) -> bool:
         value = self.fields.get(name)

@@ -319,7 +319,8 @@ class Worker:
         if logger.isEnabledFor(logging.DEBUG):
             camera = event.camera if event.camera != "-" else None
             logger.debug("%s", _without_names(event), extra={"camera": camera, "track": event.track})
-        self._sender.send(event)
+        if not self._sender.send(event):
+            self._context.metrics.events_dropped.labels(transport="journal", reason="full").inc()
 
     def _drain(self) -> int:
         """End every track, and stay until the publisher has the events, a few seconds at most."""

@@ -171,12 +171,12 @@ Built = tuple[Search, int | None, HnswIndex | None]
 
 
 def _exact(gallery: Vectors, kind: Kind) -> Built:
-    index = ExactIndex(_entries(gallery, kind))
+    index = ExactIndex(_entries(gallery))
     return (lambda probes: _similarities(index, probes)), None, None
 
 
 def _hnsw(gallery: Vectors, kind: Kind) -> Built:
-    index = HnswIndex(_entries(gallery, kind), recall=RECALL[kind], threads=2)
+    index = HnswIndex(_entries(gallery), recall=RECALL[kind], threads=2)
     return (lambda probes: _similarities(index, probes)), index.ef, index
 
 
@@ -208,7 +208,7 @@ _BUILDERS: dict[str, Callable[[Vectors, Kind], Built]] = {
 }
 
 
-def _entries(gallery: Vectors, kind: Kind) -> Entries:
+def _entries(gallery: Vectors) -> Entries:
     names = [f"{i:032x}" for i in range(len(gallery) // PHOTOS + 1)]
     return Entries(gallery, np.arange(len(gallery)), [names[i // PHOTOS] for i in range(len(gallery))])
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     Boxes = NDArray[np.float64]
     """x1, y1, x2, y2; shape (n, 4)."""
 
-STEPS = (1, 2, 3, 5, 10)
 _SAME = 0.5
 """Overlap from which a box is that face."""
 _APART = 1_000_000

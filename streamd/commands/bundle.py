@@ -30,6 +30,7 @@ LOG_BYTES = 2_000_000
 """Of the log, its end."""
 _UNIT = "streamd.service"
 _ASK_S = 3.0
+_JOURNALD_S = 30.0
 
 README = """What 'streamd doctor --bundle' gathered, for a bug report. Read it before you send it.
 
@@ -186,7 +187,12 @@ def _log(file: Path | None) -> str:
     if shutil.which("journalctl") is None:
         raise UnavailableError("there is no journald here: give the file with --log")
     command = ["journalctl", "--unit", _UNIT, "--lines", "5000", "--no-pager", "--output", "cat"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=30)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_JOURNALD_S)
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(
+            f"journald does not answer within {_JOURNALD_S:g} s: give the file with --log"
+        ) from error
     if done.returncode or not done.stdout.strip():
         raise UnavailableError(f"journald has nothing of {_UNIT}: give the file with --log")
     return done.stdout[-LOG_BYTES:]

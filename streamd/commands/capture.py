@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.supervised:
-        return run_supervised("capture", _serve_locally)
+        return run_supervised(_serve_locally)
     if not args.camera:
         raise UsageError("name the camera: --camera NAME")
     return run_alone(*_by_hand(args))

@@ -16,7 +16,7 @@ def add_role_arguments(parser: argparse.ArgumentParser) -> None:
 def run_role(role: str, args: argparse.Namespace, serve: Serve, *, index: int = 0) -> int:
     """Run a role with the launch line from standard input, or by hand with the configuration file."""
     if args.supervised:
-        return run_supervised(role, serve)
+        return run_supervised(serve)
     from streamd.configfile import load_config
     from streamd.statedir import prepare_directories
 

@@ -55,11 +55,11 @@ def _copied(photo: Path, directory: Path) -> Path:
     scratch = directory / f".{os.getpid()}.part"
     wanted = Path(file_name(photo))
     data = photo.read_bytes()
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
     try:
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         for number in range(1, 10_000):
             name = wanted.name if number == 1 else f"{wanted.stem}-{number}{wanted.suffix}"
             try:

@@ -45,9 +45,13 @@ class MilvusHub:
         self._searched: set[str] = set()
         with _in_words():
             self._client = MilvusClient(uri=uri, token=token, timeout=timeout_s)
-            if not self._client.has_collection(_RECORDS, timeout=timeout_s):
-                self._make_records()
-            self._client.load_collection(_RECORDS, timeout=timeout_s)
+            try:
+                if not self._client.has_collection(_RECORDS, timeout=timeout_s):
+                    self._make_records()
+                self._client.load_collection(_RECORDS, timeout=timeout_s)
+            except (grpc.RpcError, MilvusException):
+                self._client.close()
+                raise
 
     def _make_records(self) -> None:
         schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)

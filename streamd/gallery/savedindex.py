@@ -74,13 +74,9 @@ def save_index(gallery: Path, model_id: str, saved: SavedIndex, vault: Vault | N
         "graph": graph_sum,
         "rows": _sum(body),
     }
-    scratch = _scratch(rows_path)
-    with _private(scratch) as file:
+    with _replacing(rows_path) as (file, _):
         file.write(json.dumps(header).encode() + b"\n")
         _write_sealed(file, body, vault)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.rename(rows_path)
 
 
 def load_index(gallery: Path, model_id: str, vault: Vault | None) -> SavedIndex | None:
@@ -119,17 +115,24 @@ def _paths(gallery: Path, model_id: str) -> tuple[Path, Path]:
     return gallery.with_name(stem + ".graph"), gallery.with_name(stem + ".rows")
 
 
-def _scratch(path: Path) -> Path:
-    return path.with_name(f"{path.name}.{os.getpid()}.part")
-
-
-def _private(path: Path) -> BufferedRandom:
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w+b")
+@contextmanager
+def _replacing(path: Path) -> Iterator[tuple[BufferedRandom, Path]]:
+    """A file of this user's alone, and where it lies, which takes the place of ``path`` in the end; nothing is left of
+    one that cannot be written."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        descriptor = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w+b") as file:
+            yield file, scratch
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _write_graph(graph: Graph, path: Path, vault: Vault | None) -> str:
-    scratch = _scratch(path)
-    with _private(scratch) as file:
+    with _replacing(path) as (file, scratch):
         if vault is None:
             graph.save(scratch)
         else:
@@ -139,11 +142,8 @@ def _write_graph(graph: Graph, path: Path, vault: Vault | None) -> str:
                 while chunk := memory.read(_CHUNK_BYTES):
                     _write_chunk(file, vault.seal(chunk))
             file.flush()
-        os.fsync(file.fileno())
         file.seek(0)
-        checksum = hashlib.file_digest(file, "blake2b").hexdigest()
-    scratch.rename(path)
-    return checksum
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 @contextmanager

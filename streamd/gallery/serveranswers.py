@@ -52,12 +52,12 @@ class ServerAnswers:
             return None
         try:
             found = self._nearest(hub, probes, people)
-        except GalleryError as error:
-            logger.warning("the gallery's server does not answer, the box does: %s", error)
+            known = self._mirror.here({near.uid for hits in found for near in hits})
+        except GalleryError as error:  # the server's, or of the box's own file, which somebody may be writing for long
+            logger.warning("the gallery's server does not answer searches, the box does: %s", error)
             self._hub, self._due_s = None, time.monotonic() + RETRY_S
             hub.close()
             return None
-        known = self._mirror.here({near.uid for hits in found for near in hits})
         return [
             [
                 Match(near.person, names[near.person], near.similarity, known[near.uid])

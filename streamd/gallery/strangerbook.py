@@ -110,6 +110,7 @@ class StrangerBook:
                 self._merge(other.person_id, stranger_id)
             best = sorted(looks, key=lambda look: -look.quality)[:VIEWS_PER_SIGHTING]
             self._fresh += [(stranger_id, look.vector) for look in best]
+            del self._fresh[: -WAITING_BOUND * VIEWS_PER_SIGHTING]  # where nothing can be written for long
             views = [StrangerView(look.vector, _jpeg(look.chip), look.quality) for look in best]
             self._waiting.append(Sighting(stranger_id, track, camera, wall_s, self._model_id, views))
         return stranger_id

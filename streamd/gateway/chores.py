@@ -110,7 +110,8 @@ class Chores:
         return process
 
     def _let_go(self) -> None:
-        """The end of its input ends the process."""
+        """The end of its input ends the process; what is asked from now on is another's."""
+        self._started_with = None
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
 

@@ -14,6 +14,8 @@ from streamd.events import Event, EventType
 
 logger = logging.getLogger(__name__)
 
+AGAIN_S = 5.0
+"""Before it is listened anew."""
 KEPT = 500
 """Events that a page which was away for a moment is given once more."""
 
@@ -71,9 +73,15 @@ class EventFeed:
         news.set()
 
     async def _listen(self) -> None:
-        async with AsyncSubscription(publish=self._config.publish, replay=self._config.replay) as subscription:
-            async for event in subscription:
-                self.publish(event)
+        """What nobody foresaw, as where no file can be opened any more, is logged and tried again: all pages wait."""
+        while True:
+            try:
+                async with AsyncSubscription(publish=self._config.publish, replay=self._config.replay) as subscription:
+                    async for event in subscription:
+                        self.publish(event)
+            except Exception:
+                logger.exception("new events for pages: broken, and tried again")
+            await asyncio.sleep(AGAIN_S)
 
 
 def _tells_of(event: Event, person: str) -> bool:

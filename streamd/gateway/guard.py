@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -73,8 +72,6 @@ async def _answered(request: web.Request, handler: Handler, gatekeeper: Gatekeep
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except asyncio.CancelledError:
-        raise
     except Exception as error:  # the outermost of a request
         if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
             return web.Response(status=400)  # whoever asked is not there any more

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from streamd.backoff import doubled_s
+
 FREE_TRIES = 5
 """Wrong passwords before pauses begin."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 900.0
@@ -31,7 +33,7 @@ class Throttle:
         failures = self._failures.get(key)
         if failures is None or now_s - failures.last_s > FORGET_S or failures.count < FREE_TRIES:
             return 0.0
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(30, failures.count - FREE_TRIES))
+        pause_s = doubled_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, failures.count - FREE_TRIES)
         return max(0.0, failures.last_s + pause_s - now_s)
 
     def failed(self, key: str, now_s: float) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streamd.backoff import doubled_s
 from streamd.config import CaptureConfig
 
 MAX_STEP_S = 5.0
@@ -35,7 +36,7 @@ def retry_pause_s(config: CaptureConfig, failures: int) -> float:
 
     Exponential, with up to a quarter of jitter, so that cameras behind one switch do not return as one.
     """
-    pause_s = min(config.retry_max_s, config.retry_min_s * 2.0 ** min(max(failures - 1, 0), 30))
+    pause_s = doubled_s(config.retry_min_s, config.retry_max_s, failures - 1)
     return pause_s * (1 + 0.25 * random.random())
 
 

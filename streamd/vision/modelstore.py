@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from streamd.errors import ModelError
 from streamd.vision.catalog import Manifest, catalogue, find_manifest
 from streamd.vision.fetch import fetch, sha256_of
 from streamd.vision.progress import Progress
+from streamd.wholefile import write_whole
 
 PREPARATION = 1
 """Grows with every change of ``streamd.vision.prepare``: files prepared by an older one are made again."""
@@ -82,7 +81,8 @@ class ModelStore:
         try:
             prepare(manifest.prepared, originals, target)
             made = Provenance(manifest.prepared, PREPARATION, _hashes(manifest), sha256_of(target))
-            _write_aside(target.with_suffix(".json"), json.dumps(asdict(made), indent=2) + "\n")
+            record = json.dumps(asdict(made), indent=2) + "\n"
+            write_whole(target.with_suffix(".json"), record, mode=0o644)
         except OSError as error:
             raise ModelError(f"model '{manifest.name}': cannot write {target}: {error}") from error
         return ModelState(manifest, None, changed=True)
@@ -155,13 +155,3 @@ def _read_provenance(path: Path) -> Provenance | None:
         return Provenance(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, TypeError):
         return None
-
-
-def _write_aside(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from streamd.errors import ModelError
 from streamd.placement import Library
 from streamd.vision.fetch import sha256_of
+from streamd.wholefile import write_whole
 
 LIBRARIES: tuple[Library, ...] = ("onnxruntime-int8", "openvino-int8")
 
@@ -55,10 +55,8 @@ def read_record(path: Path) -> Quantised | None:
 def write_record(path: Path, record: Quantised) -> None:
     """Raises ModelError."""
     target = record_of(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.writing")
     try:
-        aside.write_text(json.dumps(asdict(record), indent=2) + "\n", encoding="utf-8")
-        aside.replace(target)
+        write_whole(target, json.dumps(asdict(record), indent=2) + "\n", mode=0o644)
     except OSError as error:
         raise ModelError(f"cannot write {target}: {error}") from error
 

@@ -19,6 +19,7 @@ from streamd.placement import Library
 from streamd.vision import openvino, quantised
 from streamd.vision.engines import CPU, Array, Engine, Feed, OnnxruntimeEngine, open_engine
 from streamd.vision.probing import probes
+from streamd.wholefile import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -230,9 +231,7 @@ def cpu_seconds(once: Callable[[], object], *, at_least_s: float) -> float:
 
 
 def _write(path: Path, measured: Measured) -> None:
-    aside = path.with_name(f".{path.name}.writing")
     try:
-        aside.write_text(json.dumps(asdict(measured), indent=2) + "\n", encoding="utf-8")
-        aside.replace(path)
+        write_whole(path, json.dumps(asdict(measured), indent=2) + "\n", mode=0o644)
     except OSError as error:
         raise ModelError(f"cannot write {path}: {error}") from error

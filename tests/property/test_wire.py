@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamd.control import SystemStatus
@@ -40,6 +40,7 @@ def test_a_header_survives_the_wire(kind: str, fields: dict[str, object]) -> Non
 
 
 @given(json_values)
+@example(10**400)
 def test_fields_of_the_wrong_type_are_protocol_errors(value: object) -> None:
     header = decode(encode("X", f=value))
     for getter in (header.text, header.integer, header.number, header.flag, header.pair):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from publisherprocess import an_event, eventually
 
-from streamd.album import Album, Scene, tidy
+from streamd.album import Album, Scene, days, tidy
 from streamd.appearances import Appearance
 from streamd.config import RecognitionConfig, SnapshotsConfig
 from streamd.domain import Bgr, Box, Decision, Frame, FrameId, Identity, Track, Verdict
@@ -140,3 +140,22 @@ def test_tidying_holds_no_list_of_all_pictures(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert most_bytes < 200 * pictures
+
+
+def test_what_is_no_folder_of_a_day_is_left_alone(tmp_path: Path) -> None:
+    """As where the folder is a disk of its own."""
+    foreign = tmp_path / "lost+found" / "picture.jpg"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"x")
+    os.utime(foreign, (1.0, 1.0))
+    (tmp_path / "empty").mkdir()
+    old = tmp_path / "2026-03-01" / "old.jpg"
+    old.parent.mkdir()
+    old.write_bytes(b"x")
+    os.utime(old, (1.0, 1.0))
+    assert tidy(tmp_path, older_than_wall_s=1000.0, max_bytes=0) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "lost+found"]
+    assert foreign.exists()
+    for name in ("2026-03-02", "2026-02-28"):
+        (tmp_path / name).mkdir()
+    assert [day.name for day in days(tmp_path)] == ["2026-02-28", "2026-03-02"]

@@ -61,3 +61,11 @@ def test_a_pause_ends_with_the_process() -> None:
     with work.running():
         assert done.wait(10)
     assert not work._thread.is_alive()
+
+
+def test_work_that_fails_for_hours_is_still_tried_again() -> None:
+    metrics = Metrics()
+    step, done = steps(*[broken] * 1100, lambda: 60.0)
+    with Background("curator", step, metrics).running():
+        assert done.wait(30)
+    assert failures(metrics) == 1100

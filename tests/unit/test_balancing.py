@@ -123,6 +123,31 @@ def test_what_a_worker_did_before_it_was_started_again_does_not_count() -> None:
     assert balancer.proposal(HOME, ALL, now_s + 5.0) is None
 
 
+def test_what_a_camera_took_long_ago_does_not_count() -> None:
+    balancer = Balancer()
+    for now_s in (0.0, 10.0, 20.0):
+        balancer.heard(0, Work(now_s / 2, {"a": 1000.0, "b": now_s}), now_s)
+    assert balancer.costs(0) == {"a": 0.0, "b": 0.5}
+
+
+def test_after_a_move_nobody_moves_for_a_minute_whatever_is_known_by_then() -> None:
+    balancer = Balancer()
+    now_s = overloaded(balancer)
+    balancer.moved(Move("a", 0, 1), now_s)
+    soon_s = overloaded(balancer, from_s=now_s + 5.0)
+    assert soon_s < now_s + 60.0
+    assert balancer.proposal(HOME, ALL, soon_s) is None
+    assert balancer.proposal(HOME, ALL, now_s + 60.0) == Move("b", 0, 1), "a stays where it came"
+
+
+def test_of_a_worker_that_has_ended_nothing_is_known() -> None:
+    balancer = Balancer()
+    overloaded(balancer)
+    balancer.forget(0)
+    assert balancer.busy(0) is None
+    assert balancer.costs(0) == {}
+
+
 def moves(balancer: Balancer, demand: dict[str, float], hours: float) -> Iterator[Move]:
     """Two workers whose cameras demand these shares of a worker, for a while."""
     home = {name: 0 for name in demand}

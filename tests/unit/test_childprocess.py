@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.childprocess import THREAD_POOLS, Child, environment, policy
+from streamd.childprocess import THREAD_POOLS, Child, cause, environment, policy
 from streamd.config import CameraConfig, Config
 from streamd.lifecycle import Lifecycle
 from streamd.specs import Spec
@@ -58,3 +58,34 @@ def test_nobody_waits_for_a_child_that_hangs_before_it_reads(tmp_path: Path, mon
         assert child.process is not None
         child.process.wait()
         assert child.exit_code() == -signal.SIGKILL
+
+
+def test_a_child_that_ends_before_it_reads_is_taken_leave_of_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor outlives it: what could not be written is not written when the pipe is closed, either."""
+    nothing = tmp_path / "python"
+    nothing.write_text("#!/bin/sh\n")
+    nothing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(nothing))
+    start = subprocess.Popen
+
+    def started_and_over(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = start(*args, **options)  # type: ignore[call-overload]
+        process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", started_and_over)
+    config = Config(cameras={"door": CameraConfig(url="rtsp://192.0.2.1/1")})
+    child = Child(Spec("worker@0", "worker", 0, config), Lifecycle(policy(config, "worker"), jitter=lambda: 0.0))
+    child.start("ipc:///nowhere", 0.0)
+    assert child.exit_code() == 0
+    assert child.process is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(70, "exit code 70"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")],
+)
+def test_any_end_has_words(code: int, words: str) -> None:
+    assert cause(code) == words

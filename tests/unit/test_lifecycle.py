@@ -114,3 +114,67 @@ def test_a_child_that_was_aborted_and_ended_is_not_killed() -> None:
     life.stop(POLICY.stall_after_s)
     life.on_exit(-6, POLICY.stall_after_s)
     assert life.tick(POLICY.stall_after_s + 10) is None
+
+
+def test_a_child_has_its_whole_time_from_its_start_and_from_being_ready() -> None:
+    life = Lifecycle(POLICY, jitter=lambda: 0.0)
+    life.begin(1000.0)
+    life.on_started(1000.0)
+    assert life.tick(1000.0 + POLICY.start_timeout_s - 0.1) is None
+    life.on_ready(1050.0)
+    assert life.tick(1050.0 + POLICY.stall_after_s - 0.1) is None
+    assert life.tick(1050.0 + POLICY.stall_after_s) is Action.ABORT
+
+
+def test_a_child_that_hangs_again_after_it_was_killed_is_killed_again() -> None:
+    life, now_s = running(), 0.0
+    for _ in range(2):
+        now_s += POLICY.stall_after_s
+        assert life.tick(now_s) is Action.ABORT
+        now_s += POLICY.abort_grace_s
+        assert life.tick(now_s) is Action.KILL
+        life.on_exit(-9, now_s)
+        life.on_started(now_s)
+        life.on_ready(now_s)
+    assert life.restarts == 2
+
+
+def test_a_child_that_is_wanted_again_starts_at_once_and_as_if_it_had_never_failed() -> None:
+    life = running()
+    for _ in range(5):
+        life.on_exit(70, 1.0)
+        life.on_started(1.0)
+    life.on_exit(70, 1.0)
+    assert not life.stop(1.0)
+    life.begin(2.0)
+    assert life.tick(2.0) is Action.START
+    life.on_started(2.0)
+    life.on_exit(70, 3.0)
+    assert life.deadline_s() == pytest.approx(3.0 + POLICY.backoff_min_s)
+
+
+def test_a_child_that_never_became_ready_does_not_count_as_having_run_for_long() -> None:
+    life = running()
+    life.on_exit(70, 1.0)
+    life.on_started(2.0)
+    life.on_exit(70, 2.0 + POLICY.reset_after_s)
+    assert life.deadline_s() == pytest.approx(2.0 + POLICY.reset_after_s + 2 * POLICY.backoff_min_s)
+
+
+def test_the_deadline_is_when_there_is_next_something_to_do() -> None:
+    life = Lifecycle(POLICY, jitter=lambda: 0.0)
+    assert life.deadline_s() is None
+    life.begin(10.0)
+    assert life.deadline_s() == 10.0
+    life.on_started(10.0)
+    assert life.deadline_s() == 10.0 + POLICY.start_timeout_s
+    life.on_ready(20.0)
+    assert life.deadline_s() == 20.0 + POLICY.stall_after_s
+    assert life.tick(40.0) is Action.ABORT
+    assert life.deadline_s() == 40.0 + POLICY.abort_grace_s
+    assert life.tick(41.0) is Action.KILL
+    assert life.deadline_s() is None, "its end is told by the kernel"
+    life.on_exit(-9, 41.5)
+    life.on_started(50.0)
+    assert life.stop(60.0)
+    assert life.deadline_s() == 60.0 + POLICY.drain_s

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -82,3 +84,12 @@ def test_systemd_is_told_of_a_process_that_no_supervisor_listens_to(
     link.ready()
     link.beat(0.0, lambda: b"")
     assert [listener.recv(100), listener.recv(100)] == [b"READY=1", b"WATCHDOG=1"]
+
+
+def test_nobody_ends_for_lack_of_a_file_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "n"))
+    monkeypatch.setattr(socket, "socket", exhausted)
+    assert not notify("WATCHDOG=1")

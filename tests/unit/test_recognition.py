@@ -80,6 +80,39 @@ def test_a_name_is_held_through_a_small_dip_and_lost_in_a_large_one() -> None:
     assert found.decide([match("ann", 0.30)], STANDARD).verdict is Verdict.UNKNOWN
 
 
+def test_a_name_is_held_while_it_has_half_the_margin_that_it_needed() -> None:
+    found = evidence(match("ann", 0.6), match("ann", 0.6))
+    found.decide([match("ann", 0.6)], STANDARD)
+    for share, verdict in ((0.6, Verdict.KNOWN), (0.4, Verdict.AMBIGUOUS)):
+        next_best = match("bob", 0.6 - share * STANDARD.least_margin)
+        assert found.decide([match("ann", 0.6), next_best], STANDARD).verdict is verdict
+
+
+def test_somebody_who_is_nearly_similar_enough_is_looked_at_for_longer() -> None:
+    nearly = match("ann", 0.44)
+    assert evidence(*[nearly] * POLICY.unknown_after_views).decide([nearly], STANDARD).verdict is Verdict.PENDING
+    assert evidence(*[nearly] * POLICY.max_views).decide([nearly], STANDARD).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("similarity", "next_best", "sure"), [(0.6, 0.2, True), (0.46, 0.2, False), (0.6, 0.49, False)]
+)
+def test_a_name_is_sure_once_it_is_clear_of_the_threshold_and_of_the_next_best(
+    similarity: float, next_best: float, sure: bool
+) -> None:
+    found = evidence(match("ann", similarity), match("ann", similarity))
+    decision = found.decide([match("ann", similarity), match("bob", next_best)], STANDARD)
+    assert decision.verdict is Verdict.KNOWN
+    assert found.sure is sure
+
+
+@pytest.mark.parametrize(("similarity", "sure"), [(0.3, True), (0.44, False)])
+def test_an_unknown_is_sure_once_it_is_clearly_like_nobody(similarity: float, sure: bool) -> None:
+    found = evidence(*[match("ann", similarity)] * POLICY.max_views)
+    assert found.decide([match("ann", similarity)], STANDARD).verdict is Verdict.UNKNOWN
+    assert found.sure is sure
+
+
 def test_somebody_else_who_wins_clearly_takes_the_name_over() -> None:
     found = evidence(match("ann", 0.6), match("ann", 0.6))
     found.decide([match("ann", 0.6)], STANDARD)
@@ -91,6 +124,7 @@ def test_somebody_else_who_wins_clearly_takes_the_name_over() -> None:
 
 def test_poor_views_are_not_wanted() -> None:
     assert not Evidence(POLICY).wants(POLICY.min_quality - 0.01, 0.0)
+    assert Evidence(POLICY).wants(POLICY.min_quality, 0.0)
 
 
 def test_a_decided_face_is_wanted_again_only_after_a_while() -> None:
@@ -116,6 +150,20 @@ def test_a_full_undecided_track_wants_only_better_views_until_a_recheck() -> Non
     assert found.wants(0.8, POLICY.recheck_s)
 
 
+def test_pauses_count_from_the_view_that_came_last() -> None:
+    full = Evidence(POLICY)
+    for at_s in (100.0, 101.0, 102.0, 103.0, 104.0):
+        full.add(view(match("ann", 0.44), at_s=at_s))
+    assert not full.wants(0.8, 104.0 + POLICY.recheck_s - 0.1)
+    assert full.wants(0.8, 104.0 + POLICY.recheck_s)
+    decided = Evidence(POLICY)
+    for at_s in (100.0, 101.0):
+        decided.add(view(match("ann", 0.6), at_s=at_s))
+    decided.decide([match("ann", 0.6)], STANDARD)
+    assert not decided.wants(0.9, 101.0 + SURE_RECHECKS * POLICY.recheck_s - 0.1)
+    assert decided.wants(0.9, 101.0 + SURE_RECHECKS * POLICY.recheck_s)
+
+
 def test_a_face_that_says_nothing_is_not_embedded_for_ever() -> None:
     found = Evidence(POLICY)
     for _ in range(POLICY.max_views):
@@ -131,6 +179,8 @@ def test_grey_is_what_most_views_are() -> None:
     for grey in (True, True, False):
         found.add(View(vector, 0.8, 0.0, None, grey))
     assert found.grey
+    found.add(View(vector, 0.8, 0.0, None, False))
+    assert not found.grey, "half of them are not most"
 
 
 def test_the_worst_view_makes_room_for_a_new_one() -> None:
@@ -138,6 +188,27 @@ def test_the_worst_view_makes_room_for_a_new_one() -> None:
     for quality in (0.9, 0.3, 0.8, 0.7, 0.6, 0.5):
         found.add(view(None, quality=quality))
     assert sorted(v.quality for v in found.views) == [0.5, 0.6, 0.7, 0.8, 0.9]
+
+
+def test_of_two_views_that_are_the_same_the_poorer_makes_room_before_any_that_is_like_none() -> None:
+    found = Evidence(POLICY)
+    one, *others = np.eye(6, dtype=np.float32)
+    for vector, quality in ((one, 0.8), (one, 0.79), *((other, 0.6) for other in others[:4])):
+        found.add(View(vector, quality, 0.0))
+    assert [v.quality for v in found.views] == [0.8, 0.6, 0.6, 0.6, 0.6]
+
+
+def test_a_new_view_changes_the_fused_vector_and_a_new_gallery_what_views_say() -> None:
+    found = Evidence(POLICY)
+    a, b = np.eye(2, dtype=np.float32)
+    found.add(View(a, 0.8, 0.0))
+    np.testing.assert_allclose(found.fused(), a)
+    found.add(View(b, 0.8, 0.0))
+    np.testing.assert_allclose(found.fused(), np.sqrt([0.5, 0.5]), atol=1e-6)
+    before = found.changes
+    found.rescore([match("ann", 0.6), None])
+    assert found.changes == before + 1
+    assert [v.best and v.best.person_id for v in found.views] == ["ann", None]
 
 
 def test_the_fused_vector_is_the_unit_mean_weighted_by_quality() -> None:
@@ -159,3 +230,9 @@ def test_a_person_is_not_in_two_places_of_one_frame() -> None:
     assert settled[1].identity is None
     assert settled[2].identity is not None
     assert settled[3].identity is not None
+
+
+def test_of_two_who_are_as_similar_the_first_keeps_the_name() -> None:
+    settled = one_place_each({1: known("ann", 0.6), 2: known("ann", 0.6)})
+    assert settled[1].identity is not None
+    assert settled[2].identity is None

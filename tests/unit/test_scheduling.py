@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from streamd.scheduling import Attention, Intervals, Scheduler, Wait, strain
@@ -171,6 +173,70 @@ def test_a_reload_keeps_the_state_of_cameras_that_stay() -> None:
     assert s.grants(5.1) == ["c"]
 
 
+def test_a_reload_gives_cameras_that_stay_their_new_intervals() -> None:
+    s = scheduler("door")
+    s.looked("door", Attention.NOTHING, 0.0)
+    s.ready("door", 0.0, at_s=0.0)
+    assert s.grants(0.5) == []
+    s.replace({"door": replace(INTERVALS, still_s=0.5)})
+    assert s.grants(0.5) == ["door"]
+
+
+def test_a_camera_that_went_is_not_asked_and_begins_anew() -> None:
+    s = scheduler("door")
+    s.looked("door", Attention.UNDECIDED, 0.0)
+    s.ready("door", 0.0, at_s=0.0)
+    s.gone("door")
+    assert s.grants(5.0) == []
+    s.looked("door", Attention.UNDECIDED, 5.0)
+    s.gone("door")
+    s.ready("door", 0.0, at_s=5.0)
+    assert s.grants(5.9) == [], "nobody is followed on it any more"
+
+
+def test_a_camera_that_could_not_be_reached_is_asked_as_soon_as_it_speaks() -> None:
+    s = scheduler("door")
+    s.ready("door", 0.0, at_s=0.0)
+    assert s.grants(0.0) == ["door"]
+    s.refused("door")
+    assert s.grants(0.1) == []
+    s.ready("door", 0.0, at_s=0.2)
+    assert s.grants(0.2) == ["door"]
+
+
+def test_a_camera_of_which_a_picture_is_awaited_is_not_asked_for_a_frame() -> None:
+    s = scheduler("door", max_batch=2)
+    s.ready("door", 0.0, at_s=0.0)
+    s.granted("door", 0.0)
+    assert s.grants(0.1) == []
+    s.arrived("door", 0.2)
+    assert s.grants(0.2) == ["door"]
+
+
+def test_while_a_frame_is_awaited_for_long_another_camera_is_asked() -> None:
+    s = scheduler("far", "near")
+    s.worked(0.01)
+    s.ready("far", 1.0, at_s=0.0)
+    assert s.grants(0.0) == ["far"]
+    s.ready("near", 1.0, at_s=0.0)
+    assert s.grants(0.001) == []
+    assert s.grants(0.5) == ["near"]
+
+
+def test_a_grant_is_thought_of_again_when_it_is_given_up() -> None:
+    s = scheduler("door", max_batch=2)
+    s.ready("door", 0.0, at_s=5.0)
+    assert s.grants(5.0) == ["door"]
+    assert s.next_s(5.1) == 6.0
+
+
+def test_a_first_look_has_not_waited() -> None:
+    s = scheduler("door")
+    s.ready("door", 0.0, at_s=0.0)
+    assert s.grants(9.0) == ["door"]
+    assert s.waits() == []
+
+
 def test_a_camera_that_answers_late_leaves_room_for_others() -> None:
     s = scheduler("far", "near")
     s.worked(0.01)
@@ -191,8 +257,9 @@ def test_frames_that_wait_while_the_worker_works_are_not_late() -> None:
         for name in ("a", "b"):
             s.ready(name, 1.0, at_s=look)
         (asked,) = s.grants(look)
-        s.worked(0.1)
-        s.arrived(asked, look + 0.1)
+        for _ in range(5):
+            s.worked(0.1)
+        s.arrived(asked, look + 0.5)
         s.looked(asked, Attention.UNDECIDED, look)
 
 
@@ -219,4 +286,5 @@ def test_strain_is_how_long_due_cameras_wait() -> None:
     (wait,) = s.waits()
     assert wait.camera == "b"
     assert strain([wait]) == pytest.approx(0.5)
+    assert strain([wait, Wait("c", 0.0, 0.0)]) == pytest.approx(0.25)
     assert strain(s.waits()) is None

@@ -295,7 +295,7 @@ def test_a_copy_that_progresses_is_a_sign_of_life(old: Path, monkeypatch: pytest
             GalleryStore(old / "gallery.sqlite").close()
             return 0
 
-        assert _guarded("worker", serve, context) == 0
+        assert _guarded(serve, context) == 0
     assert len(beats) == -(-pages // 2)
     back_up(old / "gallery.sqlite", 1)
     assert len(beats) == -(-pages // 2)

@@ -200,7 +200,7 @@ def test_a_clock_that_was_ahead_at_the_start_does_not_end_the_cleaning(store: Ga
     upkeep = Upkeep(store, config)
     upkeep.clean_up(NOW_S + 400 * DAY_S, now_s=0.0)
     records.record(sighting("unknown-1", at=NOW_S))
-    picture = config.snapshots_dir / "day" / "1.jpg"
+    picture = config.snapshots_dir / "2026-03-01" / "1.jpg"
     picture.parent.mkdir(parents=True)
     picture.touch()
     os.utime(picture, (NOW_S, NOW_S))
@@ -217,7 +217,7 @@ def test_a_date_that_is_not_believed_deletes_nothing(store: GalleryStore, journa
         connection.execute("UPDATE people SET created_wall_s = ?", (NOW_S,))
     records = StrangerRecords(store.database)
     records.record(sighting("unknown-1", at=NOW_S))
-    picture = config.snapshots_dir / "day" / "1.jpg"
+    picture = config.snapshots_dir / "2026-03-01" / "1.jpg"
     picture.parent.mkdir(parents=True)
     picture.touch()
     os.utime(picture, (NOW_S, NOW_S))

@@ -44,12 +44,14 @@ class Link:
 
 class Sender:
     unacknowledged = taken = settled = 0
+    full = False
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
-    def send(self, event: Event) -> None:
+    def send(self, event: Event) -> bool:
         self.events.append(event)
+        return not self.full
 
     def pump(self, now_s: float, woken: Collection[object] | None = None) -> None:
         """Nobody listens."""
@@ -131,6 +133,13 @@ def test_what_is_missing_is_told_once(bench: Bench) -> None:
     bench.told()
     bench.reload(door=SQUARES, yard=MISSING, hall=SQUARES)
     assert bench.told() == []
+
+
+def test_events_that_go_because_the_publisher_is_away_for_too_long_are_counted(bench: Bench) -> None:
+    bench._sender.full = True
+    bench.hear("door")
+    labels = {"transport": "journal", "reason": "full"}
+    assert bench.context.metrics.registry.get_sample_value("streamd_events_dropped_total", labels) == 1
 
 
 def test_a_camera_that_gets_a_detector_is_looked_at_again(bench: Bench) -> None:

@@ -76,3 +76,11 @@ def test_numbers_that_no_worker_has_are_not_followed(worker: int, workers: int) 
     f = finder()
     f.elsewhere(worker=worker, workers=workers)
     assert not f.moved(0.0)
+
+
+def test_a_worker_that_wants_frames_after_all_is_stayed_with() -> None:
+    f = finder()
+    f.elsewhere(worker=0, workers=2)
+    f.found()
+    assert not f.moved(1.0)
+    assert f.endpoint == FIRST

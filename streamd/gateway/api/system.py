@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from importlib import metadata
-from pathlib import Path
 
 import streamd
 from streamd.access import Role
@@ -48,7 +46,9 @@ class Figures(Answer):
     events_total: float
     viewers: float
     disk_free_bytes: int | None
+    """Of the disk that the state directory is on."""
     state_bytes: int | None
+    """What the state directory holds, its folders included."""
 
 
 class SystemAnswer(Answer):
@@ -93,7 +93,7 @@ def operations(services: Services) -> list[Operation]:
             problems=problems,
             processes=[_process(child, scrape) for child in status.children],
             gallery=gallery,
-            figures=await services.thread(lambda: _figures(scrape, services.config.state_dir)),
+            figures=_figures(scrape),
             versions={"python": platform.python_version()} | _versions(),
             accelerator=_accelerator(scrape),
             config_file=str(file.path) if admin and file else None,
@@ -129,24 +129,22 @@ def _process(child: ChildStatus, scrape: Scrape) -> ProcessAnswer:
     )
 
 
-def _figures(scrape: Scrape, state_dir: Path) -> Figures:
+def _figures(scrape: Scrape) -> Figures:
     (age_s,) = scrape.quantiles("streamd_frame_age_seconds", (0.95,))
     (identity_s,) = scrape.quantiles("streamd_time_to_identity_seconds", (0.5,))
-    free: int | None
-    used: int | None
-    try:
-        free = shutil.disk_usage(state_dir).free
-        used = sum(path.stat().st_size for path in state_dir.iterdir() if path.is_file())
-    except OSError:
-        free = used = None
     return Figures(
         frame_age_p95_s=age_s,
         time_to_identity_p50_s=identity_s,
         events_total=scrape.total("streamd_events_total"),
         viewers=scrape.total("streamd_viewers"),
-        disk_free_bytes=free,
-        state_bytes=used,
+        disk_free_bytes=_bytes(scrape, "streamd_disk_free_bytes"),
+        state_bytes=_bytes(scrape, "streamd_state_bytes"),
     )
+
+
+def _bytes(scrape: Scrape, name: str) -> int | None:
+    """None until it was measured."""
+    return round(scrape.total(name)) if scrape.samples.get(name) else None
 
 
 def _versions() -> dict[str, str]:

@@ -63,9 +63,6 @@ export function closeDialogs() {
   for (const element of [...stack].reverse()) if (!element.dataset.keep) element.close();
 }
 
-/** Whether a dialog is open. */
-export const dialogIsOpen = () => stack.length > 0;
-
 /**
  * A question with two answers.
  * @param {{title: string, text: any, yes: string, danger?: boolean, typed?: string}} options

@@ -4,7 +4,6 @@
 import { t } from "./strings.js";
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const shortClock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const dayLong = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long" });
 const dayYear = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const full = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "medium" });
@@ -23,7 +22,6 @@ export function daemonSays(date) {
 }
 
 export const time = (at) => clock.format(new Date(at));
-export const shortTime = (at) => shortClock.format(new Date(at));
 export const moment = (at) => full.format(new Date(at));
 export const date = (at) => dateOnly.format(new Date(at));
 

@@ -99,7 +99,7 @@ for (let i = 0, x = 1; i < 255; i++, x = (x << 1) ^ (x & 128 ? 0x11d : 0)) {
 const times = (a, b) => (a && b ? EXP[LOG[a] + LOG[b]] : 0);
 
 /** @param {string} text @returns {boolean[][]} rows of modules, true is dark; throws where the text is too long */
-export function qrModules(text) {
+function qrModules(text) {
   const data = new TextEncoder().encode(text);
   const version = BLOCKS.findIndex(([, groups], i) => capacity(groups) >= data.length + (i < 9 ? 2 : 3)) + 1;
   if (version === 0) throw new RangeError("too long for a QR code");

@@ -12,9 +12,6 @@ const MOST = 2;
 const polite = h("div.toasts", { role: "status", "aria-live": "polite", "data-testid": "toasts" });
 const urgent = h("div.toasts.toasts-urgent", { role: "alert", "data-testid": "alerts" });
 
-/** The two places for messages; they lie in the page from the start, so that screen readers watch them. */
-export const toastPlaces = () => [polite, urgent];
-
 /**
  * A dialog makes everything outside of it inert: while one is open, the messages are shown within it.
  * @param {HTMLElement} home

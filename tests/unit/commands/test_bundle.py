@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 from pathlib import Path
@@ -109,3 +110,17 @@ def test_a_file_that_is_there_is_not_written_over(box: Path, capsys: pytest.Capt
     assert main(arguments) == ExitCode.USAGE
     assert "is there already" in capsys.readouterr().err
     assert (box / "report.tar.gz").read_text() == "precious"
+
+
+def test_a_journald_that_does_not_answer_costs_the_log_alone(
+    box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "journalctl").write_text("#!/bin/sh\nexec sleep 600\n")
+    (programs / "journalctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    monkeypatch.setattr("streamd.commands.bundle._JOURNALD_S", 0.2)
+    bundle = bundled(box)
+    assert "no log.txt: journald does not answer" in bundle["README.txt"]
+    assert "findings.json" in bundle

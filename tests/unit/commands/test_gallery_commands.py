@@ -277,6 +277,18 @@ def test_photos_of_one_name_stand_side_by_side_and_go_with_the_person(
     assert not (two_way / "Anna").exists()
 
 
+def test_of_a_photo_for_which_there_is_no_room_nothing_stays_in_the_folder(
+    capsys: Output, tmp_path: Path, two_way: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("streamd.gallery.folderwriter.os.fsync", full)
+    assert main(["enroll", "Anna", str(write_photo(tmp_path / "p.png", RED))]) == 69
+    assert "no space left" in capsys.readouterr().err
+    assert list((two_way / "Anna").iterdir()) == [], "a hidden file there would outlive the person"
+
+
 def test_a_name_too_long_for_a_folder_is_said_and_nothing_is_kept(
     capsys: Output, tmp_path: Path, two_way: Path
 ) -> None:

@@ -186,6 +186,25 @@ def test_who_is_forgotten_while_an_index_is_built_is_not_saved(
     assert index_files(store.path) == []
 
 
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_of_an_index_for_which_there_is_no_room_nothing_is_left(
+    store: GalleryStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fails_at: int
+) -> None:
+    """Neither of its graph nor of its rows: where there is none the disk should not be filled by what is of no use."""
+    calls = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == fails_at:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("streamd.gallery.savedindex.os.fsync", full)
+    built(store.path)
+    assert "is not saved: [Errno 28]" in caplog.text
+    assert [path for path in index_files(store.path) if path.suffix == ".part"] == []
+
+
 def test_an_index_of_another_model_is_beside_it(store: GalleryStore) -> None:
     store.add_faces("p0", [face(unit(0), "photo:x", model_id=OTHER_MODEL)])
     built(store.path)

@@ -185,6 +185,17 @@ def test_of_more_than_may_wait_the_one_that_could_not_be_written_goes(
     assert {stranger.id for stranger in records.all()} == {second, *later}
 
 
+def test_while_nothing_can_be_written_no_more_is_remembered_than_may_wait(
+    records: StrangerRecords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strangerbook, "WAITING_BOUND", 2)
+    book = opened(records)
+    most = 2 * strangerbook.VIEWS_PER_SIGHTING
+    first, *_, last = [seen(book, unit(n, DIM), track=f"t{n}") for n in range(most + 1)]
+    assert seen(book, unit(most, DIM), track="again") == last
+    assert seen(book, unit(0, DIM), track="again") != first, "what was noted of it is gone, and its id with it"
+
+
 def test_what_waits_is_changed_by_one_thread_at_a_time(records: StrangerRecords) -> None:
     book = opened(records)
     seen(book, unit(1, DIM), track="a")

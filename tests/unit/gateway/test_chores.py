@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -78,6 +79,28 @@ def test_an_error_comes_to_all_who_asked(tmp_path: Path, monkeypatch: pytest.Mon
         assert [(type(error), str(error)) for error in found] == [(UnavailableError, "the gallery is empty")] * 3
 
     assert played(tmp_path, monkeypatch, check) == ["calibrate"]
+
+
+def test_what_is_asked_while_the_process_leaves_is_done_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chores, "KEPT_S", 0.0)
+
+    async def check(working: Chores, more: dict[str, str]) -> None:
+        Path(more["until"]).touch()
+        assert await working.do({"do": "enroll", **more}, timeout_s=20) == {"done": "enroll"}
+        leaving = working._process
+        assert leaving is not None
+        assert leaving.stdin is not None
+        os.kill(leaving.pid, signal.SIGSTOP)  # it takes its time
+        while not leaving.stdin.is_closing():
+            await asyncio.sleep(0)
+        asked = asyncio.create_task(working.do({"do": "try", **more}, timeout_s=20))
+        while working._process is leaving and not asked.done():
+            await asyncio.sleep(0.01)
+        assert await asked == {"done": "try"}
+
+    assert played(tmp_path, monkeypatch, check) == ["enroll", "try"]
 
 
 def test_a_process_whose_gateway_was_killed_ends_without_a_word(tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """What pages hear of new events, without a publisher."""
 
 import asyncio
+import errno
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
+import zmq
 from gatewayparts import seen
 
 from streamd.config import EventsConfig
 from streamd.events import Event, EventType
+from streamd.gateway import eventfeed
 from streamd.gateway.eventfeed import EventFeed
 
 
@@ -78,3 +81,37 @@ def test_what_told_of_a_forgotten_person_is_not_told_again() -> None:
         await behind.aclose()
 
     fed(check)
+
+
+def test_pages_hear_again_of_new_events_after_what_nobody_foresaw(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Subscription:
+        """No file can be opened when it first connects anew."""
+
+        tries = 0
+
+        def __init__(self, **_: str) -> None:
+            type(self).tries += 1
+
+        async def __aenter__(self) -> AsyncGenerator[Event]:
+            return self._events()
+
+        async def __aexit__(self, *_: object) -> None:
+            return
+
+        async def _events(self) -> AsyncGenerator[Event]:
+            yield seen("door", EventType.FACE_UNKNOWN, n=self.tries).numbered(self.tries)
+            raise zmq.ZMQError(errno.EMFILE)
+
+    monkeypatch.setattr(eventfeed, "AsyncSubscription", Subscription)
+    monkeypatch.setattr(eventfeed, "AGAIN_S", 0.0)
+
+    async def check(feed: EventFeed) -> None:
+        async with feed.running():
+            page = feed.follow(0)
+            assert await taken(page, 2) == [1, 2]
+            await page.aclose()
+
+    fed(check)
+    assert "new events for pages: broken" in caplog.text
