@@ -77,13 +77,49 @@ def test_a_picture_for_a_place_that_is_not_there_is_refused_in_words(
     assert capsys.readouterr().err == f"streamd explain: {tmp_path}/none/f.jpg: no such file or directory\n"
 
 
-def test_a_fault_that_is_about_no_file_keeps_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_keeps_its_stack(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     def fault(args: object) -> NoReturn:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     monkeypatch.setattr("streamd.commands.explain.run", fault)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        main(["explain", "1"])
+    assert main(["explain", "1", "--json"]) == ExitCode.INTERNAL
+    done = capsys.readouterr()
+    assert "Traceback" in done.err
+    assert json.loads(done.out) == {"error": "internal error: OSError(9, 'Bad file descriptor')", "exit": 70}
+
+
+@pytest.mark.usefixtures("state")
+def test_a_program_reads_a_failure_where_it_reads_results(capsys: Output) -> None:
+    assert main(["person", "show", "Nobody", "--json"]) == ExitCode.UNAVAILABLE
+    done = capsys.readouterr()
+    assert json.loads(done.out) == {"error": "there is no person 'Nobody' in the gallery", "exit": 69}
+    assert done.err == "streamd person: there is no person 'Nobody' in the gallery\n"
+
+
+def test_a_program_reads_what_is_wrong_with_its_command_line(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["gallery", "undo", "x", "--json"])
+    assert refused.value.code == ExitCode.USAGE
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"error": "argument VERSION: invalid int value: 'x'", "exit": 64}
+
+
+@pytest.mark.parametrize("verb", [["person", "forget"], ["gallery", "calibrate"], ["user", "token"]])
+def test_help_of_a_verb_says_what_it_does(capsys: Output, verb: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb[0], "--help"])
+    listed = " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit):
+        main([*verb, "--help"])
+    told = capsys.readouterr().out.split("\n\n")[1]
+    assert f"{verb[1]} {' '.join(told.split())}" in listed
+
+
+@pytest.mark.usefixtures("state")
+def test_people_get_words_alone(capsys: Output) -> None:
+    main(["person", "show", "Nobody"])
+    main(["enroll", "Nobody", "--", "--json"])
+    assert "{" not in capsys.readouterr().out
 
 
 def called(redirection: str) -> subprocess.CompletedProcess[str]:
