@@ -37,6 +37,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+OTHERS = "permission denied; if it is the service's, call this as its user (runuser -u streamd --)"
+"""Of files in the state directory, which is its owner's alone."""
+
 
 class ExitCode:
     """Process exit codes, from sysexits.h."""

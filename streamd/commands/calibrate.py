@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.outputs import admit_output
 from streamd.errors import ExitCode, GalleryError, PhotoRefused, UsageError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from streamd.gallery.opening import load_photo_models, open_store
 
     config = load_config(args.config)
+    admit_output(args.plot, "PNG")
     models = load_photo_models(config)
     with open_store(config) as store:
         if args.reset:

@@ -18,6 +18,7 @@ from galleryparts import GREEN, RED, write_photo
 from streamd.cli import main
 from streamd.commands import bundle
 from streamd.commands.arguments import wants_colour
+from streamd.commands.outputs import admit_output
 from streamd.errors import ExitCode
 from streamd.gallery.vault import load_vault
 from streamd.journal import Journal
@@ -152,7 +153,47 @@ def test_the_journal_of_another_user_is_refused_in_words(
         patch.setattr("streamd.journal.Path", Path, raising=False)
         config = ["--config", str(state.parent / "streamd.yaml")]
         assert main([*command, *config]) == ExitCode.UNAVAILABLE
-    assert f"journal {state}/journal.sqlite: Permission denied" in capsys.readouterr().err
+    assert f"journal {state}/journal.sqlite: permission denied; if it is the service's, " in capsys.readouterr().err
+
+
+def test_the_gallery_of_another_user_is_refused_in_words(
+    state: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("streamd.gallery.database._create_private", denied)
+    assert main(["person", "list"]) == ExitCode.UNAVAILABLE
+    assert "call this as its user (runuser -u streamd --)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["gallery", "calibrate", "--plot"],
+        ["bench", "accuracy", "--pairs", "pairs.csv", "--root", ".", "--plot"],
+        ["bench", "quality", "--faces", ".", "--plot"],
+        ["explain", "last", "--face"],
+        ["replay", __file__, "--annotate"],
+    ],
+)
+def test_no_file_of_another_kind_is_lost_to_a_picture(tmp_path: Path, capsys: Output, args: list[str]) -> None:
+    config = tmp_path / "streamd.yaml"
+    assert main([*args, str(config)]) == ExitCode.USAGE
+    assert f"{config} is there already, and no " in capsys.readouterr().err
+    assert config.read_text() == "state_dir: state\n"
+    assert main([*args, str(tmp_path / "none" / "out.png")]) == ExitCode.USAGE
+    assert f"{tmp_path}/none/out.png: no such folder" in capsys.readouterr().err
+
+
+def test_a_picture_is_drawn_again(tmp_path: Path) -> None:
+    out = tmp_path / "roc.png"
+    admit_output(out, "PNG")
+    for there in (b"", b"\x89PNG\r\n"):
+        out.write_bytes(there)
+        admit_output(out, "PNG")
+    admit_output(Path("/dev/null"), "PNG")
 
 
 def test_explain_last_says_that_no_appearance_is_over(state: Path, capsys: Output) -> None:
