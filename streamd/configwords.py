@@ -41,6 +41,8 @@ _KINDS = {
     "missing": "is needed",
     "union_tag_not_found": f"'kind' is needed: {', '.join(SINK_KINDS)}",
     "union_tag_invalid": f"'kind' should be one of {', '.join(SINK_KINDS)}",
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
     "model_type": "should hold 'key: value' lines",
     "dict_type": "should hold 'key: value' lines",
 }
@@ -56,6 +58,9 @@ def problem_words(error: Mapping[str, Any], text: str) -> str:
         return str(error["msg"]).partition(", ")[2]
     if kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
         return _KINDS[kind]
+    if kind == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"should have at least {least} {'item' if least == 1 else 'items'}, not {len(error['input'])}"
     return _rule(error) + _contrast(path, error["input"], text)
 
 
