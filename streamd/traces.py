@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from streamd.config import Config
+from streamd.deliveries import Deliveries
 from streamd.erasure import erase_person
-from streamd.errors import GalleryError, JournalError
+from streamd.errors import GalleryError, JournalError, UnavailableError
 from streamd.gallery.erasures import Erasure, erasure_is_done
 from streamd.gallery.folderrecords import FolderRecords
 from streamd.gallery.rows import find_person_id
@@ -35,7 +36,8 @@ class Erased:
 
 
 def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final: bool) -> Erased:
-    """Erase what is left of somebody: photos, saved indexes, the journal, pictures, free space and log of the gallery.
+    """Erase what is left of somebody: photos, saved indexes, the journal, pictures, what sinks' destinations said, free
+    space and log of the gallery.
 
     Args:
         final: whether every process has noticed that the person is no more. Else some may still tell of them, and the
@@ -55,6 +57,12 @@ def erase_traces(config: Config, store: GalleryStore, erasure: Erasure, *, final
     try:
         events = _erase_events(config, store, erasure)
     except JournalError as error:
+        undone.append(str(error))
+    try:
+        if config.deliveries_file.exists():
+            with Deliveries(config.deliveries_file) as deliveries:
+                deliveries.forget_reasons()
+    except UnavailableError as error:
         undone.append(str(error))
     try:
         is_gone = store.database.erase_free_space()
