@@ -13,6 +13,7 @@ from streamd.sinkconfig import SINK_KINDS
 from streamd.zoneconfig import ZoneConfig
 
 _PATTERNS = (
+    ("^(tcp://", "should be like tcp://127.0.0.1:5571, or ipc:///run/streamd/events"),
     ("^tcp://", "should be like tcp://127.0.0.1:5571"),
     ("^(auto|cpu", "should be auto, cpu, or cuda:0"),
     ("^([A-Za-z0-9._-]+|", "should be an address and a port, like 127.0.0.1:8470"),
