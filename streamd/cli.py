@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import streamd
 from streamd.discretion import keep_to_ourselves
-from streamd.errors import ConfigError, ExitCode, StreamdError
+from streamd.errors import ConfigError, ExitCode, StreamdError, one_line
 
 VERBS: dict[str, str] = {
     "run": "watch the cameras (the daemon)",
@@ -112,7 +112,8 @@ def _account_of(error: Exception, command: str) -> tuple[int, str]:
         sys.excepthook(type(error), error, error.__traceback__)  # a child's writes it to the log
         return ExitCode.INTERNAL, f"internal error: {redact(repr(error))}"
     # Problems of a configuration begin with the file that each is in.
-    print(said if isinstance(error, ConfigError) else f"streamd {command}: {said}", file=sys.stderr)
+    lines = said if isinstance(error, ConfigError) else f"streamd {command}: {said}"
+    print("\n".join(map(one_line, lines.split("\n"))), file=sys.stderr)
     return code, said
 
 

@@ -56,6 +56,15 @@ def test_a_photo_whose_name_is_not_utf8_is_enrolled_and_so_is_the_next(
 
 
 @pytest.mark.usefixtures("state")
+def test_no_file_name_steers_the_terminal_or_begins_a_line(tmp_path: Path, capsys: Output) -> None:
+    photo = write_photo(tmp_path / "red\x1b[31m\nrefused x.png", RED)
+    assert main(["enroll", "Anna", str(photo)]) == 0
+    assert "red\\x1b[31m\\x0arefused x.png: face of" in capsys.readouterr().out
+    assert main(["gallery", "import", str(tmp_path / "\x1b[31m")]) == ExitCode.UNAVAILABLE
+    assert "\\x1b[31m" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("state")
 def test_json_names_such_a_file_so_that_a_program_finds_it(oddly_named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out = written_by(monkeypatch, "enroll", "Anna", oddly_named, "--json")
     assert code == 0
