@@ -114,6 +114,23 @@ def test_a_program_reads_what_is_wrong_with_its_command_line(capsys: Output) -> 
     assert told == {"error": "argument VERSION: invalid int value: 'x'", "exit": 64}
 
 
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["gallery", "calibrate", "--reset"], {"reset": False, "model": "colours@0123456789ab"}),
+        (["check", "--migrate"], {"file": "streamd.yaml", "version": 1, "before": None}),
+        (["events", "--redeliver", "log"], {"sink": "log", "events": 0}),
+    ],
+)
+def test_json_is_json_whatever_is_done(state: Path, capsys: Output, args: list[str], told: dict[str, Any]) -> None:
+    state.mkdir()
+    config = state.parent / "streamd.yaml"
+    config.write_text("state_dir: state\nsinks: {log: {kind: file, path: events.jsonl}}\n")
+    assert main([*args, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found | {"file": Path(found.get("file", "")).name or None} == {"file": None} | told
+
+
 @pytest.mark.parametrize("verb", [["person", "forget"], ["gallery", "calibrate"], ["user", "token"]])
 def test_help_of_a_verb_says_what_it_does(capsys: Output, verb: list[str]) -> None:
     with pytest.raises(SystemExit):
