@@ -276,11 +276,17 @@ def test_numbers_that_are_none_are_refused_in_words(capsys: Output) -> None:
         assert "_number" not in said
 
 
-@pytest.mark.parametrize(("value", "colour"), [(None, True), ("", True), ("1", False)])
-def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch, value: str | None, colour: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "terminal_kind", "colour"),
+    [(None, "xterm", True), ("", "xterm", True), ("1", "xterm", False), (None, "dumb", False)],
+)
+def test_no_color_is_heeded_and_a_terminal_without_colours(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, terminal_kind: str, colour: bool
+) -> None:
     terminal: Any = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", terminal_kind)
     monkeypatch.delenv("NO_COLOR", raising=False)
     if value is not None:
         monkeypatch.setenv("NO_COLOR", value)
