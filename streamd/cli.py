@@ -6,13 +6,15 @@ import argparse
 import errno
 import importlib
 import io
+import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import streamd
 from streamd.discretion import keep_to_ourselves
-from streamd.errors import ExitCode, StreamdError
+from streamd.errors import ConfigError, ExitCode, StreamdError, one_line
 
 VERBS: dict[str, str] = {
     "run": "watch the cameras (the daemon)",
@@ -47,10 +49,19 @@ ROLES: dict[str, str] = {
 """Each name is a module ``streamd.commands.<name>`` with ``add_arguments(parser)`` and ``run(args) -> int``."""
 
 
+class _WrongUse(SystemExit):
+    """The command line cannot be read; ``message`` has been printed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ExitCode.USAGE)
+        self.message = message
+
+
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]  # argparse's own never returns either
+    def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
+        print(f"{self.prog}: {message}", file=sys.stderr)
+        raise _WrongUse(message)
 
 
 def _overview() -> str:
@@ -61,40 +72,59 @@ def _overview() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the return value is the process's exit code."""
+    """Run one command; the return value is the process's exit code.
+
+    With ``--json`` a failure is the last line on standard output, too: an object with ``error`` and ``exit``.
+    """
     keep_to_ourselves()  # whatever a class of the user's own may load
     args = list(sys.argv[1:] if argv is None else argv)
-    top = _Parser(
-        prog="streamd",
-        description="Watches live video and says who is there.",
-        epilog=_overview(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--version", action="version", version=f"streamd {streamd.__version__}")
-    top.add_argument("command", metavar="COMMAND", choices=[*VERBS, *ROLES])
     _prepare_streams()
-    command = top.parse_args(args[:1] or ["--help"]).command
     try:
-        code = _run(command, args[1:])
+        code = _run(args)
         sys.stdout.flush()
-    except StreamdError as error:
-        print(_in_words(error, command), file=sys.stderr)
-        return error.exit_code
+    except _WrongUse as refused:
+        _tell_programs(args, refused.message, ExitCode.USAGE)
+        raise
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `streamd events | head`
         _print_no_more()
         return ExitCode.OK
-    except OSError as error:
-        full = error.errno == errno.ENOSPC  # of what standard output goes to, where no file is named
-        if command in ROLES or (error.filename is None and not full):
-            raise
-        where = "" if error.filename is None else f"{error.filename}: "
-        print(f"streamd {command}: {where}{(error.strerror or str(error)).lower()}", file=sys.stderr)
-        if full:
+    except Exception as error:  # noqa: BLE001  # the process ends, with an exit code of its own
+        code, said = _account_of(error, args[0])
+        _tell_programs(args, said, code)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             _print_no_more()
-        return ExitCode.UNAVAILABLE
     return code
+
+
+def _account_of(error: Exception, command: str) -> tuple[int, str]:
+    """The exit code, and what a program is told; people are told on standard error."""
+    from streamd.config import redact
+
+    if isinstance(error, StreamdError):
+        code, said = error.exit_code, redact(str(error))
+    elif isinstance(error, OSError) and command not in ROLES and (error.filename or error.errno == errno.ENOSPC):
+        # Where no file is named, what is full may be what standard output goes to.
+        where = "" if error.filename is None else f"{error.filename}: "
+        code, said = ExitCode.UNAVAILABLE, f"{where}{(error.strerror or str(error)).lower()}"
+    else:
+        sys.excepthook(type(error), error, error.__traceback__)  # a child's writes it to the log
+        return ExitCode.INTERNAL, f"internal error: {redact(repr(error))}"
+    # Problems of a configuration begin with the file that each is in.
+    lines = said if isinstance(error, ConfigError) else f"streamd {command}: {said}"
+    print("\n".join(map(one_line, lines.split("\n"))), file=sys.stderr)
+    return code, said
+
+
+def _tell_programs(args: Sequence[str], said: str, code: int) -> None:
+    options = args[: args.index("--")] if "--" in args else args
+    if "--json" not in options:
+        return
+    try:
+        print(json.dumps({"error": said, "exit": code}), flush=True)
+    except OSError:  # nobody reads it, or there is no room
+        _print_no_more()
 
 
 def _prepare_streams() -> None:
@@ -113,20 +143,29 @@ def _print_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(command: str, args: Sequence[str]) -> int:
+def _run(args: Sequence[str]) -> int:
+    top = _Parser(
+        prog="streamd",
+        description="Watches live video and says who is there.",
+        epilog=_overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"streamd {streamd.__version__}")
+    top.add_argument("command", metavar="COMMAND", choices=[*VERBS, *ROLES])
+    command, rest = top.parse_args(args[:1] or ["--help"]).command, args[1:]
     module = importlib.import_module(f"streamd.commands.{command}")
     parser = _Parser(prog=f"streamd {command}", description={**VERBS, **ROLES}[command])
     module.add_arguments(parser)
+    _describe_verbs(parser)
     # Options may stand among what is given, as in `enroll NAME --force PHOTO`; where there are verbs, or after "--",
     # argparse cannot.
-    plain = parser._subparsers is not None or "--" in args
-    return int(module.run(parser.parse_args(args) if plain else parser.parse_intermixed_args(args)))
+    plain = parser._subparsers is not None or "--" in rest
+    return int(module.run(parser.parse_args(rest) if plain else parser.parse_intermixed_args(rest)))
 
 
-def _in_words(error: StreamdError, command: str) -> str:
-    from streamd.config import redact
-    from streamd.errors import ConfigError
-
-    if isinstance(error, ConfigError):
-        return redact(str(error))
-    return f"streamd {command}: {redact(str(error))}"
+def _describe_verbs(parser: argparse.ArgumentParser) -> None:
+    """``streamd person forget --help`` begins with what the list of verbs says of it."""
+    for action in parser._subparsers._group_actions if parser._subparsers else ():
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action._choices_actions:
+                action.choices[verb.dest].description = verb.help

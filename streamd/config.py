@@ -21,6 +21,7 @@ from streamd.configtypes import (
     MOST_DAYS,
     CameraName,
     Days,
+    EventsEndpoint,
     PositiveSeconds,
     Seconds,
     Section,
@@ -384,9 +385,10 @@ class GalleryConfig(Section):
 class EventsConfig(Section):
     """What is published, and how long it is kept."""
 
-    publish: TcpEndpoint = "tcp://127.0.0.1:5571"
-    """Where subscribers connect (ZeroMQ SUB)."""
-    replay: TcpEndpoint = "tcp://127.0.0.1:5572"
+    publish: EventsEndpoint = "tcp://127.0.0.1:5571"
+    """Where subscribers connect (ZeroMQ SUB). Every account on this machine may; to ``ipc:///run/streamd/events`` only
+    streamd's own user."""
+    replay: EventsEndpoint = "tcp://127.0.0.1:5572"
     """Where subscribers ask for past events (ZeroMQ DEALER or REQ)."""
     retention_days: Days = 30.0
     """Events older than this are deleted from the journal, and the pictures with them."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from streamd.config import SECTIONS_PER_CAMERA, Config, redact
 from streamd.configrules import broken_rules
@@ -27,6 +28,8 @@ _PATHS: tuple[KeyPath, ...] = (
     ("runtime_dir",),
     ("models_dir",),
     ("gallery", "folder"),
+    ("gallery", "key_file"),
+    ("gallery", "uri"),
     ("frames", "server_key"),
     ("frames", "clients"),
     ("gateway", "certificate"),
@@ -227,7 +230,9 @@ def _make_absolute(data: dict[str, Any], path: KeyPath, base: Path, report: _Rep
     for key in path[:-1]:
         parent = parent.get(key) if isinstance(parent, dict) else None
     value = parent.get(path[-1]) if isinstance(parent, dict) else None
-    if not isinstance(value, str) or (path[-1] == "url" and ("://" in value or value.lower().startswith("whip:"))):
+    if not isinstance(value, str) or (
+        path[-1] in ("url", "uri") and ("://" in value or value.lower().startswith("whip:"))
+    ):
         return
     if not value:
         report.add(path, "should not be empty; leave the key out for its default")
@@ -248,13 +253,18 @@ def _validated(data: dict[str, Any], report: _Report) -> Config | None:
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False):
                 path = _without_kind(tuple(str(key) for key in error["loc"] if key != "[key]"))
-                # A section that lacks a value only because that was refused has no second problem.
-                if error["type"] != "value_error" or not report.touched_inside(path):
+                # What lacks a value only because that was refused has no second problem.
+                if not _follows(error) and (error["type"] != "value_error" or not report.touched_inside(path)):
                     report.add(path, problem_words(error, report.text(path)))
                 report.spoil(path)
                 # What lacks something that it needs is left out as a whole.
                 _remove(data, path[:-1] if error["type"] == "missing" else path)
     return None
+
+
+def _follows(error: ErrorDetails) -> bool:
+    """Whether a list is too short only because some of its items are bad, which have problems of their own."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _without_kind(path: KeyPath) -> KeyPath:

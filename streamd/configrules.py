@@ -68,7 +68,7 @@ def _host(address: str) -> str:
 def _exposure(config: Config) -> Iterator[BrokenRule]:
     for name in ("publish", "replay"):
         address = getattr(config.events, name)
-        if not is_loopback(_host(address)):
+        if address.startswith("tcp://") and not is_loopback(_host(address)):
             yield BrokenRule(
                 (("events", name),),
                 f"{address} would send events over the network unencrypted; use tcp://127.0.0.1 and forward "
@@ -135,7 +135,7 @@ def _listening(config: Config) -> Iterator[_Port]:
         ("gateway", "listen"): config.gateway.listen if config.gateway.enabled else None,
     }
     for path, address in addresses.items():
-        if address:
+        if address and not address.startswith("ipc://"):
             yield _Port(path, address, _host(address), int(address.rpartition(":")[2]))
     if config.frames.listen:
         host, first = _host(config.frames.listen), int(config.frames.listen.rpartition(":")[2])
@@ -145,6 +145,8 @@ def _listening(config: Config) -> Iterator[_Port]:
 
 
 def _ports(config: Config) -> Iterator[BrokenRule]:
+    if config.events.publish == config.events.replay and config.events.publish.startswith("ipc://"):
+        yield BrokenRule((("events", "replay"), ("events", "publish")), "is events.publish, too: name another file")
     ports = list(_listening(config))
     for port in ports:
         if port.number > 65535:

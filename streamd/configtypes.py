@@ -17,6 +17,10 @@ MOST_DAYS = 36_500.0
 Days = Annotated[float, Field(gt=0, le=MOST_DAYS)]
 TcpEndpoint = Annotated[str, Field(pattern=r"^tcp://(\*|\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}$")]
 
+EventsEndpoint = Annotated[
+    str, Field(pattern=r"^(tcp://(\*|\[[0-9a-fA-F:]+\]|[^:/\s]+):\d{1,5}|ipc:///\S+)$", max_length=100)
+]
+
 
 class Section(BaseModel):
     model_config = ConfigDict(

@@ -13,6 +13,7 @@ from streamd.sinkconfig import SINK_KINDS
 from streamd.zoneconfig import ZoneConfig
 
 _PATTERNS = (
+    ("^(tcp://", "should be like tcp://127.0.0.1:5571, or ipc:///run/streamd/events"),
     ("^tcp://", "should be like tcp://127.0.0.1:5571"),
     ("^(auto|cpu", "should be auto, cpu, or cuda:0"),
     ("^([A-Za-z0-9._-]+|", "should be an address and a port, like 127.0.0.1:8470"),
@@ -41,6 +42,8 @@ _KINDS = {
     "missing": "is needed",
     "union_tag_not_found": f"'kind' is needed: {', '.join(SINK_KINDS)}",
     "union_tag_invalid": f"'kind' should be one of {', '.join(SINK_KINDS)}",
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
     "model_type": "should hold 'key: value' lines",
     "dict_type": "should hold 'key: value' lines",
 }
@@ -56,6 +59,9 @@ def problem_words(error: Mapping[str, Any], text: str) -> str:
         return str(error["msg"]).partition(", ")[2]
     if kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
         return _KINDS[kind]
+    if kind == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"should have at least {least} {'item' if least == 1 else 'items'}, not {len(error['input'])}"
     return _rule(error) + _contrast(path, error["input"], text)
 
 

@@ -16,6 +16,7 @@ from streamd.errors import UnavailableError
 
 MOST_PUT_ASIDE = 10_000
 """Of one sink; beyond that the oldest are forgotten."""
+REASON_FORGOTTEN = "not kept: somebody was forgotten since"
 _BUSY_TIMEOUT_S = 5.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS places(sink TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
@@ -43,6 +44,7 @@ class Deliveries:
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute("PRAGMA secure_delete=ON")
             self._db.executescript(_SCHEMA)
             path.chmod(0o600)
 
@@ -98,6 +100,16 @@ class Deliveries:
         """An event that was put aside has arrived, or is no more."""
         with self._in_words():
             self._db.execute("DELETE FROM aside WHERE sink = ? AND seq = ?", (sink, seq))
+
+    def forget_reasons(self) -> None:
+        """What a server answered, or a program wrote, may name somebody; nothing of it is left in the file.
+
+        The events themselves are the journal's.
+        """
+        with self._in_words():
+            self._db.execute("UPDATE aside SET reason = ?", (REASON_FORGOTTEN,))
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:

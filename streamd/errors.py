@@ -35,8 +35,14 @@ Messages say what, where and what to do, in lower case, with the offending value
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+OTHERS = "permission denied; if it is the service's, call this as its user (runuser -u streamd --)"
+"""Of files in the state directory, which is its owner's alone."""
 
 
 class ExitCode:
@@ -47,6 +53,11 @@ class ExitCode:
     UNAVAILABLE = 69
     INTERNAL = 70
     CONFIG = 78
+
+
+def one_line(text: str) -> str:
+    """``text`` without what steers a terminal or begins a line: file names may have any character."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 class StreamdError(Exception):

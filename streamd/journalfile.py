@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamd.backups import back_up
-from streamd.errors import JournalError
+from streamd.errors import OTHERS, JournalError
 
 FORMAT = 2
 APPLICATION_ID = 0x73746A31
@@ -124,4 +124,5 @@ def in_words(path: Path) -> Iterator[None]:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
         raise JournalError(f"journal {path}: {_ADVICE.get(code, error)} ({error})") from error
     except OSError as error:
-        raise JournalError(f"journal {path}: {error.strerror or error}") from error
+        reason = OTHERS if isinstance(error, PermissionError) else error.strerror or error
+        raise JournalError(f"journal {path}: {reason}") from error

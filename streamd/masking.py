@@ -54,3 +54,6 @@ class Mask:
                 cv2.polylines(drawn, [np.round(corners).astype(np.int32)], True, 1)
             self._made[size] = drawn.astype(bool)
         return self._made[size]
+
+
+NO_MASK = Mask(())

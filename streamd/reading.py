@@ -21,13 +21,12 @@ from streamd.config import CaptureConfig
 from streamd.domain import Frame, FrameId, Yuv420
 from streamd.errors import SourceAwaited, SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecodedFrame, DecoderWork, Source, SourceInfo
-from streamd.masking import Mask
+from streamd.masking import NO_MASK, Mask
 from streamd.motion import COLUMNS, CutDetector, MotionMeter
 from streamd.sources.pacing import retry_pause_s
 
 logger = logging.getLogger(__name__)
 
-NO_MASK = Mask(())
 WAKE_ALWAYS = -1.0
 STEADY_S = 30.0
 """A camera that was online for so long is tried again at once when it is lost. One that is lost sooner is tried less

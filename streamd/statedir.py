@@ -9,6 +9,8 @@ import logging
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -54,14 +56,34 @@ def prepare_directories(config: Config) -> None:
         UnavailableError: one cannot be made or written to.
     """
     for path in (config.state_dir, config.sockets_dir):
-        try:
+        with _in_words(path):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             _probe(path)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(f"{path}: the disk is full: free some space") from error
-            raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
-    config.sockets_dir.chmod(0o700)
+    with _in_words(config.sockets_dir):
+        _admit_sockets(config.sockets_dir)
+        config.sockets_dir.chmod(0o700)
+
+
+def private_state_dir(config: Config) -> None:
+    """Make the state directory for what comes before the first start, as models do. Raises UnavailableError."""
+    with _in_words(config.state_dir):
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def _in_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"{path}: the disk is full: free some space") from error
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _admit_sockets(folder: Path) -> None:
+    """In a folder for everybody whoever comes first may have made it: what is said there is believed."""
+    if folder.parent.stat().st_mode & 0o002 and folder.lstat().st_uid != os.geteuid():
+        raise UnavailableError(f"{folder} is another user's: set runtime_dir to a folder of streamd's own")
 
 
 def _probe(folder: Path) -> None:

@@ -9,8 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from streamd.config import Config
+from streamd.deliveries import Deliveries
 from streamd.erasure import erase_person
-from streamd.errors import GalleryError, JournalError
+from streamd.errors import GalleryError, JournalError, UnavailableError
 from streamd.gallery.erasures import Erasure, erasure_is_done, erasure_is_noticed
 from streamd.gallery.folderrecords import FolderRecords
 from streamd.gallery.rows import find_person_id
@@ -37,7 +38,8 @@ class Erased:
 def erase_traces(
     config: Config, store: GalleryStore, erasure: Erasure, *, final: bool, noticed: bool = False
 ) -> Erased:
-    """Erase what is left of somebody: photos, saved indexes, the journal, pictures, free space and log of the gallery.
+    """Erase what is left of somebody: photos, saved indexes, the journal, pictures, what sinks' destinations said, free
+    space and log of the gallery.
 
     Args:
         final: whether every process has noticed that the person is no more, and what it sent before is written. Else
@@ -58,6 +60,12 @@ def erase_traces(
     try:
         events = _erase_events(config, store, erasure)
     except JournalError as error:
+        undone.append(str(error))
+    try:
+        if config.deliveries_file.exists():
+            with Deliveries(config.deliveries_file) as deliveries:
+                deliveries.forget_reasons()
+    except UnavailableError as error:
         undone.append(str(error))
     try:
         is_gone = store.database.erase_free_space()

@@ -41,8 +41,9 @@ def add_settings_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def wants_colour() -> bool:
-    """Whether standard output is a terminal whose user has not asked for plain text (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Whether standard output is a terminal that has colours, whose user has not asked for plain text
+    (https://no-color.org)."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 def settings_of(entries: Sequence[str]) -> dict[str, Any]:

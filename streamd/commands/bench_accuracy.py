@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_model_arguments, with_models
+from streamd.commands.outputs import admit_output
 from streamd.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from streamd.bench.photographs import FaceReader
     from streamd.gallery.opening import load_photo_models
 
+    admit_output(args.plot, "PNG")
     pairs = read_pairs(args.pairs, args.root)
     models = load_photo_models(with_models(args))
     result = measure(pairs, FaceReader(models.examiner()))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument
+from streamd.commands.outputs import admit_output
 from streamd.errors import ExitCode, GalleryError, PhotoRefused, UsageError
 
 if TYPE_CHECKING:
@@ -43,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
     from streamd.gallery.opening import load_photo_models, open_store
 
     config = load_config(args.config)
+    admit_output(args.plot, "PNG")
     models = load_photo_models(config)
     with open_store(config) as store:
         if args.reset:
-            return _reset(store, models.embedder.model_id)
+            return _reset(store, models.embedder.model_id, as_json=args.json)
         enrolled = _enrolled(store, models.embedder.model_id)
         strangers = _strangers(args.strangers, models.examiner()) if args.strangers else None
         found = _calibrate(enrolled, models.embedder, config, strangers)
@@ -59,11 +61,12 @@ def run(args: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _reset(store: GalleryStore, model_id: str) -> int:
+def _reset(store: GalleryStore, model_id: str, *, as_json: bool) -> int:
     from streamd.gallery.scorerecords import drop_spread
 
     gone = drop_spread(store.database, model_id)
-    print("back to the embedder's own statistics" if gone else "there was no calibration of this embedder")
+    words = "back to the embedder's own statistics" if gone else "there was no calibration of this embedder"
+    print(json.dumps({"reset": gone, "model": model_id}) if as_json else words)
     return ExitCode.OK
 
 

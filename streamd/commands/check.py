@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(manual(), end="")
     elif args.migrate:
-        return _migrate(args.config)
+        return _migrate(args.config, as_json=args.json)
     else:
         return _check(args.config, as_json=args.json, only_config=args.only_config)
     return ExitCode.OK
@@ -97,7 +97,7 @@ def _old_version(path: Path | None) -> list[str]:
     return [f"version {version_of(document)} is read as version {CURRENT}; 'streamd check --migrate' rewrites the file"]
 
 
-def _migrate(path: Path | None) -> int:
+def _migrate(path: Path | None, *, as_json: bool) -> int:
     """The file of before is kept beside the new one."""
     import shutil
 
@@ -113,7 +113,8 @@ def _migrate(path: Path | None) -> int:
     file.config()  # what is not valid is not rewritten
     document = parse(found.read_text("utf-8-sig"), file=str(found), expand=str).value
     if not outdated(document):
-        print(f"{found}: version {CURRENT} already")
+        body = {"file": str(found), "version": CURRENT, "before": None}
+        print(json.dumps(body) if as_json else f"{found}: version {CURRENT} already")
         return ExitCode.OK
     kept = found.with_name(f"{found.name}.version{version_of(document)}")
     try:
@@ -121,7 +122,8 @@ def _migrate(path: Path | None) -> int:
     except OSError as error:
         raise UnavailableError(f"{kept}: cannot be written: {error.strerror or error}") from error
     file.edit(migrate)
-    print(f"{found}: version {CURRENT} now; as it was: {kept}")
+    body = {"file": str(found), "version": CURRENT, "before": str(kept)}
+    print(json.dumps(body) if as_json else f"{found}: version {CURRENT} now; as it was: {kept}")
     return ExitCode.OK
 
 

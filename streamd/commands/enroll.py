@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument
-from streamd.errors import ExitCode, UsageError
+from streamd.errors import ExitCode, UsageError, one_line
 
 if TYPE_CHECKING:
     from streamd.config import Config
@@ -171,7 +171,7 @@ class _Counter:
 
 
 def _said(result: PhotoResult) -> str:
-    return result.message if result.accepted else f"{result.message} ({result.reason})"
+    return one_line(result.message if result.accepted else f"{result.message} ({result.reason})")
 
 
 def _summary(name: str, accepted: int, total: int, args: argparse.Namespace) -> str:

@@ -37,6 +37,7 @@ def enroll_footage(
     from streamd.gallery.footage import LONGEST_S, best_views, look_through
     from streamd.gallery.hygiene import Bars
     from streamd.gallery.names import file_name
+    from streamd.masking import Mask
     from streamd.sources.opening import open_source
 
     camera = config.cameras.get(given)
@@ -49,7 +50,10 @@ def enroll_footage(
     url = camera.url if camera and camera.url else given
     shown = redacted_url(given)
     seconds = args.seconds or (LONGEST_S if is_file else CAMERA_SECONDS)
-    footage = look_through(open_source(url, capture), enroller.examiner, seconds=seconds, noticed=_progress())
+    mask = Mask(camera.masks if camera else ())
+    footage = look_through(
+        open_source(url, capture), enroller.examiner, seconds=seconds, mask=mask, noticed=_progress()
+    )
     try:
         views = best_views(footage, Bars(enroller.scores), wanted=args.views, origin=shown)
     except PhotoRefused as refusal:

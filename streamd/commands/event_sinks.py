@@ -44,11 +44,11 @@ def show_sinks(config: Config, *, as_json: bool) -> int:
     return 0
 
 
-def redeliver(config: Config, sink: str) -> int:
+def redeliver(config: Config, sink: str, *, as_json: bool) -> int:
     """Ask for refused events to be sent again; the running daemon does."""
     if sink not in config.sinks:
         raise UsageError(f"there is no sink {sink!r}; there are: {', '.join(config.sinks) or 'none'}")
     with Deliveries(config.deliveries_file) as deliveries:
         count = deliveries.send_again(sink)
-    print(f"{count} events are sent to {sink} again")
+    print(json.dumps({"sink": sink, "events": count}) if as_json else f"{count} events are sent to {sink} again")
     return 0

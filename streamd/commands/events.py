@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if args.sinks or args.redeliver:
         from streamd.commands.event_sinks import redeliver, show_sinks
 
-        return redeliver(config, args.redeliver) if args.redeliver else show_sinks(config, as_json=args.json)
+        if args.redeliver:
+            return redeliver(config, args.redeliver, as_json=args.json)
+        return show_sinks(config, as_json=args.json)
     if args.follow and args.until_at:
         raise UsageError("--until ends in the past, --follow never: give one of them")
     show = _as_json if args.json else _as_lines()

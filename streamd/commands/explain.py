@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, wants_colour
+from streamd.commands.outputs import admit_output
 from streamd.config import Config
 from streamd.errors import ExitCode, UsageError
 from streamd.eventlines import EventLines, printable
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from streamd.configfile import load_config
 
+    for out in (args.face, args.frame):
+        admit_output(out, "JPEG")
     config = load_config(args.config)
     with Journal(config.journal_file, read_only=True) as journal:
         track = _track(journal, args.what)

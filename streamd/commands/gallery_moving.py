@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,7 +75,9 @@ def backup(args: argparse.Namespace, store: GalleryStore, config: Config) -> int
     if args.json:
         print(json.dumps({"file": str(args.file), "bytes": size, "gallery_version": store.version()}))
     else:
-        print(f"{args.file}: {size / 1e6:.1f} MB; to restore, stop streamd and copy it to {store.path}")
+        print(f"{args.file}: {size / 1e6:.1f} MB; to restore it, stop streamd, and then:")
+        log = [f"{store.path}-wal", f"{store.path}-shm"]  # as a power cut leaves it, it would damage what is restored
+        print(f"  {shlex.join(['rm', '-f', *log])} && {shlex.join(['cp', str(args.file), str(store.path)])}")
     return ExitCode.OK
 
 

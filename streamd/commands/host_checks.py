@@ -93,6 +93,8 @@ def ports(config: Config) -> Iterator[Finding]:
         addresses["frames.listen"] = config.frames.listen
     ours = daemon_answers(config)
     for key, address in addresses.items():
+        if address.startswith("ipc://"):
+            continue  # a file: whoever listens there replaces it
         host, _, port = address.removeprefix("tcp://").rpartition(":")
         yield port_finding(key, host.strip("[]"), int(port), ours=ours)
 

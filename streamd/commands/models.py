@@ -38,7 +38,7 @@ def _add_verb(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folder = args.models_dir or _configured_folder(args.config)
+    folder = args.models_dir or _configured_folder(args.config, made=args.verb in ("pull", "import"))
     if args.verb == "import":
         return model_import.run(args, folder)
     if args.verb == "quantize":
@@ -51,10 +51,16 @@ def run(args: argparse.Namespace) -> int:
     return _verify(args.names, folder, as_json=args.json)
 
 
-def _configured_folder(config: Path | None) -> Path:
+def _configured_folder(file: Path | None, *, made: bool) -> Path:
+    """``made``: something is to be written there."""
     from streamd.configfile import load_config
 
-    return load_config(config).models_path
+    config = load_config(file)
+    if made and config.models_path.is_relative_to(config.state_dir):
+        from streamd.statedir import private_state_dir
+
+        private_state_dir(config)
+    return config.models_path
 
 
 def _refuse_unknown(names: list[str], folder: Path) -> None:

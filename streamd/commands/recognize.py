@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_model_arguments, with_models
-from streamd.errors import ExitCode, PhotoRefused
+from streamd.errors import ExitCode, PhotoRefused, one_line
 
 if TYPE_CHECKING:
     from streamd.domain import Match
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        print("\n".join(line for photo in found for line in _lines(photo)))
+        print("\n".join(one_line(line) for photo in found for line in _lines(photo)))
     return ExitCode.OK if any("faces" in photo for photo in found) else ExitCode.UNAVAILABLE
 
 

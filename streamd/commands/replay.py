@@ -21,6 +21,7 @@ from streamd.commands.arguments import (
     wants_colour,
     with_models,
 )
+from streamd.commands.outputs import admit_output
 from streamd.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"{video}: not a file" if video.exists() else f"{video}: no such file")
         if args.annotate and args.annotate.exists() and args.annotate.samefile(video):
             raise UsageError(f"--annotate {args.annotate} is the video itself: name another file")
+    admit_output(args.annotate, "MP4")
     truths = [read_truth(path) for path in args.truth]
     config = with_models(args)
     models = load_photo_models(config)

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from streamd.commands.arguments import add_config_argument
-from streamd.errors import UsageError
+from streamd.errors import UnavailableError, UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +41,15 @@ def _demo(folder: Path | None) -> Path:
     import subprocess
     import sys
 
-    from streamd.config import default_state_dir
+    from streamd.config import Config
+    from streamd.statedir import private_state_dir
 
-    target = folder or default_state_dir() / "demo"
+    default = Config()
+    private_state_dir(default)  # of the models, and of what may be recorded there later
+    target = folder or default.state_dir / "demo"
     code = subprocess.call([sys.executable, "-m", "streamd.demo", str(target)])
     if code == 130 or code < 0:
         raise KeyboardInterrupt
     if code:
-        raise UsageError("the demonstration could not be prepared: see the message above")
+        raise UnavailableError("the demonstration could not be prepared: see the message above")
     return target / "streamd.yaml"

@@ -74,9 +74,14 @@ def _kept(config: Config) -> Iterator[Finding]:
 
 def _sent(config: Config) -> Iterator[Finding]:
     for key, address in (("events.publish", config.events.publish), ("events.replay", config.events.replay)):
+        if address.startswith("ipc://"):
+            continue
         if not on_loopback(address):
             message = f"{address}: names of people go to whoever connects, unencrypted"
             yield _warn(key, message, "keep it on 127.0.0.1, and let a sink with TLS deliver events")
+        elif (others := _logins()) > 1:
+            message = f"{address}: everybody with an account on this machine ({others}) reads whom it saw"
+            yield _warn(key, message, f"ipc://{config.sockets_dir}/{key.removeprefix('events.')}.sock")
     for name, sink in config.sinks.items():
         if getattr(sink, "plain", False):
             yield _warn(f"sinks.{name}.plain", "names of people travel unencrypted", "mqtts://, https:// or tls://")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamd.commands.arguments import add_config_argument, add_json_argument, add_model_arguments, with_models
-from streamd.errors import ExitCode, ModelError, UsageError
+from streamd.errors import ExitCode, ModelError, UsageError, one_line
 
 if TYPE_CHECKING:
     from streamd.config import Config
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.all_models:
         return _compare_models(args, config)
     body = _body(_verify(args, config))
-    print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(_lines(body)))
+    print(json.dumps(body, ensure_ascii=False, indent=2) if args.json else "\n".join(map(one_line, _lines(body))))
     return ExitCode.OK
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from streamd.config import Config
 from streamd.demo.setup import GATEWAY, prepare_demo
-from streamd.errors import StreamdError
+from streamd.errors import ExitCode, StreamdError
 from streamd.vision.catalog import DEFAULT_MODELS
 from streamd.vision.modelstore import pull
 from streamd.vision.progress import terminal_progress
@@ -24,6 +24,9 @@ def main(folder: Path) -> int:
     except StreamdError as error:
         sys.stderr.write(f"streamd run --demo: {error}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"streamd run --demo: {error.filename or folder}: {(error.strerror or str(error)).lower()}\n")
+        return ExitCode.UNAVAILABLE
     except KeyboardInterrupt:
         return 130
     sys.stderr.write(f"demonstration ready after {time.monotonic() - started_s:.0f} s: {path}\n")

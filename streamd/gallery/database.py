@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streamd.backups import back_up, drop_backups
-from streamd.errors import GalleryError
+from streamd.errors import OTHERS, GalleryError
 from streamd.gallery.schema import MIGRATIONS
 from streamd.gallery.vault import Vault, check_vault, vault_token
 
@@ -186,7 +186,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise GalleryError(f"gallery {self.path}: {_words(error, self.path)}") from error
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = OTHERS if isinstance(error, PermissionError) else (error.strerror or str(error)).lower()
             raise GalleryError(f"gallery {self.path}: {reason} ({error.filename or self.path})") from error
 
     def _prepare(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from streamd.errors import PhotoRefused, SourceEnded
 from streamd.gallery.examiner import PhotoExaminer
 from streamd.gallery.hygiene import Bars, largest_group
+from streamd.masking import NO_MASK, Mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,9 +53,14 @@ class Footage:
 
 
 def look_through(
-    source: Source, examiner: PhotoExaminer, *, seconds: float, noticed: Callable[[Footage], None] = lambda _: None
+    source: Source,
+    examiner: PhotoExaminer,
+    *,
+    seconds: float,
+    mask: Mask = NO_MASK,
+    noticed: Callable[[Footage], None] = lambda _: None,
 ) -> Footage:
-    """Look at a frame every quarter of a second, for so many seconds of the stream.
+    """Look at a frame every quarter of a second, for so many seconds of the stream; never behind the mask.
 
     Raises:
         SourceLost, SourceRejected: the stream cannot be read.
@@ -73,7 +79,7 @@ def look_through(
             due_s = at_s + EVERY_S
             footage.frames += 1
             try:
-                face = examiner.one_face(frame.bgr(*frame.size), origin="frame")
+                face = examiner.one_face(mask.on(frame.bgr(*frame.size)), origin="frame")
                 footage.shots.append(Shot(face, at_s))
             except PhotoRefused as refusal:
                 footage.refused[refusal.reason] += 1

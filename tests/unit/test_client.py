@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import zmq
@@ -24,8 +25,8 @@ from streamd.sockets import Sockets
 class Server:
     """The publishing half of a publisher, in a thread; ``lossy`` events reach the journal and no subscriber."""
 
-    def __init__(self, folder: Path) -> None:
-        self.publish, self.replay = (f"tcp://127.0.0.1:{free_port()}" for _ in range(2))
+    def __init__(self, folder: Path, endpoints: tuple[str, str] | None = None) -> None:
+        self.publish, self.replay = endpoints or (f"tcp://127.0.0.1:{free_port()}", f"tcp://127.0.0.1:{free_port()}")
         self._path = folder / "journal.sqlite"
         self._orders: list[tuple[str, list[int]]] = []
         self._obeyed = threading.Condition()
@@ -130,6 +131,23 @@ def test_everything_from_since_on(server: Server) -> None:
         assert _take(subscription, 2490) == list(range(11, 2501))
         server.emit(2501)
         assert _take(subscription, 1) == [2501]
+
+
+def test_over_files_it_hears_the_publisher_that_comes_after_the_one_that_was_killed(tmp_path: Path) -> None:
+    with TemporaryDirectory() as folder:  # a socket's path is short
+        publish, replay = f"ipc://{folder}/publish.sock", f"ipc://{folder}/replay.sock"
+        Path(folder, "publish.sock").touch()  # as it lies there after a kill
+        server = Server(tmp_path, (publish, replay))
+        try:
+            server.emit(1, 2)
+            with _open(server, since=0) as subscription:
+                assert _take(subscription, 2) == [1, 2]
+                server.stop()
+                server.start()
+                server.emit(3)
+                assert _take(subscription, 1) == [3]
+        finally:
+            server.stop()
 
 
 def test_a_gap_is_closed_by_the_next_event(server: Server) -> None:

@@ -93,7 +93,13 @@ def test_all_problems_come_at_once_sorted_by_line() -> None:
             "workers.device",
             "should be auto, cpu, or cuda:0, or a list of these, not 'gpu'",
         ),
-        ("events: {publish: foo}", (1, 10), "events.publish", "should be like tcp://127.0.0.1:5571, not 'foo'"),
+        (
+            "events: {publish: foo}",
+            (1, 10),
+            "events.publish",
+            "should be like tcp://127.0.0.1:5571, or ipc:///run/streamd/events, not 'foo'",
+        ),
+        ("events: {publish: 'ipc://events'}", (1, 10), "events.publish", "or ipc:///run/streamd/events, not"),
         ("gateway: {listen: '0.0.0.0'}", (1, 11), "gateway.listen", "should be an address and a port"),
         ("log: {level: loud}", (1, 7), "log.level", "should be debug, info, warning or error, not 'loud'"),
         ("recognition: {embedder: 5}", (1, 15), "recognition.embedder", "should be text"),
@@ -264,7 +270,8 @@ def test_an_address_is_shown_without_its_password_though_it_is_none(url: str, sh
 def test_relative_paths_start_at_the_files_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     config = load(
-        "state_dir: state\nmodels_dir: ~/models\nruntime_dir: /run/x\ngallery: {folder: ../people}\n"
+        "state_dir: state\nmodels_dir: ~/models\nruntime_dir: /run/x\n"
+        "gallery: {folder: ../people, key_file: gallery.key, kind: milvus, uri: ~/lite.db}\n"
         "frames: {listen: 'tcp://127.0.0.1:5570', server_key: keys/w, clients: keys/c}\n"
         f"cameras:\n  a: {{url: clips/a.mp4}}\n  b: {{url: /dev/video0}}\n  c: {{{URL}}}\n"
     )
@@ -272,6 +279,8 @@ def test_relative_paths_start_at_the_files_folder(monkeypatch: pytest.MonkeyPatc
     assert config.models_dir == Path("/home/ann/models")
     assert config.runtime_dir == Path("/run/x")
     assert config.gallery.folder == BASE / "../people"
+    assert config.gallery.key_file == BASE / "gallery.key"
+    assert config.gallery.uri == "/home/ann/lite.db"
     assert config.frames.server_key == BASE / "keys/w"
     assert config.frames.clients == BASE / "keys/c"
     assert [c.url for c in config.cameras.values()] == [str(BASE / "clips/a.mp4"), "/dev/video0", "rtsp://192.0.2.1/s"]
@@ -357,6 +366,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
             "frames.listen of worker 1",
         ),
         ("events: {publish: 'tcp://0.0.0.0:5571'}", "events.publish", "unencrypted"),
+        ("events: {publish: 'ipc:///e', replay: 'ipc:///e'}", "events.replay", "is events.publish, too"),
         (f"runtime_dir: /{'x' * 100}", "runtime_dir", "set runtime_dir to a shorter path"),
         ("cameras: {a: {url: 'rstp://h/s'}}", "cameras.a.url", "did you mean 'rtsp'?"),
         ("cameras: {a: {url: 'rtsp:///s'}}", "cameras.a.url", "'rtsp' is not followed by a host"),
@@ -464,6 +474,20 @@ def test_zones_and_masks_belong_to_a_camera() -> None:
     assert config.cameras["door"].masks == (((0, 0), (1, 0), (1, 1)),)
     problem = only(f"cameras: {{door: {{{URL}, zones: {{step: {{points: {corners}, dwel_s: 2}}}}}}}}")
     assert problem.message == "unknown key; did you mean 'dwell_s'?"
+
+
+@pytest.mark.parametrize(
+    ("points", "message"),
+    [
+        ("[[0, 0], [1, 1]]", "should have at least 3 items, not 2"),
+        ("3", "should be a list, not '3'"),
+        ("[[0, 0], [2, 0], [1, 1]]", "should be less than or equal to 1, not '2'"),
+    ],
+)
+def test_corners_that_are_none_are_refused_in_words(points: str, message: str) -> None:
+    found = only(f"cameras: {{door: {{{URL}, zones: {{step: {{points: {points}}}}}}}}}")
+    assert found.path.startswith("cameras.door.zones.step.points")
+    assert found.message == message
 
 
 def test_a_sink_that_lacks_something_does_not_hide_what_is_wrong_with_the_others() -> None:

@@ -18,6 +18,7 @@ from galleryparts import MODEL, unit
 
 from streamd import forgetting, traces
 from streamd.config import Config, GalleryConfig
+from streamd.deliveries import REASON_FORGOTTEN, Deliveries
 from streamd.errors import GalleryError
 from streamd.events import Event, EventType, timestamp
 from streamd.forgetting import forget_person, forget_stranger
@@ -415,6 +416,34 @@ def limit_attached(store: GalleryStore, most: int) -> None:
 
 def later() -> float:
     return time.time() + ERASE_AFTER_S
+
+
+@pytest.mark.usefixtures("ann")
+def test_what_a_sinks_destination_said_does_not_name_them_any_more(config: Config, store: GalleryStore) -> None:
+    with Deliveries(config.deliveries_file) as courier:
+        for seq in (1, 2):
+            courier.put_aside("bell", seq, reason="no sound for Ann", at=timestamp(1.0))
+        courier.settle("bell", 2)
+        assert left(config, b"for Ann")
+        receipt = forget_person(config, store, "Ann", photos=False)
+        assert receipt.undone == ()
+        assert [(each.seq, each.reason) for each in courier.aside()] == [(1, REASON_FORGOTTEN)]
+        assert left(config, b"for Ann") == []
+
+
+@pytest.mark.usefixtures("ann")
+def test_deliveries_that_cannot_be_written_leave_the_erasure_noted(
+    config: Config, store: GalleryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Deliveries(config.deliveries_file):
+        pass
+    monkeypatch.setattr("streamd.deliveries._BUSY_TIMEOUT_S", 0.1)
+    with being_written(config.deliveries_file):
+        receipt = forget_person(config, store, "Ann", photos=False)
+    assert "deliveries.sqlite" in receipt.undone[0]
+    assert erasures_under_way(store.database)
+    assert forget_person(config, store, "Ann", photos=False).undone == ()
+    assert not erasures_under_way(store.database)
 
 
 def test_a_file_that_cannot_be_rewritten_does_not_keep_the_rest(config: Config, store: GalleryStore, ann: str) -> None:

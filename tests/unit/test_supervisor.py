@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,6 +186,20 @@ def test_directories_are_private(tmp_path: Path) -> None:
     assert made.state_dir.stat().st_mode & 0o777 == 0o700
     # Elsewhere than in state_dir where that path is too long for a socket.
     assert made.sockets_dir.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_for_sockets_that_somebody_else_made_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybodys = tmp_path / "tmp"
+    everybodys.mkdir()
+    everybodys.chmod(0o1777)
+    made = config(tmp_path / "state", runtime_dir=everybodys / "streamd-0-1234")
+    prepare_directories(made)
+    prepare_directories(made)
+    monkeypatch.setattr("streamd.statedir.os.geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UnavailableError, match="is another user's: set runtime_dir to"):
+        prepare_directories(made)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

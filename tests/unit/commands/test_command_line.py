@@ -18,6 +18,7 @@ from galleryparts import GREEN, RED, write_photo
 from streamd.cli import main
 from streamd.commands import bundle
 from streamd.commands.arguments import wants_colour
+from streamd.commands.outputs import admit_output
 from streamd.errors import ExitCode
 from streamd.gallery.vault import load_vault
 from streamd.journal import Journal
@@ -55,6 +56,15 @@ def test_a_photo_whose_name_is_not_utf8_is_enrolled_and_so_is_the_next(
 
 
 @pytest.mark.usefixtures("state")
+def test_no_file_name_steers_the_terminal_or_begins_a_line(tmp_path: Path, capsys: Output) -> None:
+    photo = write_photo(tmp_path / "red\x1b[31m\nrefused x.png", RED)
+    assert main(["enroll", "Anna", str(photo)]) == 0
+    assert "red\\x1b[31m\\x0arefused x.png: face of" in capsys.readouterr().out
+    assert main(["gallery", "import", str(tmp_path / "\x1b[31m")]) == ExitCode.UNAVAILABLE
+    assert "\\x1b[31m" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("state")
 def test_json_names_such_a_file_so_that_a_program_finds_it(oddly_named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code, out = written_by(monkeypatch, "enroll", "Anna", oddly_named, "--json")
     assert code == 0
@@ -77,13 +87,66 @@ def test_a_picture_for_a_place_that_is_not_there_is_refused_in_words(
     assert capsys.readouterr().err == f"streamd explain: {tmp_path}/none/f.jpg: no such file or directory\n"
 
 
-def test_a_fault_that_is_about_no_file_keeps_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_keeps_its_stack(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     def fault(args: object) -> NoReturn:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     monkeypatch.setattr("streamd.commands.explain.run", fault)
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        main(["explain", "1"])
+    assert main(["explain", "1", "--json"]) == ExitCode.INTERNAL
+    done = capsys.readouterr()
+    assert "Traceback" in done.err
+    assert json.loads(done.out) == {"error": "internal error: OSError(9, 'Bad file descriptor')", "exit": 70}
+
+
+@pytest.mark.usefixtures("state")
+def test_a_program_reads_a_failure_where_it_reads_results(capsys: Output) -> None:
+    assert main(["person", "show", "Nobody", "--json"]) == ExitCode.UNAVAILABLE
+    done = capsys.readouterr()
+    assert json.loads(done.out) == {"error": "there is no person 'Nobody' in the gallery", "exit": 69}
+    assert done.err == "streamd person: there is no person 'Nobody' in the gallery\n"
+
+
+def test_a_program_reads_what_is_wrong_with_its_command_line(capsys: Output) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["gallery", "undo", "x", "--json"])
+    assert refused.value.code == ExitCode.USAGE
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"error": "argument VERSION: invalid int value: 'x'", "exit": 64}
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["gallery", "calibrate", "--reset"], {"reset": False, "model": "colours@0123456789ab"}),
+        (["check", "--migrate"], {"file": "streamd.yaml", "version": 1, "before": None}),
+        (["events", "--redeliver", "log"], {"sink": "log", "events": 0}),
+    ],
+)
+def test_json_is_json_whatever_is_done(state: Path, capsys: Output, args: list[str], told: dict[str, Any]) -> None:
+    state.mkdir()
+    config = state.parent / "streamd.yaml"
+    config.write_text("state_dir: state\nsinks: {log: {kind: file, path: events.jsonl}}\n")
+    assert main([*args, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found | {"file": Path(found.get("file", "")).name or None} == {"file": None} | told
+
+
+@pytest.mark.parametrize("verb", [["person", "forget"], ["gallery", "calibrate"], ["user", "token"]])
+def test_help_of_a_verb_says_what_it_does(capsys: Output, verb: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb[0], "--help"])
+    listed = " ".join(capsys.readouterr().out.split())
+    with pytest.raises(SystemExit):
+        main([*verb, "--help"])
+    told = capsys.readouterr().out.split("\n\n")[1]
+    assert f"{verb[1]} {' '.join(told.split())}" in listed
+
+
+@pytest.mark.usefixtures("state")
+def test_people_get_words_alone(capsys: Output) -> None:
+    main(["person", "show", "Nobody"])
+    main(["enroll", "Nobody", "--", "--json"])
+    assert "{" not in capsys.readouterr().out
 
 
 def called(redirection: str) -> subprocess.CompletedProcess[str]:
@@ -116,7 +179,47 @@ def test_the_journal_of_another_user_is_refused_in_words(
         patch.setattr("streamd.journal.Path", Path, raising=False)
         config = ["--config", str(state.parent / "streamd.yaml")]
         assert main([*command, *config]) == ExitCode.UNAVAILABLE
-    assert f"journal {state}/journal.sqlite: Permission denied" in capsys.readouterr().err
+    assert f"journal {state}/journal.sqlite: permission denied; if it is the service's, " in capsys.readouterr().err
+
+
+def test_the_gallery_of_another_user_is_refused_in_words(
+    state: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(path: Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("streamd.gallery.database._create_private", denied)
+    assert main(["person", "list"]) == ExitCode.UNAVAILABLE
+    assert "call this as its user (runuser -u streamd --)" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("state")
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["gallery", "calibrate", "--plot"],
+        ["bench", "accuracy", "--pairs", "pairs.csv", "--root", ".", "--plot"],
+        ["bench", "quality", "--faces", ".", "--plot"],
+        ["explain", "last", "--face"],
+        ["replay", __file__, "--annotate"],
+    ],
+)
+def test_no_file_of_another_kind_is_lost_to_a_picture(tmp_path: Path, capsys: Output, args: list[str]) -> None:
+    config = tmp_path / "streamd.yaml"
+    assert main([*args, str(config)]) == ExitCode.USAGE
+    assert f"{config} is there already, and no " in capsys.readouterr().err
+    assert config.read_text() == "state_dir: state\n"
+    assert main([*args, str(tmp_path / "none" / "out.png")]) == ExitCode.USAGE
+    assert f"{tmp_path}/none/out.png: no such folder" in capsys.readouterr().err
+
+
+def test_a_picture_is_drawn_again(tmp_path: Path) -> None:
+    out = tmp_path / "roc.png"
+    admit_output(out, "PNG")
+    for there in (b"", b"\x89PNG\r\n"):
+        out.write_bytes(there)
+        admit_output(out, "PNG")
+    admit_output(Path("/dev/null"), "PNG")
 
 
 def test_explain_last_says_that_no_appearance_is_over(state: Path, capsys: Output) -> None:
@@ -173,11 +276,17 @@ def test_numbers_that_are_none_are_refused_in_words(capsys: Output) -> None:
         assert "_number" not in said
 
 
-@pytest.mark.parametrize(("value", "colour"), [(None, True), ("", True), ("1", False)])
-def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch, value: str | None, colour: bool) -> None:
+@pytest.mark.parametrize(
+    ("value", "terminal_kind", "colour"),
+    [(None, "xterm", True), ("", "xterm", True), ("1", "xterm", False), (None, "dumb", False)],
+)
+def test_no_color_is_heeded_and_a_terminal_without_colours(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, terminal_kind: str, colour: bool
+) -> None:
     terminal: Any = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", terminal_kind)
     monkeypatch.delenv("NO_COLOR", raising=False)
     if value is not None:
         monkeypatch.setenv("NO_COLOR", value)

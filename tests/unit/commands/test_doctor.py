@@ -126,7 +126,7 @@ def test_every_provider_that_is_installed_is_tried_with_one_inference(models_dir
 def weakened(file: Path | None = None, **settings: Any) -> dict[str, Finding]:
     """By topic, without what is said of this machine."""
     found = security_checks.security(Config.model_validate(settings), file)
-    return {f.topic: f for f in found if f.topic not in ("user", "gateway.users")}
+    return {f.topic: f for f in found if f.topic not in ("user", "gateway.users", "events.publish", "events.replay")}
 
 
 def test_settings_that_weaken_security_are_warned_of() -> None:
@@ -137,6 +137,18 @@ def test_settings_that_weaken_security_are_warned_of() -> None:
     expected = {"gateway.plain", "gateway.public_metrics", "sinks.bus.plain", "snapshots.frames", "retention_days"}
     assert found.keys() == expected | {"gallery.key_file"}
     assert all(f.level == Level.WARN and f.advice for f in found.values())
+
+
+def test_events_that_every_account_on_the_machine_may_read_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security_checks, "_logins", lambda: 2)
+    config = Config.model_validate({"runtime_dir": "/run/streamd"})
+    found = {f.topic: f for f in security_checks.security(config)}
+    assert found["events.replay"].message.endswith("everybody with an account on this machine (2) reads whom it saw")
+    advised = {key: found[f"events.{key}"].advice for key in ("publish", "replay")}
+    assert advised == {key: f"ipc:///run/streamd/{key}.sock" for key in advised}
+    config = Config.model_validate({"runtime_dir": "/run/streamd", "events": advised})
+    assert not {"events.publish", "events.replay"} & {f.topic for f in security_checks.security(config)}
+    assert "events.publish" not in {f.topic for f in host_checks.ports(config)}
 
 
 def test_settings_that_weaken_nothing_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -34,6 +36,21 @@ def said(capsys: Output, *args: object) -> tuple[int, str]:
 
 def names(capsys: Output) -> list[str]:
     return [p["name"] for p in json.loads(said(capsys, "person", "list", "--json")[1])]
+
+
+def test_a_backup_is_restored_as_it_says_after_a_power_cut_too(enrolled: Path, capsys: Output, tmp_path: Path) -> None:
+    file, kept = enrolled / "gallery.sqlite", tmp_path / "kept"
+    out = said(capsys, "gallery", "backup", tmp_path / "the copy.sqlite")[1]
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchone()  # while it is open the log stays
+        said(capsys, "person", "rename", "Bert", "Ben")
+        shutil.copytree(enrolled, kept)
+    shutil.rmtree(enrolled)
+    kept.rename(enrolled)
+    assert Path(f"{file}-wal").exists()
+    subprocess.run(out.splitlines()[1], shell=True, check=True, timeout=60)
+    assert names(capsys) == ["Anna", "Bert"]
+    assert said(capsys, "gallery", "audit")[0] == 0
 
 
 def test_undo_takes_the_newest_change_back(enrolled: Path, capsys: Output) -> None:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from streamd.configfile import load_config
+from streamd.demo import __main__ as demo
 from streamd.demo import clips, setup
 from streamd.demo.clips import COLLINS, Visit
 from streamd.demo.faces import face_files, pull_faces
 from streamd.demo.setup import ENROLLED, prepare_demo
-from streamd.errors import ModelError
+from streamd.errors import ExitCode, ModelError
 from streamd.vision import fetch as fetching
 
 
@@ -80,3 +81,12 @@ def test_a_face_that_cannot_be_had_is_an_error_with_its_name(tmp_path: Path) -> 
     in_the_way.touch()
     with pytest.raises(ModelError, match=r"cannot write to .*file"):
         pull_faces(in_the_way)
+
+
+def test_a_place_that_cannot_be_written_is_said_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(demo, "pull", lambda *_, **__: [])
+    assert demo.main(tmp_path / "file" / "demo") == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().err.endswith("not a directory\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 from galleryparts import GREEN, RED, ColourEmbedder, SquareDetector, photo_bytes, write_photo
 
-from streamd.config import CaptureConfig
+from streamd.commands.enroll_footage import enroll_footage
+from streamd.config import CaptureConfig, Config
 from streamd.errors import PhotoRefused, SourceRejected
 from streamd.gallery.enrolment import Enroller, PhotoResult
 from streamd.gallery.examiner import PhotoExaminer
@@ -115,6 +117,16 @@ def test_a_film_gives_its_different_views_and_no_two_of_one_moment(frames: Path)
     views = best_views(footage, BARS, wanted=8, origin="film")
     assert len(views) == 3
     assert len(best_views(footage, BARS, wanted=2, origin="film")) == 2
+
+
+def test_nobody_is_enrolled_from_behind_a_cameras_mask(frames: Path, enroller: Enroller) -> None:
+    left_out = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    for masks, reason in ((None, "enrolled"), ([left_out], "no_face")):
+        door = {"url": str(frames), "capture": {"image_fps": 10}} | ({"masks": masks} if masks else {})
+        config = Config.model_validate({"cameras": {"door": door}})
+        args = argparse.Namespace(seconds=5.0, views=1, force=False, dry_run=False)
+        results = enroll_footage(args, config, enroller, name="Anna", given="door")
+        assert [result.reason for result in results] == [reason]
 
 
 def test_only_so_many_seconds_are_looked_at(frames: Path) -> None:

@@ -8,6 +8,8 @@ from tinymodel import write_manifest, write_mean_model
 
 from streamd.cli import main
 from streamd.errors import ExitCode
+from streamd.vision.catalog import catalogue
+from streamd.vision.modelstore import ModelState
 
 
 @pytest.fixture
@@ -66,3 +68,21 @@ def test_the_folder_is_the_configurations(models: str, tmp_path: Path, capsys: p
     config.write_text(f"version: 1\nmodels_dir: {models}\n")
     assert main(["models", "pull", "tiny", "--config", str(config)]) == ExitCode.OK
     assert (Path(models) / "tiny.onnx").is_file()
+
+
+def test_models_that_come_first_leave_the_state_directory_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "home" / "state"
+    (tmp_path / "streamd.yaml").write_text(f"state_dir: {state}\n")
+    monkeypatch.setenv("STREAMD_CONFIG", str(tmp_path / "streamd.yaml"))
+    monkeypatch.setattr("streamd.commands.models.pull", _made)
+    monkeypatch.setattr("streamd.commands.models._compare_runtimes", lambda *_: "")
+    assert main(["models", "pull", "yunet"]) == ExitCode.OK
+    assert (state / "models").is_dir()
+    assert state.stat().st_mode & 0o777 == 0o700, "faces come to lie there"
+
+
+def _made(names: list[str], folder: Path, progress: object) -> list[ModelState]:
+    folder.mkdir(parents=True)
+    return [ModelState(catalogue(None)[name], None) for name in names]
