@@ -47,7 +47,7 @@ def test_who_may_not_watch_any_more_is_hung_up_on(tmp_path: Path, monkeypatch: p
         watchers = {name: Watcher() for name in mays}
         for name, watcher in watchers.items():
             admitted = partial(mays.__getitem__, name)
-            watching._viewings[name] = live._Viewing("door", watcher, VideoOutlet("vp8"), admitted)  # type: ignore[arg-type]
+            watching._viewings[name] = live._Viewing("door", watcher, VideoOutlet("vp8"), None, admitted)  # type: ignore[arg-type]
         watching._watch("door")
         mays["a"] = False
         while not watchers["a"].hung_up:
