@@ -248,14 +248,14 @@ class Metrics:
         body = {"v": SNAPSHOT_VERSION, "families": {name: rows for name, rows in families.items() if rows}}
         return json.dumps(body, separators=(",", ":")).encode()
 
-    def forget_camera(self, camera: str) -> None:
-        """Drop the series of a camera that is no longer configured."""
+    def forget(self, label: str, value: str) -> None:
+        """Drop the series of what is not there any more, such as a camera (``label`` is ``camera``) or a child."""
         for attribute, spec in TABLE.items():
-            if "camera" in spec.labels:
+            if label in spec.labels:
                 metric = getattr(self, attribute)
                 for labels in {row[1] for row in self._rows(attribute, spec)}:
                     values = labels[: len(spec.labels)]
-                    if values[spec.labels.index("camera")] == camera:
+                    if values[spec.labels.index(label)] == value:
                         metric.remove(*values)
                 metric.labels.cache_clear()
 

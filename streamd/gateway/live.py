@@ -113,7 +113,10 @@ class Live:
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
         """The configuration has changed: cameras that went are not shown any more."""
+        gone = self._cameras.keys() - cameras.keys()
         self._cameras = dict(cameras)
+        for camera in gone - self._watched.keys():
+            self._metrics.forget("camera", camera)
         self._end_all(viewing_id for viewing_id, viewing in self._viewings.items() if viewing.camera not in cameras)
 
     def viewers(self, camera: str) -> int:
@@ -318,6 +321,8 @@ class Live:
     def _forget(self, camera: str) -> None:
         self._watched.pop(camera).channel.close()
         self._overlays.unsubscribe(camera)
+        if camera not in self._cameras:
+            self._metrics.forget("camera", camera)
 
     def _take_views(self) -> None:
         for message in self._views.receive():

@@ -91,7 +91,7 @@ def test_a_camera_can_be_forgotten() -> None:
     for camera in ("door", "yard"):
         metrics.frames.labels(camera, "looked_at").inc()
         metrics.frame_age.labels(camera).observe(0.1)
-    metrics.forget_camera("door")
+    metrics.forget("camera", "door")
     text = page(w=metrics)
     assert "door" not in text
     assert 'streamd_frame_age_seconds_count{process="w",camera="yard"} 1.0' in text

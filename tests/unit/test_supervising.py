@@ -190,6 +190,18 @@ def test_a_child_that_starts_again_with_the_newest_configuration_is_told_nothing
     assert [cameras_of(header) for header in daemon.told("worker@0")] == [{"yard"}]
 
 
+def test_a_camera_that_went_is_not_said_to_be_down_for_ever(tmp_path: Path, start: Start) -> None:
+    daemon = start(config(tmp_path, "door", "yard"))
+    daemon.supervisor._metrics.cameras_moved.labels(camera="yard").inc()
+    daemon.process("capture@yard").code = ExitCode.UNAVAILABLE
+    daemon.turn()
+    assert b"yard" in daemon.supervisor._status(daemon.now_s).snapshots["supervisor"]
+    daemon.apply(config(tmp_path, "door"))
+    daemon.turn()
+    told = daemon.supervisor._status(daemon.now_s).snapshots["supervisor"]
+    assert (b"yard" in told, b"capture@door" in told) == (False, True)
+
+
 def test_a_child_that_a_reload_adds_and_that_cannot_be_had_is_tried_again(tmp_path: Path, start: Start) -> None:
     daemon = start(config(tmp_path, "door"))
     daemon.say_ready(*EVERYBODY)

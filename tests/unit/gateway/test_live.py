@@ -31,6 +31,24 @@ def played(tmp_path: Path, check: Callable[[Live], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_camera_that_went_has_no_metrics_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: bool
+) -> None:
+    monkeypatch.setattr(live, "LINGER_S", 0.01)
+
+    async def check(watching: Live) -> None:
+        if watched:
+            watching._watch("door")
+        watching._metrics.viewers.labels(camera="door").set(0)
+        assert b"door" in watching._metrics.snapshot()
+        watching.set_cameras({})
+        while b"door" in watching._metrics.snapshot():
+            await asyncio.sleep(0.005)
+
+    played(tmp_path, check)
+
+
 class Watcher:
     def __init__(self) -> None:
         self.hung_up = False
