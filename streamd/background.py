@@ -28,7 +28,7 @@ class Background:
         self.stopping = threading.Event()
         self._name = name
         self._step = step
-        self._metrics = metrics
+        self._failures = metrics.background_failures.labels(task=name)  # at 0: the first is an increase
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @contextmanager
@@ -50,7 +50,7 @@ class Background:
                 failures += 1
                 pause_s = min(LONGEST_PAUSE_S, 2.0 ** (failures - 1))
                 logger.exception("%s: broken, and tried again", self._name)
-                self._metrics.background_failures.labels(task=self._name).inc()
+                self._failures.inc()
             if pause_s is None:
                 return
             self.stopping.wait(pause_s)

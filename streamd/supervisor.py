@@ -388,6 +388,7 @@ class Supervisor:
         for child in self._children.values():
             up = child.lifecycle.state is State.RUNNING
             self._metrics.process_up.labels(child=child.spec.name).set(float(up))
+            self._metrics.restarts.labels(child=child.spec.name)  # at 0: a first restart is an increase
         rows = tuple(child.status(now_s) for child in self._children.values())
         snapshots = {c.spec.name: c.snapshot for c in self._children.values() if c.snapshot}
         return SystemStatus(rows, {**snapshots, "supervisor": self._metrics.snapshot()})
