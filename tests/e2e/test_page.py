@@ -154,6 +154,23 @@ def test_who_went_on_before_a_view_was_missed_is_left_alone(
         assert not page.evaluate("() => window.missed")
 
 
+def test_who_closes_a_dialog_by_the_keyboard_is_where_they_were(
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path
+) -> None:
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        daemon.await_event("person.enrolled")
+        visitor = visit(daemon)
+        for path, opener in (("/#/people", "add-person"), (f"/#/people/{OBAMA.replace(' ', '%20')}", "add-photos")):
+            page = visitor.open(path)
+            page.get_by_test_id(opener).focus()
+            page.keyboard.press("Enter")
+            page.get_by_test_id("dialog-close").focus()
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("dialog")).to_have_count(0)
+            page.evaluate("() => new Promise((done) => requestIdleCallback(done))")  # whatever follows upon it
+            expect(page.get_by_test_id(opener)).to_be_focused()
+
+
 def test_video_goes_on_after_the_daemon_was_away(make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path) -> None:
     with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
         page = visit(daemon).open("/#/live/door")
