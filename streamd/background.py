@@ -29,7 +29,7 @@ class Background:
         self.stopping = threading.Event()
         self._name = name
         self._step = step
-        self._metrics = metrics
+        self._failures = metrics.background_failures.labels(task=name)  # at 0: the first is an increase
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @contextmanager
@@ -51,7 +51,7 @@ class Background:
                 failures += 1
                 pause_s = doubled_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, failures - 1)
                 logger.exception("%s: broken, and tried again", self._name)
-                self._metrics.background_failures.labels(task=self._name).inc()
+                self._failures.inc()
             if pause_s is None:
                 return
             self.stopping.wait(pause_s)

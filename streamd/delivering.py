@@ -56,6 +56,8 @@ class Delivery:
         self._journal_path = journal
         self._deliveries_path = deliveries
         self._metrics = metrics
+        for reason in ("cooldown", "refused", "deleted"):  # at 0: the first is an increase
+            metrics.events_dropped.labels(transport=name, reason=reason)
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._refusals = 0

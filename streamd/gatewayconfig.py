@@ -53,4 +53,5 @@ class GatewayConfig(Section):
     public_metrics: bool = False
     """Whether ``/metrics`` is told to whoever asks, where there are users; it holds cameras' names, and no person's."""
     max_viewers: Annotated[int, Field(ge=0, le=100)] = 8
-    """How many may watch live at the same time, over all cameras."""
+    """How many may watch live at the same time, over all cameras; one user or token gets three in four of these places
+    at most."""

@@ -113,11 +113,11 @@ class Metrics:
         "source_reconnects_total", "Times that a camera was lost or refused, by reason.", "camera", "reason"
     )
     frames = _counter(
-        "frames_total", "Frames by what became of them: looked_at, skipped or dropped.", "camera", "outcome"
+        "frames_total", "Frames that a camera was asked for: looked_at, or unanswered.", "camera", "outcome"
     )
     frames_skipped = _counter(
         "frames_skipped_total",
-        "Frames skipped on purpose, by reason: not behind, not needed.",
+        "Frames that were decoded and never taken: not_asked.",
         "camera",
         "reason",
     )
@@ -146,7 +146,12 @@ class Metrics:
     inference_cpu = _counter("inference_cpu_seconds_total", "CPU time inside a network.", "model", "shape")
     faces = _counter("faces_total", "Faces found, by use and by reason.", "camera", "outcome", "reason")
     tracks = _gauge("tracks", "Faces being followed.", "camera")
-    verdicts = _counter("verdicts_total", "Verdicts given: known, unknown or revised.", "camera", "result")
+    verdicts = _counter(
+        "verdicts_total",
+        "Verdicts given: identified, unknown or revised; none: somebody left without one.",
+        "camera",
+        "result",
+    )
     time_to_identity = _histogram(
         "time_to_identity_seconds",
         "From the first frame that shows a face to the event that names it.",
@@ -186,7 +191,6 @@ class Metrics:
     gallery_recall = _gauge("gallery_recall", "Share of approximate searches that found the nearest face, of late.")
     gallery_server_up = _gauge("gallery_server_up", "Whether the server of a shared gallery answers.")
     gallery_unsent = _gauge("gallery_unsent", "Changes of a shared gallery that its server does not have yet.")
-    gallery_swap = _histogram("gallery_swap_seconds", "Time from a gallery's change to its use in searches.")
     events = _counter("events_total", "Events committed to the journal.", "type")
     events_published = _counter("events_published_total", "Events handed to a transport.", "transport")
     events_dropped = _counter("events_dropped_total", "Events not delivered.", "transport", "reason")
@@ -200,7 +204,6 @@ class Metrics:
         "shedding_step",
         "What the worker does without under load: 0 nothing, 1 pace where nobody is, 2 detail, 3 further views.",
     )
-    queue_dropped = _counter("queue_dropped_total", "Messages dropped by a full queue.", "queue", "reason")
     process_up = _gauge("process_up", "Whether a child process runs (0 or 1).", "child")
     restarts = _counter("restarts_total", "Starts of a child process after its first.", "child")
     worker_busy = _gauge("worker_busy_ratio", "Share of its time that a worker computed of late (0..1).", "child")
@@ -248,14 +251,14 @@ class Metrics:
         body = {"v": SNAPSHOT_VERSION, "families": {name: rows for name, rows in families.items() if rows}}
         return json.dumps(body, separators=(",", ":")).encode()
 
-    def forget_camera(self, camera: str) -> None:
-        """Drop the series of a camera that is no longer configured."""
+    def forget(self, label: str, value: str) -> None:
+        """Drop the series of what is not there any more, such as a camera (``label`` is ``camera``) or a child."""
         for attribute, spec in TABLE.items():
-            if "camera" in spec.labels:
+            if label in spec.labels:
                 metric = getattr(self, attribute)
                 for labels in {row[1] for row in self._rows(attribute, spec)}:
                     values = labels[: len(spec.labels)]
-                    if values[spec.labels.index("camera")] == camera:
+                    if values[spec.labels.index(label)] == value:
                         metric.remove(*values)
                 metric.labels.cache_clear()
 

@@ -130,6 +130,8 @@ class Supervisor:
             child = self._children[name]
             child.retired = False
             child.lifecycle.begin(now_s)
+        for name in self._config.cameras.keys() - config.cameras.keys():
+            self._metrics.forget("camera", name)
         self._config = config
 
     def _reload_now(self) -> str | None:
@@ -235,6 +237,7 @@ class Supervisor:
         gone = [name for name, child in self._children.items() if child.retired and child.process is None]
         for name in gone:
             del self._children[name]
+            self._metrics.forget("child", name)
 
     def _ended(self, child: Child, code: int, now_s: float) -> None:
         expected = child.lifecycle.state is State.STOPPING
@@ -386,6 +389,7 @@ class Supervisor:
         for child in self._children.values():
             up = child.lifecycle.state is State.RUNNING
             self._metrics.process_up.labels(child=child.spec.name).set(float(up))
+            self._metrics.restarts.labels(child=child.spec.name)  # at 0: a first restart is an increase
         rows = tuple(child.status(now_s) for child in self._children.values())
         snapshots = {c.spec.name: c.snapshot for c in self._children.values() if c.snapshot}
         return SystemStatus(rows, {**snapshots, "supervisor": self._metrics.snapshot()})

@@ -291,6 +291,8 @@ class Worker:
         self._tell_left_out(
             {name: f"detection.model: {lacking[wanted[name].detection.model]}" for name in self._left_out}
         )
+        for name in before.keys() - wanted.keys():
+            self._context.metrics.forget("camera", name)
 
     def _tell_left_out(self, reasons: Mapping[str, str]) -> None:
         """Say which cameras nobody looks at, and why; the others go on."""

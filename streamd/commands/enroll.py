@@ -80,6 +80,8 @@ def _jobs(args: argparse.Namespace) -> list[tuple[str, list[str]]]:
         raise UsageError("--people takes the names from the folders: give no NAME")
     if not args.people.is_dir():
         raise UsageError(f"--people {args.people}: no such folder")
+    if loose := _photos_in(args.people):
+        print(f"passed over: {loose[0]} and all photos beside the folders: whose are they?", file=sys.stderr)
     folders = sorted(path for path in args.people.iterdir() if path.is_dir() and not path.name.startswith("."))
     jobs = [(person_name(folder.name), list(map(str, _photos(str(folder))))) for folder in folders]
     if not any(given for _, given in jobs):
@@ -88,13 +90,23 @@ def _jobs(args: argparse.Namespace) -> list[tuple[str, list[str]]]:
 
 
 def _photos(given: str) -> list[str]:
-    """What is given, and of a folder the photos that lie directly in it."""
-    from streamd.vision.photos import SUFFIXES
+    """What is given, and of a folder the photos that lie directly in it; what else lies there is told."""
+    from streamd.gallery.listing import is_by_the_way
 
     path = Path(given)
-    if path.is_dir():
-        return [str(p) for p in sorted(path.iterdir()) if p.suffix.lower() in SUFFIXES]
-    return [given]
+    if not path.is_dir():
+        return [given]
+    for inner in sorted(p for p in path.iterdir() if p.is_dir() and not is_by_the_way(p.name)):
+        print(f"passed over: {inner}, a folder inside a person's; give it by itself", file=sys.stderr)
+    return list(map(str, _photos_in(path)))
+
+
+def _photos_in(folder: Path) -> list[Path]:
+    """Also those of a kind that cannot be read, so that the refusal is said."""
+    from streamd.gallery.listing import PHOTO_SUFFIXES
+
+    found = [p for p in folder.iterdir() if p.name.lower().endswith(PHOTO_SUFFIXES) and p.is_file()]
+    return sorted(p for p in found if not p.name.startswith("."))
 
 
 def _enrolled(

@@ -23,11 +23,17 @@ logger = logging.getLogger(__name__)
 
 UNREADABLE_SUFFIXES = frozenset({".heic", ".heif", ".avif", ".gif"})
 """Photos to their owner, though not to us: tried all the same, so that the refusal is said."""
-_SUFFIXES = tuple(SUFFIXES | UNREADABLE_SUFFIXES)
+PHOTO_SUFFIXES = tuple(sorted(SUFFIXES | UNREADABLE_SUFFIXES))
+"""Of names in lower case."""
 _FILES_PER_LOOK = 500
 """Files of unchanged directories looked at again each time."""
 _TRUSTED_AFTER_S = 2.0
 """A directory changed more recently than this may change again within the same tick of its clock."""
+
+
+def is_by_the_way(name: str) -> bool:
+    """Whether a file's or folder's name says that it is none of its owner's: hidden, or a server's own."""
+    return name.startswith((".", "@", "#"))
 
 
 @dataclass(slots=True)
@@ -89,9 +95,12 @@ class FolderListing:
     def _person_directories(self) -> Iterator[str]:
         with os.scandir(self.folder) as entries:
             for entry in entries:
+                if entry.name.startswith("."):
+                    continue
                 # A linked directory could lead anywhere, also back to here.
-                is_directory = not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
-                if is_directory and self._is_name(entry.name):
+                if not entry.is_dir(follow_symlinks=False):
+                    self._complain_of_loose(entry.name)
+                elif self._is_name(entry.name):
                     yield entry.name
 
     def _is_name(self, directory: str) -> bool:
@@ -129,9 +138,11 @@ class FolderListing:
             for entry in entries:
                 if self._is_photo(entry.name) and (stamp := self._stamp(entry.path)):
                     yield entry.name, stamp
+                elif entry.is_dir(follow_symlinks=False) and not is_by_the_way(entry.name):
+                    self._complain(entry.path, f"{entry.path} is ignored: photos lie in the person's folder itself")
 
     def _is_photo(self, name: str) -> bool:
-        if name.startswith(".") or not name.lower().endswith(_SUFFIXES):
+        if name.startswith(".") or not name.lower().endswith(PHOTO_SUFFIXES):
             return False
         try:
             name.encode()
@@ -173,6 +184,10 @@ class FolderListing:
                 directory.files[file] = stamp
                 changed = True
         return changed
+
+    def _complain_of_loose(self, name: str) -> None:
+        if name.lower().endswith(PHOTO_SUFFIXES):
+            self._complain(".", f"photo {name!r} is ignored, as are others beside the folders: whose is it?")
 
     def _complain(self, about: str, message: str) -> None:
         if about not in self._complained:

@@ -60,6 +60,7 @@ class Channel:
         self._touched = touched
         self._executor = executor
         self._metrics = metrics
+        self._failures = metrics.background_failures.labels(task="live")  # at 0: the first is an increase
         self._delay = ShowDelay()
         self._outlets: list[Outlet] = []
         self._held: deque[View] = deque()
@@ -214,7 +215,7 @@ class Channel:
                 return await work()
             except Exception:
                 logger.exception("showing the camera: broken, and tried again", extra={"camera": self.camera})
-                self._metrics.background_failures.labels(task="live").inc()
+                self._failures.inc()
             self._video, self._jpeg = {}, {}  # an encoder that failed is not used again
             if time.monotonic() - began_s > LONGEST_BROKEN_S:
                 pause_s = BROKEN_S

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from streamd.client import AsyncSubscription
 from streamd.config import EventsConfig
 from streamd.events import Event, EventType
+from streamd.gateway.places import Places
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +19,7 @@ AGAIN_S = 5.0
 """Before it is listened anew."""
 KEPT = 500
 """Events that a page which was away for a moment is given once more."""
+MOST_STREAMS = 64
 
 
 class EventFeed:
@@ -29,7 +31,11 @@ class EventFeed:
         self._news = asyncio.Event()
         self._journals = 1
         """How many were told from: one that is restored numbers anew from where it was."""
-        self.listeners = 0
+        self._places = Places(MOST_STREAMS, bound="the gateway")
+
+    @property
+    def listeners(self) -> int:
+        return self._places.taken
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -41,25 +47,30 @@ class EventFeed:
             with suppress(asyncio.CancelledError):
                 await task
 
+    @contextmanager
+    def place(self, user: str | None) -> Iterator[None]:
+        """For one page or program of a user (None where nobody logs in). Raises ViewersFull."""
+        self._places.take(user)
+        try:
+            yield
+        finally:
+            self._places.leave(user)
+
     async def follow(self, since: int | None) -> AsyncGenerator[Event]:
         """Events numbered above ``since``, as far as they are kept, and new ones for ever; None: new ones only. Where
         the journal went back, all that are kept of what came then."""
         position = since if since is not None else (self._recent[-1].seq if self._recent else 0)
         journal = self._journals
-        self.listeners += 1
-        try:
-            while True:
-                news = self._news
-                if journal != self._journals or (self._recent and self._recent[-1].seq < position):
-                    journal, position = self._journals, 0
-                event = next((event for event in self._recent if event.seq > position), None)
-                if event is not None:
-                    position = event.seq
-                    yield event
-                else:
-                    await news.wait()
-        finally:
-            self.listeners -= 1
+        while True:
+            news = self._news
+            if journal != self._journals or (self._recent and self._recent[-1].seq < position):
+                journal, position = self._journals, 0
+            event = next((event for event in self._recent if event.seq > position), None)
+            if event is not None:
+                position = event.seq
+                yield event
+            else:
+                await news.wait()
 
     def publish(self, event: Event) -> None:
         if self._recent and event.seq <= self._recent[-1].seq:

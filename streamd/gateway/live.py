@@ -20,8 +20,9 @@ import zmq
 
 from streamd.config import CameraConfig
 from streamd.endpoints import overlays_endpoint, views_endpoint
-from streamd.errors import CameraAway, CameraUnknown, ViewersFull
+from streamd.errors import CameraAway, CameraUnknown
 from streamd.gateway.audience import WIDEST_VIEW, Demand, JpegOutlet
+from streamd.gateway.places import Places
 from streamd.loopsocket import LoopSocket
 from streamd.metrics import Metrics
 from streamd.overlaylink import OverlayReceiver
@@ -66,6 +67,7 @@ class _Viewing:
     camera: str
     viewer: Viewer
     outlet: VideoOutlet
+    user: str | None
     admitted: Callable[[], bool]
     """Whether whoever watches still may."""
 
@@ -83,7 +85,7 @@ class Live:
         metrics: Metrics,
     ) -> None:
         self._cameras = dict(cameras)
-        self._max_viewers = max_viewers
+        self._places = Places(max_viewers, bound="gateway.max_viewers")
         self._metrics = metrics
         self._views = GatewayViews(sockets.bind(zmq.ROUTER, views_endpoint(sockets_dir), hwm=4, heartbeats=False))
         self._overlays = OverlayReceiver(
@@ -111,7 +113,10 @@ class Live:
 
     def set_cameras(self, cameras: Mapping[str, CameraConfig]) -> None:
         """The configuration has changed: cameras that went are not shown any more."""
+        gone = self._cameras.keys() - cameras.keys()
         self._cameras = dict(cameras)
+        for camera in gone - self._watched.keys():
+            self._metrics.forget("camera", camera)
         self._end_all(viewing_id for viewing_id, viewing in self._viewings.items() if viewing.camera not in cameras)
 
     def viewers(self, camera: str) -> int:
@@ -120,7 +125,7 @@ class Live:
 
     @property
     def all_viewers(self) -> int:
-        return sum(self._counts.values())
+        return self._places.taken
 
     async def still(self, camera: str, *, width: int = WIDEST_VIEW, annotated: bool = True) -> bytes:
         """The picture of now as JPEG, at most ``width`` wide.
@@ -139,17 +144,22 @@ class Live:
         return await asyncio.shield(task)
 
     async def mjpeg(
-        self, camera: str, *, width: int = 640, annotated: bool = True, fps: float = MJPEG_FPS
+        self,
+        camera: str,
+        *,
+        width: int = 640,
+        annotated: bool = True,
+        fps: float = MJPEG_FPS,
+        user: str | None = None,
     ) -> AsyncIterator[bytes]:
-        """JPEG pictures as they come, at most ``fps`` a second. Close the iterator (``aclosing``).
+        """JPEG pictures as they come, at most ``fps`` a second, for ``user``. Close the iterator (``aclosing``).
 
         Raises:
             CameraUnknown, CameraAway, ViewersFull
         """
         outlet = JpegOutlet(Demand(_width(width), min(max(fps, 0.2), 30.0), annotated))
         watched = self._watch(self._shown_here(camera))
-        self._check_room()
-        self._count(camera, 1)
+        self._enter(camera, user)
         try:
             await watched.channel.picture(outlet.demand)
             watched.channel.enter(outlet)
@@ -162,7 +172,7 @@ class Live:
                     raise CameraAway(f"camera {camera!r}: {why}")
                 yield picture
         finally:
-            self._count(camera, -1)
+            self._leave(camera, user)
             watched.channel.leave(outlet)
 
     async def faces(self, camera: str) -> Overlay | None:
@@ -190,21 +200,22 @@ class Live:
         overlay = await self.faces(camera)
         return await watched.channel.whole(), overlay
 
-    async def watch(self, camera: str, offer: str, *, admitted: Callable[[], bool] = lambda: True) -> tuple[str, str]:
-        """Begin to watch by WebRTC; the id of the viewing, and the SDP of the answer. It ends soon after ``admitted``
-        says that whoever watches may not any more.
+    async def watch(
+        self, camera: str, offer: str, *, user: str | None = None, admitted: Callable[[], bool] = lambda: True
+    ) -> tuple[str, str]:
+        """Begin to watch by WebRTC, as ``user``; the id of the viewing, and the SDP of the answer. It ends soon after
+        ``admitted`` says that whoever watches may not any more.
 
         Raises:
             CameraUnknown, CameraAway, ViewersFull, OfferRefused, CodecRefused
         """
         watched = self._watch(self._shown_here(camera))
-        self._check_room()
-        self._count(camera, 1)
+        self._enter(camera, user)
         try:
             await watched.channel.picture(Demand())
-            viewing_id, answered = await self._answer(watched, offer, admitted)
+            viewing_id, answered = await self._answer(watched, offer, user, admitted)
         except BaseException:
-            self._count(camera, -1)
+            self._leave(camera, user)
             raise
         logger.info("a viewer came, %d in all", self.all_viewers, extra={"camera": camera})
         return viewing_id, answered
@@ -219,7 +230,9 @@ class Live:
 
     # Inside.
 
-    async def _answer(self, watched: _Watched, offer: str, admitted: Callable[[], bool]) -> tuple[str, str]:
+    async def _answer(
+        self, watched: _Watched, offer: str, user: str | None, admitted: Callable[[], bool]
+    ) -> tuple[str, str]:
         from streamd.gateway.viewing import Viewer  # aiortc is large
 
         viewing_id, camera = secrets.token_urlsafe(12), watched.channel.camera
@@ -233,7 +246,7 @@ class Live:
         except BaseException:
             await viewer.close()
             raise
-        self._viewings[viewing_id] = _Viewing(camera, viewer, outlet, admitted)
+        self._viewings[viewing_id] = _Viewing(camera, viewer, outlet, user, admitted)
         watched.channel.enter(outlet)
         return viewing_id, answered
 
@@ -245,7 +258,7 @@ class Live:
         viewing = self._viewings.pop(viewing_id, None)
         if viewing is None:
             return
-        self._count(viewing.camera, -1)
+        self._leave(viewing.camera, viewing.user)
         if watched := self._watched.get(viewing.camera):
             watched.channel.leave(viewing.outlet)
         await viewing.viewer.close()
@@ -267,9 +280,14 @@ class Live:
             raise CameraAway(f"camera {camera!r} is captured on another host, whose pictures cannot be watched here")
         return camera
 
-    def _check_room(self) -> None:
-        if self.all_viewers >= self._max_viewers:
-            raise ViewersFull(f"{self.all_viewers} watch already, as many as gateway.max_viewers allows")
+    def _enter(self, camera: str, user: str | None) -> None:
+        """Raises ViewersFull."""
+        self._places.take(user)
+        self._count(camera, 1)
+
+    def _leave(self, camera: str, user: str | None) -> None:
+        self._places.leave(user)
+        self._count(camera, -1)
 
     def _count(self, camera: str, step: int) -> None:
         self._counts[camera] += step
@@ -303,6 +321,8 @@ class Live:
     def _forget(self, camera: str) -> None:
         self._watched.pop(camera).channel.close()
         self._overlays.unsubscribe(camera)
+        if camera not in self._cameras:
+            self._metrics.forget("camera", camera)
 
     def _take_views(self) -> None:
         for message in self._views.receive():

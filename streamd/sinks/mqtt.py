@@ -80,6 +80,8 @@ class MqttDestination:
         for camera in self._cameras:
             self._announce_camera(camera)
             self._tell_camera(camera)
+        for camera in self._who.online.keys() - set(self._cameras):
+            self._tell_camera(camera)
         for person_id in self._who.people:
             self._tell_person(person_id)
         self._arrived()
@@ -171,14 +173,21 @@ class MqttDestination:
         for person_id in changes.people - changes.forgotten:
             self._tell_person(person_id)
         for person_id in changes.forgotten:
-            for topic in (*self._person_topics(person_id), self._discovery("device_tracker", person_id)):
-                if topic:
-                    self._retain(topic, "")
+            self._take_off(*self._person_topics(person_id), self._discovery("device_tracker", person_id))
+
+    def _take_off(self, *topics: str) -> None:
+        """Have the broker keep nothing of them."""
+        for topic in filter(None, topics):
+            self._retain(topic, "")
 
     def _tell_camera(self, camera: str) -> None:
+        status, people = self._camera_topics(camera)
+        if camera not in self._cameras:  # it is in the configuration no more
+            self._take_off(status, people, self._discovery("sensor", camera))
+            return
         online = self._who.online.get(camera, False)
-        self._retain(self._topic("cameras", camera, "status"), "online" if online else "offline")
-        self._retain(self._topic("cameras", camera, "people"), self._who.camera_state(camera))
+        self._retain(status, "online" if online else "offline")
+        self._retain(people, self._who.camera_state(camera))
 
     def _tell_person(self, person_id: str) -> None:
         person = self._who.people[person_id]
@@ -187,6 +196,9 @@ class MqttDestination:
         seen = timestamp(person.seen_s) if person.seen_s > 0 else None
         self._retain(attributes, {"name": person.name, "camera": person.camera, "seen_at": seen})
         self._retain(state, "home" if person.home else "not_home")
+
+    def _camera_topics(self, camera: str) -> tuple[str, str]:
+        return self._topic("cameras", camera, "status"), self._topic("cameras", camera, "people")
 
     def _person_topics(self, person_id: str) -> tuple[str, str]:
         return self._topic("people", person_id, "state"), self._topic("people", person_id, "attributes")
@@ -200,10 +212,10 @@ class MqttDestination:
 
     def _announce_camera(self, camera: str) -> None:
         if topic := self._discovery("sensor", camera):
-            own = self._topic("cameras", camera, "status")
-            people = self._topic("cameras", camera, "people")
+            own, people = self._camera_topics(camera)
             more = {
                 "name": f"{camera} people",
+                "default_entity_id": f"sensor.streamd_{camera}",
                 "state_topic": people,
                 "value_template": "{{ value_json.state }}",
                 "json_attributes_topic": people,
@@ -222,6 +234,8 @@ class MqttDestination:
                 "json_attributes_topic": attributes,
                 "payload_home": "home",
                 "payload_not_home": "not_home",
+                # Not a place on a map: a phone that is away does not contradict a face at the door.
+                "source_type": "router",
                 "availability": [{"topic": self._topic("status")}],
             }
             self._retain(topic, self._thing(person_id) | more)
@@ -230,7 +244,6 @@ class MqttDestination:
         box = f"{self._config.prefix}_{self._host}"
         return {
             "unique_id": f"{box}_{name}",
-            "object_id": f"streamd_{name}",
             "origin": {"name": "streamd", "sw_version": streamd.__version__},
             "device": {"identifiers": [box], "name": f"streamd {self._host}", "sw_version": streamd.__version__},
         }

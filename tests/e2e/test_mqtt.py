@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,9 +34,11 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         yield running
 
 
-def destination(broker: Mosquitto, *, password: str = "open%20sesame", **more: str) -> MqttDestination:
+def destination(
+    broker: Mosquitto, *, password: str = "open%20sesame", cameras: Sequence[str] = ("door",), **more: str
+) -> MqttDestination:
     url = f"mqtt://streamd:{password}@127.0.0.1:{broker.port}"
-    return MqttDestination(MqttSink(kind="mqtt", url=url, **more), cameras=["door"])  # type: ignore[arg-type]
+    return MqttDestination(MqttSink(kind="mqtt", url=url, **more), cameras=cameras)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
@@ -65,6 +67,8 @@ def test_states_are_retained_and_home_assistant_is_told_of_cameras_and_people(br
     assert sensor["state_topic"] == "streamd/cameras/door/people"
     assert tracker["state_topic"] in ("streamd/people/p1/state", "streamd/people/p2/state")
     assert sensor["device"] == tracker["device"]
+    assert sensor["default_entity_id"] == "sensor.streamd_door"
+    assert tracker["source_type"] == "router", "home counts for a person whose phone says away"
     made.close()
     eventually(lambda: listener.retained()["streamd/status"] == b"offline")
     listener.close()
@@ -120,6 +124,33 @@ def test_who_is_forgotten_leaves_nothing_on_the_broker(broker: Mosquitto) -> Non
     assert b"Person 1" not in b"".join(listener.retained().values())
     made.close()
     listener.close()
+
+
+@pytest.mark.parametrize("told_before", [True, False])
+def test_a_camera_that_went_leaves_nothing_on_the_broker(broker: Mosquitto, told_before: bool) -> None:
+    """Whether it is among the past events that are told again, or goes only now."""
+
+    def kept_of_yard(listener: str) -> set[str]:
+        heard = MqttListener(broker.port, "#", name=listener, password="open sesame")
+        heard.client.publish("end", b"of what is retained")
+        eventually(lambda: "end" in heard.retained())
+        heard.close()
+        return {topic for topic, body in heard.retained().items() if "yard" in topic and body}
+
+    online, gone = (
+        replace(an_event(n, kind=kind, camera="yard"), seq=n)
+        for n, kind in ((1, EventType.CAMERA_ONLINE), (2, EventType.CAMERA_OFFLINE))
+    )
+    before, after = destination(broker, cameras=("door", "yard")), destination(broker)
+    before.open()
+    before.recall([online])
+    before.close()
+    assert len(kept_of_yard("one")) == 3
+    after.open()
+    after.recall([online, gone] if told_before else [])
+    after.deliver([] if told_before else [parcel(gone)])
+    after.close()
+    assert kept_of_yard("two") == set()
 
 
 def test_a_broker_that_refuses_the_password_is_said_to(broker: Mosquitto) -> None:

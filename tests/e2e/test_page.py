@@ -21,6 +21,8 @@ from playwright.sync_api import Browser, Page, Playwright, Route, expect, sync_p
 from rtsp_fixtures import RtspServer, placed
 
 from streamd.access import hash_password
+from streamd.events import Event, EventType, new_id, timestamp
+from streamd.journal import Entry, Journal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -150,6 +152,57 @@ def test_who_went_on_before_a_view_was_missed_is_left_alone(
         failed = "dynamically imported module"
         eventually(lambda: page.evaluate("1") == 1 and failed in " ".join(heard), what="it did not come")
         assert not page.evaluate("() => window.missed")
+
+
+def test_who_closes_a_dialog_by_the_keyboard_is_where_they_were(
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path
+) -> None:
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        daemon.await_event("person.enrolled")
+        visitor = visit(daemon)
+        for path, opener in (("/#/people", "add-person"), (f"/#/people/{OBAMA.replace(' ', '%20')}", "add-photos")):
+            page = visitor.open(path)
+            page.get_by_test_id(opener).focus()
+            page.keyboard.press("Enter")
+            page.get_by_test_id("dialog-close").focus()
+            page.keyboard.press("Enter")
+            expect(page.get_by_role("dialog")).to_have_count(0)
+            page.evaluate("() => new Promise((done) => requestIdleCallback(done))")  # whatever follows upon it
+            expect(page.get_by_test_id(opener)).to_be_focused()
+
+
+def test_video_goes_on_after_the_daemon_was_away(make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path) -> None:
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        page = visit(daemon).open("/#/live/door")
+        expect(page.get_by_test_id("player")).to_have_attribute("data-how", "video")
+        daemon.stop()
+        expect(page.get_by_test_id("offline-banner")).to_be_visible()
+        # By then it has given up video, and pictures.
+        expect(page.get_by_test_id("player")).to_have_attribute("data-how", "offline", timeout=60_000)
+        daemon.start()
+        expect(page.get_by_test_id("offline-banner")).to_be_hidden()
+        expect(page.get_by_test_id("player")).to_have_attribute("data-how", "video", timeout=60_000)
+
+
+def test_who_looks_further_down_is_shown_what_was_missed_when_they_come_back(
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path
+) -> None:
+    with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
+        page = visit(daemon).open("/#/events")
+        page.set_viewport_size({"width": 360, "height": 300})
+        expect(page.get_by_test_id("timeline")).to_contain_text(OBAMA)
+        page.mouse.wheel(0, 500)
+        page.wait_for_function("() => scrollY > 250")
+        daemon.stop()
+        expect(page.get_by_test_id("offline-banner")).to_be_visible()
+        with Journal(daemon.state / "journal.sqlite") as journal:
+            said = Event(EventType.CAMERA_OFFLINE, "yard", timestamp(time.time()), new_id(), message="Nobody was there")
+            journal.append([Entry("tests", new_id(), 1, said)])
+        daemon.start()
+        expect(page.get_by_test_id("offline-banner")).to_be_hidden()
+        expect(page.get_by_test_id("timeline")).to_contain_text("is online")
+        page.evaluate("() => scrollTo(0, 0)")
+        expect(page.get_by_test_id("timeline")).to_contain_text("Nobody was there")
 
 
 def green_at_face(page: Page, shown: Picture) -> bool:

@@ -58,6 +58,33 @@ def test_examples_of_the_manual_that_ask_for_the_past_run(tmp_path: Path, featur
     assert "Person 1" in line
 
 
+def test_the_manuals_subscriber_without_the_client_misses_nothing_when_the_publisher_is_killed(tmp_path: Path) -> None:
+    with PublisherProcess(tmp_path) as publisher, Sockets() as sockets:
+        code = _block("def replayed(since)").replace(PUBLISH, publisher.publish).replace(REPLAY, publisher.replay)
+        sender = VerdictSender(sockets, publisher.verdicts, worker="w")
+
+        def send(first: int, last: int) -> None:
+            for number in range(first, last + 1):
+                sender.send(an_event(number))
+            assert sender.flush(20.0)
+
+        send(1, 5)
+        out = tmp_path / "out"
+        with out.open("w") as file:
+            program = subprocess.Popen([sys.executable, "-c", code], stdout=file)
+        try:
+            for first in (6, 11):
+                eventually(lambda first=first: len(out.read_text().splitlines()) == first - 1)  # type: ignore[misc]  # a default binds
+                publisher.kill()
+                publisher.start()
+                send(first, first + 4)
+            eventually(lambda: len(out.read_text().splitlines()) == 15)
+        finally:
+            program.kill()
+            program.wait()
+        assert [int(line.split()[0]) for line in out.read_text().splitlines()] == list(range(1, 16))
+
+
 def test_plain_zeromq_example_of_the_manual_runs(tmp_path: Path) -> None:
     code = _block("zmq.SUB").replace("while True:", "for _ in range(1):")
     with PublisherProcess(tmp_path) as publisher:

@@ -39,7 +39,9 @@ def broken() -> float:
 def test_a_fault_is_logged_with_its_stack_and_counted_and_the_work_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     metrics = Metrics()
     step, done = steps(lambda: 0.0, broken, broken, lambda: 60.0)
-    with Background("curator", step, metrics).running():
+    work = Background("curator", step, metrics)
+    assert failures(metrics) == 0, "or Prometheus took the first for no increase"
+    with work.running():
         assert done.wait(10)
     assert failures(metrics) == 2
     assert "curator: broken, and tried again" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import threading
 import time
@@ -188,6 +189,32 @@ def test_a_child_that_starts_again_with_the_newest_configuration_is_told_nothing
     daemon.say_ready("worker@0")
     daemon.apply(config(tmp_path, "yard"))
     assert [cameras_of(header) for header in daemon.told("worker@0")] == [{"yard"}]
+
+
+def test_restarts_are_counted_from_nought(tmp_path: Path, start: Start) -> None:
+    """Prometheus takes a series that begins with 1 for no increase."""
+    daemon = start(config(tmp_path, "door"))
+
+    def told() -> list[float]:
+        families = json.loads(daemon.supervisor._status(daemon.now_s).snapshots["supervisor"])["families"]
+        return [value for _, labels, value in families["streamd_restarts_total"] if labels == ["capture@door"]]
+
+    assert told() == [0.0]
+    daemon.process("capture@door").code = -signal.SIGKILL
+    daemon.turn()
+    assert told() == [1.0]
+
+
+def test_a_camera_that_went_is_not_said_to_be_down_for_ever(tmp_path: Path, start: Start) -> None:
+    daemon = start(config(tmp_path, "door", "yard"))
+    daemon.supervisor._metrics.cameras_moved.labels(camera="yard").inc()
+    daemon.process("capture@yard").code = ExitCode.UNAVAILABLE
+    daemon.turn()
+    assert b"yard" in daemon.supervisor._status(daemon.now_s).snapshots["supervisor"]
+    daemon.apply(config(tmp_path, "door"))
+    daemon.turn()
+    told = daemon.supervisor._status(daemon.now_s).snapshots["supervisor"]
+    assert (b"yard" in told, b"capture@door" in told) == (False, True)
 
 
 def test_a_child_that_a_reload_adds_and_that_cannot_be_had_is_tried_again(tmp_path: Path, start: Start) -> None:

@@ -128,6 +128,15 @@ def test_an_embedder_that_makes_nothing_of_anybody_is_trouble(bench: Bench) -> N
     assert f"{MODEL} makes nothing of any face" in trouble
 
 
+def test_a_camera_that_is_not_its_own_any_more_has_no_metrics_here(bench: Bench) -> None:
+    bench.reload(door=SQUARES, yard=SQUARES)
+    for camera in ("door", "yard"):
+        bench.context.metrics.frames.labels(camera=camera, outcome="looked_at").inc()
+    bench.reload(door=SQUARES)
+    told = bench.context.metrics.snapshot().decode()
+    assert ("yard" in told, "door" in told) == (False, True)
+
+
 def test_what_is_missing_is_told_once(bench: Bench) -> None:
     bench.reload(door=SQUARES, yard=MISSING)
     bench.told()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from streamd.errors import UnavailableError
 from streamd.events import Event, EventType
@@ -30,14 +30,25 @@ PULSE_S = 15.0
 """A stream that has nothing to say says so this often, for proxies and for networks that just end."""
 LOOK_S = 1.0
 """How soon it is noticed that a page was closed: it would count among those that follow."""
-MOST_STREAMS = 64
 WRITTEN_S = 1.0
 """An event is told before its picture is on the disk: a picture of today is awaited for this long."""
 _AGAIN_S = 0.1
 _MOST_REVISIONS = 5000
 _TAGS = ("events",)
-_MOMENT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
-Moment = Annotated[str, Field(pattern=_MOMENT)]
+
+
+def _as_in_events(text: str) -> str:
+    """Raises ValueError: it is no moment, or of no zone."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("should be a moment in RFC 3339, such as 2026-03-01T21:00:00Z")
+
+
+Moment = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"}), AfterValidator(_as_in_events)]
 Camera = Annotated[str, Field(max_length=63)]
 
 
@@ -47,7 +58,7 @@ class EventsQuery(Answer):
     person: str | None = Field(default=None, max_length=200)
     """A person's or stranger's name or id."""
     from_: Moment | None = Field(default=None, alias="from")
-    """``2026-03-01T21:00:00.000Z``; inclusive."""
+    """RFC 3339, such as ``2026-03-01T21:00:00Z``; inclusive."""
     until: Moment | None = None
     before: int | None = Field(default=None, ge=1, le=2**53)
     """Only events numbered below: the last answer's ``next``."""
@@ -100,11 +111,11 @@ def operations(services: Services, feed: EventFeed) -> list[Operation]:
         query = call.query(StreamQuery)
         since = call.request.headers.get("Last-Event-ID", "")
         cameras, types = set(query.camera), {kind.value for kind in query.type}
-        if feed.listeners >= MOST_STREAMS:
-            raise Refused(503, "unavailable", f"{MOST_STREAMS} pages follow the events already")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
-        await response.prepare(call.request)
-        with suppress(ConnectionError):
+        with feed.place(call.who.name), suppress(ConnectionError):
+            await response.prepare(call.request)
+            if call.request.method == "HEAD":
+                return response
             await response.write(b"retry: 2000\n\n")
             async with (
                 aclosing(feed.follow(int(since) if since.isdecimal() and len(since) < 16 else None)) as events,

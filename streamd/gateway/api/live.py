@@ -80,13 +80,17 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
 
     async def stream(call: Call) -> web.StreamResponse:
         query = call.query(StreamQuery)
-        pictures = live.mjpeg(call.path["name"], width=query.width, annotated=query.annotated, fps=query.fps)
+        pictures = live.mjpeg(
+            call.path["name"], width=query.width, annotated=query.annotated, fps=query.fps, user=call.who.name
+        )
         response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"})
         async with aclosing(pictures):  # type: ignore[type-var]  # an async generator
             with suppress(ConnectionError):  # whoever watched is gone
                 async for jpeg in pictures:
                     if not response.prepared:
                         await response.prepare(call.request)
+                        if call.request.method == "HEAD":
+                            break
                     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                     await response.write(head.encode() + jpeg + b"\r\n")
                     if not services.gatekeeper.admits(call.request):
@@ -108,7 +112,10 @@ def operations(services: Services, live: Live, senders: Senders) -> list[Operati
     async def watch(call: Call) -> web.Response:
         request = call.request
         viewing, answered = await live.watch(
-            call.path["name"], await _offer(request), admitted=lambda: services.gatekeeper.admits(request)
+            call.path["name"],
+            await _offer(request),
+            user=call.who.name,
+            admitted=lambda: services.gatekeeper.admits(request),
         )
         return _created(call.request, viewing, answered)
 

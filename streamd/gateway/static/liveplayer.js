@@ -4,6 +4,7 @@
  */
 import { at, isAbort, url } from "./api.js";
 import { backoff, pause } from "./backoff.js";
+import { connection } from "./connection.js";
 import { h, replace } from "./dom.js";
 import { keepFresh } from "./stills.js";
 import { t } from "./strings.js";
@@ -19,10 +20,28 @@ const FIRST_PICTURE_MS = 6000;
  */
 export function livePlayer(camera, signal, say) {
   const box = h("div.player", { "data-testid": "player" });
-  void play(box, camera, signal, (text, how) => {
-    box.dataset.how = how;
-    say(text, how);
-  });
+  let run = new AbortController();
+  const begin = () => {
+    run = new AbortController();
+    const { signal: mine } = run;
+    void play(box, camera, mine, (text, how) => {
+      if (mine.aborted) return;
+      box.dataset.how = how;
+      say(text, how);
+    });
+  };
+  signal.addEventListener("abort", () => run.abort(), { once: true });
+  // What was shown in place of video while the daemon was away is not good enough any more, or has ended.
+  connection.addEventListener(
+    "back",
+    () => {
+      if (box.dataset.how === "video") return;
+      run.abort();
+      begin();
+    },
+    { signal },
+  );
+  begin();
   return box;
 }
 

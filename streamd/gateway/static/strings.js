@@ -484,7 +484,7 @@ export const t = {
     tab: { cameras: "Cameras", system: "Health", log: "Gallery log" },
     title: "System",
     lead: "Whether the daemon is well, and what it costs.",
-    well: "Everything is well",
+    well: "Every process is well",
     partly: "Works, with trouble",
     notReady: "Not ready",
     identity: "Time to a name",

@@ -226,6 +226,20 @@ def test_a_folder_of_people_is_enrolled_in_one_run_and_again_without_harm(capsys
     assert {p["reason"] for person in json.loads(out) for p in person["photos"]} == {"duplicate", "closer_to_other"}
 
 
+def test_what_a_folder_of_people_holds_besides_is_told(capsys: Output, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    for place in ("Zoë/1.png", "Zoë/2024/2.png", "Zoë/@eaDir/3.png", "Anna.png", "Zoë/.4.png"):
+        write_photo(people / place, RED)
+    (people / "Zoë" / "5.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    assert main(["enroll", "--people", str(people)]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == "1 people: 1 of 2 photos enrolled"
+    assert "5.HEIC" in told.out
+    assert told.err.count("passed over: ") == 2
+    assert f"{people / 'Anna.png'} and all photos beside the folders" in told.err
+    assert f"{people / 'Zoë' / '2024'}, a folder inside" in told.err
+
+
 @pytest.mark.parametrize(
     "args", [["enroll"], ["enroll", "Anna"], ["enroll", "--people", "nowhere"], ["enroll", "Anna", "--people", "."]]
 )

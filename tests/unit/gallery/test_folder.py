@@ -445,6 +445,18 @@ def test_other_files_are_ignored(bench: Bench, place: Callable[[Path], Path]) ->
     assert bench.settle() == SyncReport()
 
 
+@pytest.mark.parametrize("path", ["Anna/2024/1.png", "1.png"])
+def test_photos_that_lie_elsewhere_are_told_of_once(bench: Bench, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    for place in (path, "Anna/@eaDir/1.png", "Anna/2.png"):
+        bench.photo(place)
+    bench.settle()
+    bench.settle()
+    assert bench.people() == {"Anna": 1}
+    (line,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "is ignored" in line
+    assert ("2024" in line) == ("2024" in path)
+
+
 def test_a_kind_of_photo_that_cannot_be_read_is_refused_not_ignored(bench: Bench) -> None:
     (bench.folder / "Anna").mkdir()
     (bench.folder / "Anna" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from gatewayparts import Box, Client, csrf, log_in
 
 from streamd.access import hash_password, hash_token, new_token, password_fits, token_fits
+from streamd.gateway import eventfeed
 from streamd.gateway.live import Live
 
 PASSWORD = "correct horse"
@@ -96,6 +98,42 @@ def test_what_somebody_goes_on_getting_ends_when_they_log_out(
             assert await answer.content.readline()
             assert (await client.delete("/api/v1/session", headers=headers)).status == 204
             await asyncio.wait_for(answer.content.read(), 20)
+
+    users(tmp_path).run(check)
+
+
+@pytest.mark.parametrize("path", ["events/stream", "cameras/door/stream.mjpeg"])
+def test_asking_for_the_head_of_a_stream_comes_to_an_end(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Live, "mjpeg", pictures)
+
+    async def check(client: Client) -> None:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        for _ in range(2):  # the second on the same connection comes after the first has ended
+            head = f"HEAD /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+            writer.write(head.encode())
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+    users(tmp_path).run(check)
+
+
+def test_one_token_cannot_keep_others_from_the_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eventfeed, "MOST_STREAMS", 4)
+
+    async def check(client: Client) -> None:
+        async with AsyncExitStack() as open_streams:
+
+            async def follow(**headers: str) -> int:
+                asked = client.get("/api/v1/events/stream", headers=headers)
+                return int((await open_streams.enter_async_context(asked)).status)
+
+            token = {"Authorization": f"Bearer {TOKEN}"}
+            assert [await follow(**token) for _ in range(4)] == [200, 200, 200, 503]
+            await log_in(client, "viewer", PASSWORD)
+            assert [await follow() for _ in range(2)] == [200, 503]
 
     users(tmp_path).run(check)
 

@@ -210,6 +210,24 @@ def test_events_come_newest_first_page_by_page(tmp_path: Path) -> None:
     box.run(check)
 
 
+def test_events_are_asked_for_by_any_moment_of_rfc_3339(tmp_path: Path) -> None:
+    box = Box(tmp_path)
+    first = seen("door", EventType.FACE_APPEARED, n=0)  # at 2026-09-21T14:13:20.000Z
+    box.record(first, seen("door", EventType.FACE_APPEARED, n=1))
+
+    async def check(client: Client) -> None:
+        for moment in ("2026-09-21T14:13:20.5Z", "2026-09-21T14:13:21Z", "2026-09-21T16:13:21%2B02:00", first.at):
+            wanted = [2, 1] if moment == first.at else [2]
+            found = (await body_of(client, f"events?from={moment}"))["events"]
+            assert [event["seq"] for event in found] == wanted, moment
+            assert len((await body_of(client, f"events?until={moment}"))["events"]) == 2 - len(wanted), moment
+        for wrong in ("2026-09-21", "2026-09-21T14:13:20", "2026-99-21T14:13:20Z", "0001-01-01T00:00:00%2B02:00", "2h"):
+            refused = await body_of(client, f"events?from={wrong}", 422)
+            assert "such as 2026-03-01T21:00:00Z" in refused["error"], wrong
+
+    box.run(check)
+
+
 def test_a_person_is_last_seen_where_the_journal_says(tmp_path: Path) -> None:
     box = Box(tmp_path)
     box.enroll("Ana", 1)

@@ -31,6 +31,24 @@ def played(tmp_path: Path, check: Callable[[Live], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_camera_that_went_has_no_metrics_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: bool
+) -> None:
+    monkeypatch.setattr(live, "LINGER_S", 0.01)
+
+    async def check(watching: Live) -> None:
+        if watched:
+            watching._watch("door")
+        watching._metrics.viewers.labels(camera="door").set(0)
+        assert b"door" in watching._metrics.snapshot()
+        watching.set_cameras({})
+        while b"door" in watching._metrics.snapshot():
+            await asyncio.sleep(0.005)
+
+    played(tmp_path, check)
+
+
 class Watcher:
     def __init__(self) -> None:
         self.hung_up = False
@@ -47,7 +65,7 @@ def test_who_may_not_watch_any_more_is_hung_up_on(tmp_path: Path, monkeypatch: p
         watchers = {name: Watcher() for name in mays}
         for name, watcher in watchers.items():
             admitted = partial(mays.__getitem__, name)
-            watching._viewings[name] = live._Viewing("door", watcher, VideoOutlet("vp8"), admitted)  # type: ignore[arg-type]
+            watching._viewings[name] = live._Viewing("door", watcher, VideoOutlet("vp8"), None, admitted)  # type: ignore[arg-type]
         watching._watch("door")
         mays["a"] = False
         while not watchers["a"].hung_up:

@@ -120,6 +120,9 @@ def test_a_sink_that_was_away_catches_up_in_order(setting: Setting) -> None:
     setting.deliveries.move("hook", 0)
     setting.write(5)
     setting.start()
+    labels = {"transport": "hook", "reason": "refused"}
+    dropped = setting.metrics.registry.get_sample_value("streamd_events_dropped_total", labels)
+    assert dropped == 0, "or Prometheus took the first for no increase"
     eventually(lambda: setting.fake.opened > 3)
     assert setting.fake.got == []
     down[0] = False

@@ -45,8 +45,12 @@ export async function show({ root, query, signal }) {
     fresh,
     timeline,
   );
-  feed.subscribe(arrived, signal, () => window.scrollY < 200 && void read());
-  window.addEventListener("scroll", () => window.scrollY < 100 && (fresh.hidden = true), { signal, passive: true });
+  let missed = false;
+  feed.subscribe(arrived, signal, () => {
+    missed = true;
+    if (window.scrollY < 200) atTop();
+  });
+  window.addEventListener("scroll", () => window.scrollY < 100 && atTop(), { signal, passive: true });
   let reading = null;
   let waiting = 0;
   await read();
@@ -61,6 +65,14 @@ export async function show({ root, query, signal }) {
       () => page(null, mine.signal),
       (first) => pages(first, mine.signal),
     );
+  }
+
+  /** Whoever looks further down is not disturbed: what may have been missed is read when they come back. */
+  function atTop() {
+    fresh.hidden = true;
+    if (!missed) return;
+    missed = false;
+    void read();
   }
 
   function page(before, pageSignal) {

@@ -7,7 +7,7 @@ import { addPerson } from "../addperson.js";
 import { load } from "../loading.js";
 import { button, empty, head, only, portrait, when } from "../parts.js";
 import { peopleChanged, portraitOf } from "../people.js";
-import { refresh, setQuery, to } from "../router.js";
+import { setQuery, to } from "../router.js";
 import { t } from "../strings.js";
 
 export async function show({ root, query, signal }) {
@@ -42,10 +42,9 @@ export async function show({ root, query, signal }) {
 
   function add() {
     void addPerson().closed.then((name) => {
+      if (!name) return; // Nobody was added, and the focus is where it was.
       peopleChanged();
-      if (signal.aborted) return; // The view was left with the dialog open.
-      if (name) location.hash = to("people", name);
-      else refresh();
+      if (!signal.aborted) location.hash = to("people", name); // else the view was left with the dialog open
     });
   }
 

@@ -36,7 +36,8 @@ function profile(person, signal) {
       kind: "main",
       testid: "add-photos",
       click: () =>
-        addPerson({ name: person.name }).closed.then(() => {
+        addPerson({ name: person.name }).closed.then((name) => {
+          if (!name) return; // Nothing was added, and the focus is where it was.
           peopleChanged();
           refresh();
         }),
