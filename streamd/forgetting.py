@@ -20,6 +20,8 @@ from streamd.gallery.strangers import StrangerRecords
 from streamd.journal import Filter, Journal
 from streamd.traces import Erased, erase_traces
 
+ANSWERS_WITHIN_S = 1.0
+"""How long a running daemon may take to say that it runs."""
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
 
@@ -148,7 +150,7 @@ def _begun(store: GalleryStore, name: str) -> Erasure | None:
 
 def daemon_runs(config: Config) -> bool:
     try:
-        ask_status(control_endpoint(config.sockets_dir), timeout_s=1.0)
+        ask_status(control_endpoint(config.sockets_dir), timeout_s=ANSWERS_WITHIN_S)
     except UnavailableError:
         return False
     return True

@@ -8,6 +8,12 @@ from tinymodel import write_manifest, write_mean_model
 
 from streamd.cli import main
 from streamd.errors import ExitCode
+from streamd.vision import runtimes
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "ROUND_S", 0.01)
 
 
 @pytest.fixture
