@@ -50,7 +50,8 @@ class SquareDetector:
         return [self._squares(image) for image in images]
 
     def _squares(self, image: NDArray[np.uint8]) -> list[Detection]:
-        mask = (image.max(axis=2) > 60).astype(np.uint8)
+        blue, green, red = cv2.split(image)
+        mask = (cv2.max(cv2.max(blue, green), red) > 60).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         return [self._detection(*map(float, row[:4])) for row in stats[1:] if min(row[2], row[3]) >= 8]
 
