@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -80,7 +81,8 @@ class ColourEmbedder:
         return np.asarray(mixed / np.linalg.norm(mixed, axis=1, keepdims=True), np.float32)
 
 
-def photo_bytes(colour: tuple[int, int, int], *, sides_px: Sequence[int] = (120,), seed: int = 0) -> bytes:
+@cache
+def photo_bytes(colour: tuple[int, int, int], *, sides_px: tuple[int, ...] = (120,), seed: int = 0) -> bytes:
     """A PNG with one square per entry of ``sides_px``; another ``seed`` gives other bytes of the same look."""
     image = np.zeros((300, 200 * len(sides_px), 3), dtype=np.uint8)
     for i, side in enumerate(sides_px):
