@@ -31,11 +31,11 @@ check: install
 	$(BIN)/lint-imports
 
 test: check models
-	$(BIN)/pytest -q -n 4 tests/unit tests/property tests/golden
+	$(BIN)/pytest -q -n 4 -p no:schemathesis tests/unit tests/property tests/golden
 	$(BIN)/pytest -q -n 3 --dist loadfile tests/e2e
 
 unit: install
-	$(BIN)/pytest -q -n 4 -m "not models" tests/unit
+	$(BIN)/pytest -q -n 4 -p no:schemathesis -m "not models" tests/unit
 
 e2e: models
 	$(BIN)/pytest -q -n 3 --dist loadfile tests/e2e

@@ -22,6 +22,8 @@ from streamd.traces import Erased, erase_traces
 
 LOOKED_BACK = 1000
 """Events of a name, among which its ids are found."""
+ANSWERS_WITHIN_S = 1.0
+"""How long a running daemon may take to say that it runs."""
 NOTICED_WITHIN_S = 10.0
 """How long a running daemon may take to notice; until then it may still tell of the person."""
 
@@ -160,7 +162,7 @@ def _told(journal: Path, name: str) -> set[str]:
 
 def daemon_runs(config: Config) -> bool:
     try:
-        ask_status(control_endpoint(config.sockets_dir), timeout_s=1.0)
+        ask_status(control_endpoint(config.sockets_dir), timeout_s=ANSWERS_WITHIN_S)
     except UnavailableError:
         return False
     return True

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-from streamd.config import Config
 
 # A shell that starts this in the background has told it, and so every child, to ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -17,6 +17,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: to look for garbage in it again and again costs each process seconds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +47,8 @@ def unavailable(message: str) -> None:
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """Folder of the pulled and prepared models."""
+    from streamd.config import Config
+
     folder = Path(os.environ.get("STREAMD_TEST_MODELS") or Config().models_path)
     missing = [name for name in ("yunet", "sface", "ssd") if not (folder / f"{name}.onnx").exists()]
     if missing:
@@ -46,6 +59,7 @@ def models_dir() -> Path:
 @pytest.fixture(scope="session")
 def faces_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with obama.jpg obama2.jpg obama3.jpg biden.jpg astronaut.png carphone_pristine.mp4."""
+    from streamd.config import Config
     from streamd.demo.faces import pull_faces
     from streamd.errors import ModelError
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -51,7 +52,8 @@ class SquareDetector:
         return [self._squares(image) for image in images]
 
     def _squares(self, image: NDArray[np.uint8]) -> list[Detection]:
-        mask = (image.max(axis=2) > 60).astype(np.uint8)
+        blue, green, red = cv2.split(image)
+        mask = (cv2.max(cv2.max(blue, green), red) > 60).astype(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         return [self._detection(*map(float, row[:4])) for row in stats[1:] if min(row[2], row[3]) >= 8]
 
@@ -92,7 +94,8 @@ class Blank(ColourEmbedder):
         return super().embed(chips)
 
 
-def photo_bytes(colour: tuple[int, int, int], *, sides_px: Sequence[int] = (120,), seed: int = 0) -> bytes:
+@cache
+def photo_bytes(colour: tuple[int, int, int], *, sides_px: tuple[int, ...] = (120,), seed: int = 0) -> bytes:
     """A PNG with one square per entry of ``sides_px``; another ``seed`` gives other bytes of the same look."""
     image = np.zeros((300, 200 * len(sides_px), 3), dtype=np.uint8)
     for i, side in enumerate(sides_px):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def documented() -> dict[str, list[str]]:
     }
 
 
+@cache
 def every_query() -> dict[str, list[str]]:
     return {name: [query] for name, query in alerts().items()} | panels() | documented()
 

@@ -16,9 +16,9 @@ from streamd.specs import Spec
 _COUNT = """
 import json, os
 import numpy as np, cv2
-big = np.ones((1500, 1500), np.float32)
+big = np.ones((500, 500), np.float32)
 big @ big
-cv2.GaussianBlur(cv2.resize(big, (4000, 4000)), (0, 0), 5)
+cv2.GaussianBlur(cv2.resize(big, (1000, 1000)), (0, 0), 5)
 print(json.dumps([cv2.getNumThreads(), len(os.listdir("/proc/self/task"))]))
 """
 

@@ -40,8 +40,9 @@ from streamd.upkeep import ERASE_AFTER_S, Upkeep
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that somebody holds is given up soon."""
+    """A file that somebody holds is given up soon, and so is a daemon that does not run."""
     monkeypatch.setattr("streamd.journalfile.BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(forgetting, "ANSWERS_WITHIN_S", 0.02)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def test_a_user_is_added_with_a_password_from_standard_input(
     assert "ana may log in as an admin" in capsys.readouterr().out
     ana = load_config(file).gateway.users["ana"]
     assert (ana.role, password_fits("correct horse", ana.password)) == ("admin", True)
+    assert ana.password.startswith("scrypt:32768:"), "a try takes long"
     assert "correct horse" not in file.read_text()
     assert file.read_text().startswith("# mine\n")
 

@@ -16,24 +16,26 @@ from streamd.demo.clips import COLLINS, FPS, SIZE, Visit, fingerprint, render
 START_S = 1.0
 
 
-@pytest.fixture
-def faces(tmp_path: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """In place of the photograph, black with a white disc where the face is."""
     name, (x1, y1, x2, y2) = COLLINS
     photo = np.zeros((512, 512, 3), np.uint8)
     cv2.circle(photo, ((x1 + x2) // 2, (y1 + y2) // 2), (y2 - y1) // 2, (255, 255, 255), -1)
-    path = tmp_path / name
+    path = tmp_path_factory.mktemp("photos") / name
     cv2.imwrite(str(path), photo)
     return {name: path}
 
 
-@pytest.fixture
-def clip(tmp_path: Path, faces: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory, faces: dict[str, Path]) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "hall.mp4"
     visit = Visit(*COLLINS, START_S, 2.0, (100, 200), ((0.3, 0.5), (0.7, 0.5)))
-    monkeypatch.setattr(clips, "CLIPS", {"hall": (visit,)})
-    monkeypatch.setattr(clips, "SECONDS", 4)
-    render("hall", faces, tmp_path / "hall.mp4")
-    return tmp_path / "hall.mp4"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clips, "CLIPS", {"hall": (visit,)})
+        patch.setattr(clips, "SECONDS", 4)
+        render("hall", faces, path)
+    return path
 
 
 def frames_of(path: Path) -> list[NDArray[np.uint8]]:

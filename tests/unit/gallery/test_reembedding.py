@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,13 +45,22 @@ PHOTOS = 11
 CHIP = cv2.imencode(".jpg", np.full((112, 112, 3), 90, np.uint8))[1].tobytes()
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[GalleryStore]:
-    with GalleryStore(tmp_path / "gallery.sqlite") as opened:
+@pytest.fixture(scope="module")
+def enrolled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery that each test has a copy of."""
+    folder = tmp_path_factory.mktemp("enrolled")
+    with GalleryStore(folder / "gallery.sqlite") as opened:
         enroller = Enroller(opened, SquareDetector(), ColourEmbedder())
         for name, colour in (("Anna", RED), ("Bert", GREEN)):
-            photos = [write_photo(tmp_path / f"{name}{n}.png", colour, seed=n) for n in range(PHOTOS)]
+            photos = [write_photo(folder / f"{name}{n}.png", colour, seed=n) for n in range(PHOTOS)]
             assert all(result.accepted for result in enroller.enroll(name, photos))
+        assert opened.database.empty_log()
+    return opened.path
+
+
+@pytest.fixture
+def store(enrolled: Path, tmp_path: Path) -> Iterator[GalleryStore]:
+    with GalleryStore(Path(shutil.copy(enrolled, tmp_path))) as opened:
         yield opened
 
 

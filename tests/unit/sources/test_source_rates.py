@@ -19,9 +19,9 @@ READ_TIMEOUT_S = CaptureConfig().read_timeout_s
 
 def film(path: Path, *, noise: float, key_every: int, count: int, codec: str = "libx264") -> Path:
     random = np.random.default_rng(1)
-    view = random.integers(60, 180, (240, 320, 3))
+    view = random.integers(60, 180, (120, 160, 3))
     pictures = [
-        np.clip(view + random.normal(0, noise, (240, 320, 1)), 0, 255).astype(np.uint8)
+        np.clip(view + random.normal(0, noise, (120, 160, 1)), 0, 255).astype(np.uint8)
         if noise
         else view.astype(np.uint8)
         for _ in range(count)

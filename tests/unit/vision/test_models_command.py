@@ -8,8 +8,14 @@ from tinymodel import write_manifest, write_mean_model
 
 from streamd.cli import main
 from streamd.errors import ExitCode
+from streamd.vision import runtimes
 from streamd.vision.catalog import catalogue
 from streamd.vision.modelstore import ModelState
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "ROUND_S", 0.01)
 
 
 @pytest.fixture

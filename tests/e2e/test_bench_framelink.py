@@ -12,6 +12,8 @@ from streamd.bench.linkcamera import Film
 from streamd.bench.linkends import linked
 from streamd.commands.bench_framelink import age_line, cost_line
 
+pytestmark = pytest.mark.e2e
+
 SMALL = ((64, 48),)
 
 
