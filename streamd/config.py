@@ -509,11 +509,14 @@ class Config(Section):
 
 # As far as the last @: a password may hold a slash. What is hidden too much is better than too little.
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
+# Some recorders want it in the path: rtsp://HOST/user=admin_password=secret_channel=1_stream=0.sdp
+_IN_PATH = re.compile(r"(://[^\s'\"]*?(?:passw\w*?|pass|pwd)=)[^\s'\"]*", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """``text`` with user names, passwords and queries of every URL in it replaced by ``***``."""
-    return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1?***", _CREDENTIALS.sub("***@", text))
+    text = _IN_PATH.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+    return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1?***", text)
 
 
 def redacted_url(url: str) -> str:
@@ -523,4 +526,4 @@ def redacted_url(url: str) -> str:
         return url
     # As far as the last @, as above.
     _, credentials, shown = rest.rpartition("@")
-    return f"{scheme}://{'***@' if credentials else ''}{re.split('[?#]', shown)[0]}"
+    return _IN_PATH.sub(r"\1***", f"{scheme}://{'***@' if credentials else ''}{re.split('[?#]', shown)[0]}")

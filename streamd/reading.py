@@ -182,8 +182,10 @@ class Reader:
         return 2 * (self._config.read_timeout_s if state.online else self._config.open_timeout_s) + 1
 
     def hung(self, now_s: float) -> bool:
-        """Whether the thread is stuck; not where it has ended, with its film."""
-        return self.state.reason != "ended" and now_s - self.progress_s > self.patience_s()
+        """Whether the thread is stuck; not where it has ended, with its film, nor where it gets packets."""
+        source = self._source
+        packet_at_s = source.work.packet_at_s if source is not None else -math.inf
+        return self.state.reason != "ended" and now_s - max(self.progress_s, packet_at_s) > self.patience_s()
 
     def _run(self) -> None:
         failures = 0

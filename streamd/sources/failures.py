@@ -5,7 +5,10 @@ PyAV's own messages contain the URL as it was given, so none of them is passed o
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
+from urllib.parse import urlsplit
 
 import av.error
 
@@ -56,6 +59,11 @@ def in_words(error: Exception, *, where: str, live: bool, waited_s: float | None
     for kind, words in _LOST:
         if isinstance(error, kind):
             return SourceLost(f"{where}: {words}")
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EPROTONOSUPPORT:
+        return SourceLost(f"{where}: the server refuses this transport (461): set capture.transport to the other one")
+    if number == errno.EIO and (host := _unknown_host(where)) is not None:
+        return SourceLost(f"{where}: no address is known for the host '{host}': is its name right, and the DNS there?")
     if live:
         return SourceLost(f"{where}: broke off or cannot be reached ({_reason(error)})")
     return SourceRejected(f"{where}: not a video that can be read ({_reason(error)})")
@@ -70,3 +78,17 @@ def _reason(error: Exception) -> str:
     if number and 0 < number < 200:  # larger numbers are FFmpeg's tags, of which strerror knows nothing
         return os.strerror(number).lower()
     return type(error).__name__
+
+
+def _unknown_host(where: str) -> str | None:
+    """The host of a redacted URL, if its name is none, or nobody can be asked: FFmpeg says just that there was an
+    error. Takes as long as FFmpeg's own question did."""
+    try:
+        host = urlsplit(where).hostname
+        if host is not None:
+            socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return host
+    except ValueError:
+        return None
+    return None

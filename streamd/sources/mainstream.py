@@ -21,7 +21,7 @@ import av.error
 from streamd.config import CaptureConfig
 from streamd.errors import SourceError
 from streamd.sources.aligning import StreamTime
-from streamd.sources.avframe import media_s
+from streamd.sources.avframe import media_s, squared
 from streamd.sources.backlog import Backlog
 from streamd.sources.costs import Cost
 from streamd.sources.demuxing import MAX_DAMAGE, Demuxer, EndOfPackets, notice, stamp_s
@@ -66,7 +66,7 @@ class MainStream:
         self._decoding = threading.Lock()
         """Guards the decoder. Taken before ``_changed``."""
         self._size: tuple[int, int] | None = None
-        self._shape: float | None = None
+        self._pixel_shape = 1.0
         self._backlog: Backlog[Packet] = Backlog()
         self._passed_before = 0
         self._fps = FALLBACK_FPS
@@ -96,15 +96,15 @@ class MainStream:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height, even; None where there is no stream, or has been none for a while."""
+        """Width and height in square pixels, even; None where there is no stream, or has been none for a while."""
         with self._changed:
             return self._size if self._clock.now_s() - self._packet_at_s < GONE_S else None
 
     @property
-    def shape(self) -> float | None:
-        """Width to height as displayed."""
+    def pixel_shape(self) -> float:
+        """Width to height of a pixel of its frames."""
         with self._changed:
-            return self._shape
+            return self._pixel_shape
 
     def expect(self, moment_s: float) -> None:
         """A picture of this moment may be asked for next: the frame nearest to it is kept."""
@@ -247,8 +247,8 @@ class MainStream:
 
     def _show(self, frame: av.VideoFrame) -> None:
         with self._changed:
-            self._size = frame.width & ~1, frame.height & ~1
-            self._shape = frame.width / frame.height * self._demuxer.pixel_shape
+            self._pixel_shape = self._demuxer.pixel_shape
+            self._size = squared((frame.width & ~1, frame.height & ~1), self._pixel_shape)
             self.work.up = True
             self._recent.append(frame)
             wanted_s = self._expected_s

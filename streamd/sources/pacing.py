@@ -15,6 +15,9 @@ frames are given, up to four seconds apart."""
 SLACK_S = 0.5
 """How late a live recording (HLS) may be before its schedule is moved."""
 FALLBACK_FPS = 25.0
+KEY_PATIENCE = 6
+"""Of ``read_timeout_s``: so long the first key frame is awaited while packets come. Recorders and cameras that save
+bytes have them up to 20 s apart, and not all send one to whoever connects."""
 
 
 @dataclass(frozen=True, slots=True)

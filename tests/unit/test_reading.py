@@ -252,6 +252,16 @@ def test_a_decoder_that_does_not_return_counts_as_hung(running: Start) -> None:
     assert reader.hung(now_s + 2 * CONFIG.read_timeout_s + 1.5)
 
 
+def test_a_source_that_gets_packets_but_no_picture_yet_does_not_count_as_hung(running: Start) -> None:
+    source = Scripted()
+    reader = running(source)
+    until(lambda: source.opened == 1)
+    now_s = time.monotonic() + 2 * CONFIG.open_timeout_s + 1.5
+    source.work.packet_at_s = now_s - 0.1
+    assert not reader.hung(now_s)
+    assert reader.hung(now_s + 2 * CONFIG.open_timeout_s + 1.5)
+
+
 def test_a_film_that_has_ended_does_not_count_as_hung(running: Start) -> None:
     source = Scripted(Still(), SourceEnded("end of file"))
     reader = running(source)
