@@ -99,7 +99,8 @@ class CaptureConfig(Section):
     """First pause before a lost camera is tried again; doubles with each failure, with jitter, until it has stayed for
     half a minute."""
     retry_max_s: PositiveSeconds = 30.0
-    """Longest pause between tries."""
+    """Longest pause between tries. After a wrong password it is the first, and ten times that the longest: cameras lock
+    out whoever gives several."""
     loop: bool = True
     """Files and image folders start again at their end; false plays them once."""
     pace: Literal["real", "fast"] = "real"

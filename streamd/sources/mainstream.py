@@ -19,7 +19,7 @@ import av
 import av.error
 
 from streamd.config import CaptureConfig
-from streamd.errors import SourceError
+from streamd.errors import SourceDenied, SourceError
 from streamd.sources.aligning import StreamTime
 from streamd.sources.avframe import media_s, squared
 from streamd.sources.backlog import Backlog
@@ -143,7 +143,7 @@ class MainStream:
         return newest_s >= moment_s - 0.5 / self._fps or (bool(self._recent) and moment_s - newest_s > STALLED_S)
 
     def _run(self) -> None:
-        failures = 0
+        failures = denials = 0
         told = ""
         while not self._stop.is_set():
             try:
@@ -151,13 +151,14 @@ class MainStream:
             except (SourceError, EndOfPackets) as error:
                 failure = error if isinstance(error, SourceError) else self._demuxer.lost()
                 failures = 0 if self.work.up else failures + 1
+                denials = denials + 1 if isinstance(failure, SourceDenied) else 0
                 if str(failure) != told and not self._stop.is_set():
                     told = str(failure)
                     logger.warning("main stream: %s", failure)
             finally:
                 self._leave()
             self._tried.set()
-            self._stop.wait(retry_pause_s(self._config, failures))
+            self._stop.wait(retry_pause_s(self._config, failures, denials))
 
     def _follow(self) -> None:
         self._demuxer.open()

@@ -8,7 +8,7 @@ import socket
 import av.error
 import pytest
 
-from streamd.errors import SourceError, SourceLost, SourceRejected
+from streamd.errors import SourceDenied, SourceError, SourceLost, SourceRejected
 from streamd.sources.failures import in_words
 
 SECRET = "rtsp://admin:hunter2@cam/1"
@@ -21,8 +21,8 @@ def fault(kind: type[Exception], number: int) -> Exception:
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (fault(av.error.HTTPUnauthorizedError, 1), SourceRejected, "401"),
-        (fault(av.error.HTTPForbiddenError, 1), SourceRejected, "403"),
+        (fault(av.error.HTTPUnauthorizedError, 1), SourceDenied, "401"),
+        (fault(av.error.HTTPForbiddenError, 1), SourceDenied, "403"),
         (fault(av.error.HTTPNotFoundError, 1), SourceRejected, "404"),
         (fault(av.error.DecoderNotFoundError, 1), SourceRejected, "no decoder"),
         (fault(av.error.ProtocolNotFoundError, 1), SourceRejected, "not supported"),
