@@ -100,7 +100,8 @@ class CaptureConfig(Section):
     """First pause before a lost camera is tried again; doubles with each failure, with jitter, until it has stayed for
     half a minute."""
     retry_max_s: PositiveSeconds = 30.0
-    """Longest pause between tries."""
+    """Longest pause between tries. After a wrong password it is the first, and ten times that the longest: cameras lock
+    out whoever gives several."""
     loop: bool = True
     """Files and image folders start again at their end; false plays them once."""
     pace: Literal["real", "fast"] = "real"
@@ -511,11 +512,14 @@ class Config(Section):
 
 # As far as the last @: a password may hold a slash. What is hidden too much is better than too little.
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
+# Some recorders want it in the path: rtsp://HOST/user=admin_password=secret_channel=1_stream=0.sdp
+_IN_PATH = re.compile(r"(://[^\s'\"]*?(?:passw\w*?|pass|pwd)=)[^\s'\"]*", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """``text`` with user names, passwords and queries of every URL in it replaced by ``***``."""
-    return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1?***", _CREDENTIALS.sub("***@", text))
+    text = _IN_PATH.sub(r"\1***", _CREDENTIALS.sub("***@", text))
+    return re.sub(r"(://[^\s?]*)\?[^\s'\"]*", r"\1?***", text)
 
 
 def redacted_url(url: str) -> str:
@@ -525,4 +529,4 @@ def redacted_url(url: str) -> str:
         return url
     # As far as the last @, as above.
     _, credentials, shown = rest.rpartition("@")
-    return f"{scheme}://{'***@' if credentials else ''}{re.split('[?#]', shown)[0]}"
+    return _IN_PATH.sub(r"\1***", f"{scheme}://{'***@' if credentials else ''}{re.split('[?#]', shown)[0]}")

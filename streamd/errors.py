@@ -9,7 +9,8 @@
           NoDirection                      it runs, and makes nothing of a face
         SourceError                        a camera
           SourceLost                       it was there and is gone, or did not answer in time: retry
-          SourceRejected                   it answered no (password, codec, no such path): retry slowly
+          SourceRejected                   it answered no (codec, no such path): retry slowly
+            SourceDenied                   to this user name and password: retry seldom, it may lock us out
           SourceAwaited                    nobody sends to it yet, or any more
           SourceEnded                      a file or folder played to its end
         PhotoRefused                       a photo cannot be enrolled; carries the reason label
@@ -119,6 +120,10 @@ class SourceLost(SourceError):
 
 
 class SourceRejected(SourceError):
+    pass
+
+
+class SourceDenied(SourceRejected):
     pass
 
 

@@ -39,7 +39,8 @@ class DecodedFrame(Protocol):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the full picture in pixels, both even (odd sizes lose their last row or column)."""
+        """Width and height of the full picture in pixels, both even (odd sizes lose their last row or column). Pixels
+        are square: where a stream's are not, its pictures are made wider or higher."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -59,7 +60,7 @@ class DecodedFrame(Protocol):
 
     def luma(self, step: int) -> NDArray[np.uint8]:
         """Every ``step``-th pixel of every ``step``-th row of the luma plane, shape (~h/step, ~w/step),
-        of ``image_size``."""
+        of ``image_size``; less where pixels are not square, for it is as it was decoded."""
 
     def yuv420(self) -> Yuv420 | None:
         """The full-resolution picture, planar 4:2:0, owned by the caller; None where there is none of this moment,
@@ -86,6 +87,8 @@ class DecoderWork:
     alarms: int = 0
     """Times that packets said that something began to move."""
     cpu_s: float = 0.0
+    packet_at_s: float = -math.inf
+    """When the last packet came (monotonic)."""
     unchanged_at_s: float = -math.inf
     """Until when the picture given last stands for the view (monotonic): packets after it are held back, because they
     say that nothing moves, or because key frames alone are wanted."""
@@ -98,6 +101,7 @@ class DecoderWork:
             self.late + other.late,
             self.alarms + other.alarms,
             self.cpu_s + other.cpu_s,
+            max(self.packet_at_s, other.packet_at_s),
             max(self.unchanged_at_s, other.unchanged_at_s),
         )
 

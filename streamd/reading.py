@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from streamd.config import CaptureConfig
 from streamd.domain import Frame, FrameId, Yuv420
-from streamd.errors import SourceAwaited, SourceEnded, SourceError, SourceLost, SourceRejected
+from streamd.errors import SourceAwaited, SourceDenied, SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecodedFrame, DecoderWork, Source, SourceInfo
 from streamd.masking import NO_MASK, Mask
 from streamd.motion import COLUMNS, CutDetector, MotionMeter
@@ -181,11 +181,13 @@ class Reader:
         return 2 * (self._config.read_timeout_s if state.online else self._config.open_timeout_s) + 1
 
     def hung(self, now_s: float) -> bool:
-        """Whether the thread is stuck; not where it has ended, with its film."""
-        return self.state.reason != "ended" and now_s - self.progress_s > self.patience_s()
+        """Whether the thread is stuck; not where it has ended, with its film, nor where it gets packets."""
+        source = self._source
+        packet_at_s = source.work.packet_at_s if source is not None else -math.inf
+        return self.state.reason != "ended" and now_s - max(self.progress_s, packet_at_s) > self.patience_s()
 
     def _run(self) -> None:
-        failures = 0
+        failures = denials = 0
         while not self._stop.is_set():
             source = None
             try:
@@ -194,13 +196,14 @@ class Reader:
                 self._read_all(source)
             except (SourceError, OSError) as error:
                 failures = 0 if self._was_steady() else failures + 1
+                denials = denials + 1 if isinstance(error, SourceDenied) else 0
                 self._failed(error if isinstance(error, SourceError) else _not_opened(error))
             finally:
                 if source is not None:
                     source.close()
             if self.state.reason == "ended":
                 return
-            self._pause(failures)
+            self._pause(failures, denials)
 
     def _was_steady(self) -> bool:
         return self.state.online and time.monotonic() - self._online_at_s >= STEADY_S
@@ -264,8 +267,8 @@ class Reader:
             logger.log(logging.INFO if harmless else logging.WARNING, "%s", state.message)
         self._wake()
 
-    def _pause(self, failures: int) -> None:
-        deadline = time.monotonic() + retry_pause_s(self._config, failures)
+    def _pause(self, failures: int, denials: int) -> None:
+        deadline = time.monotonic() + retry_pause_s(self._config, failures, denials)
         while (left := deadline - time.monotonic()) > 0 and not self._stop.wait(min(left, 0.5)):
             self.progress_s = time.monotonic()
 

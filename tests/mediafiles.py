@@ -44,10 +44,12 @@ def write_video(
     full_range: bool | None = None,
     damaged: frozenset[int] = frozenset(),
     options: Mapping[str, str] | None = None,
+    pixel_shape: Fraction | None = None,
 ) -> Path:
     """Encode BGR pictures of one size. ``matrix`` None leaves it out of the stream (1: BT.709, 5: BT.601).
 
-    The packets whose numbers are in ``damaged`` are written as zeros. ``options`` are the encoder's, beside the usual.
+    The packets whose numbers are in ``damaged`` are written as zeros. ``options`` are the encoder's, beside the usual;
+    ``pixel_shape`` is the width to height of a pixel.
     """
     packets = 0
     with av.open(str(path), "w") as container:
@@ -57,6 +59,8 @@ def write_video(
                 stream = container.add_stream(codec, rate=fps, options={**_options(codec), **(options or {})})
                 stream.height, stream.width = picture.shape[:2]
                 stream.pix_fmt = pixels
+                if pixel_shape is not None:
+                    stream.codec_context.sample_aspect_ratio = pixel_shape
                 if matrix is not None:
                     stream.codec_context.colorspace = matrix
                 if full_range is not None:

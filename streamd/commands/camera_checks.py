@@ -12,10 +12,12 @@ from streamd.commands.finding import Finding, Level
 from streamd.config import CameraConfig, CaptureConfig, Config, redacted_url
 from streamd.errors import SourceError, SourceLost, SourceRejected
 from streamd.interfaces import Source, SourceInfo
+from streamd.sources.pacing import KEY_PATIENCE
 
 OPEN_S = 4.0
 """RTSP needs a second or two for its handshake and the first key frame."""
 PICTURE_S = 2.0
+"""The first key frame is awaited for ``KEY_PATIENCE`` times that."""
 WATCH_S = 2.0
 """For how long pictures are counted after the first."""
 FEW = 0.6
@@ -36,7 +38,7 @@ def cameras(config: Config) -> Iterator[Finding]:
 def camera_findings(config: Config, opener: Opener) -> Iterator[Finding]:
     trials = [(name, _begin(name, camera, opener)) for name, camera in config.cameras.items()]
     streams = 2 if any(camera.substream for camera in config.cameras.values()) else 1
-    patience_s = streams * (OPEN_S + PICTURE_S + WATCH_S) + GRACE_S
+    patience_s = streams * (OPEN_S + KEY_PATIENCE * PICTURE_S + WATCH_S) + GRACE_S
     deadline_s = time.monotonic() + patience_s
     for name, answer in trials:
         try:

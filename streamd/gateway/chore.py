@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OPEN_S, PICTURE_S = 5.0, 5.0
+OPEN_S, PICTURE_S = 5.0, 3.0
 """How long a camera on trial may take to answer, and to show a picture."""
 _TRIAL_SIDE_PX = 640
 _BINS = 40

@@ -15,7 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from streamd.config import CaptureConfig
 from streamd.errors import SourceEnded, SourceLost, SourceRejected
 from streamd.interfaces import DecoderWork, SourceInfo
-from streamd.sources.avframe import AvFrame, media_s, owned
+from streamd.sources.avframe import AvFrame, media_s, owned, squared
 from streamd.sources.costs import Cost
 from streamd.sources.demuxing import Demuxer, EndOfPackets
 from streamd.sources.dozing import Doze
@@ -23,7 +23,7 @@ from streamd.sources.failures import FAILURES
 from streamd.sources.gathering import GATHER_S, Gathering, together
 from streamd.sources.lagging import AWAITED_S, Catching, LiveDelay
 from streamd.sources.lightly import Lightly
-from streamd.sources.pacing import FALLBACK_FPS, Clock, Pacer
+from streamd.sources.pacing import FALLBACK_FPS, KEY_PATIENCE, Clock, Pacer
 from streamd.sources.rate import PacketRate
 from streamd.sources.turning import TurnedFrame, quarter_turns
 
@@ -77,17 +77,16 @@ class AvSource:
         self._light: VideoCodecContext | None = None
         self._turns = 0
         """Of the pictures, to be upright; as the full decoder said last, for the light one does not."""
+        self._pixel_shape = 1.0
+        """Likewise."""
+        self._begun = False
+        """Whether there was a picture since the stream was opened: there is none before its first key frame."""
         self._pictures = 0
         self._cost = Cost()
 
     @property
     def corrupt_packets(self) -> int:
         return self._demuxer.corrupt_packets
-
-    @property
-    def pixel_shape(self) -> float:
-        """Width to height of a pixel."""
-        return self._demuxer.pixel_shape
 
     def open(self) -> SourceInfo:
         self.close()
@@ -96,6 +95,7 @@ class AvSource:
         if self._demuxer.is_file and not Path(self._url).is_file():
             raise SourceRejected(f"{self._demuxer.where}: no such file")
         self._demuxer.open()
+        self._pacer = None  # of the time before
         info = self._described()
         self._rate = PacketRate(info.fps or FALLBACK_FPS)
         self._pacer = self._schedule(info.fps)
@@ -106,11 +106,13 @@ class AvSource:
         self._doze.begin_again()
         self._catching, self._delay = Catching(), LiveDelay()
         self._gathering.begin_again()
-        self._keys_suffice, self._nap_s, self._awaited = False, 0.0, False
+        self._keys_suffice = self._begun = self._awaited = False
+        self._nap_s, self._pictures = 0.0, 0
         self._lightly, self._light = Lightly(), None
 
     def read(self, timeout_s: float) -> AvFrame:
         frame = self._next_frame(timeout_s)
+        self._pictures += 1
         now_s = self._clock.now_s()
         at_s = now_s
         if self._pacer is not None:
@@ -118,23 +120,28 @@ class AvSource:
             if at_s > now_s:
                 self._clock.wait(at_s - now_s)
         wall_s = self._clock.wall_of(at_s)
+        return self._made(frame, at_s, wall_s)
+
+    def _made(self, frame: av.VideoFrame, at_s: float, wall_s: float) -> AvFrame:
+        shape = self._pixel_shape
         if self._turns:
-            return TurnedFrame(frame, self._turns, captured_at_s=at_s, captured_wall_s=wall_s)
-        return AvFrame(frame, captured_at_s=at_s, captured_wall_s=wall_s)
+            return TurnedFrame(frame, self._turns, captured_at_s=at_s, captured_wall_s=wall_s, pixel_shape=shape)
+        return AvFrame(frame, captured_at_s=at_s, captured_wall_s=wall_s, pixel_shape=shape)
 
     def close(self) -> None:
         self._decoded.clear()
         self._demuxer.close()
 
     def _described(self) -> SourceInfo:
-        """Size and codec; where the container does not tell, the first picture does."""
+        """Size and codec. The first picture tells the size where the container does not, and of a recording, which
+        may be turned."""
         context = self._demuxer.stream.codec_context
-        width, height = context.width, context.height
-        if not width or not height:
+        size = squared((context.width & ~1, context.height & ~1), self._demuxer.pixel_shape)
+        if not all(size) or not self._demuxer.live:
             first = self._next_frame(self._config.open_timeout_s)
             self._decoded.appendleft(first)
-            width, height = first.width, first.height
-        return SourceInfo(width & ~1, height & ~1, self._demuxer.fps, context.name)
+            size = self._made(first, 0.0, 0.0).size
+        return SourceInfo(*size, self._demuxer.fps, context.name)
 
     def _schedule(self, fps: float) -> Pacer | None:
         demuxer = self._demuxer
@@ -151,11 +158,17 @@ class AvSource:
                 self._decode_one()
             except EndOfPackets:
                 self._ended()
-            if not self._decoded and self._clock.now_s() - began_s > timeout_s:
-                bad = f", {self.corrupt_packets} damaged packets" if self.corrupt_packets else ""
-                raise SourceLost(f"{self._demuxer.where}: no picture for {timeout_s:g} s{bad}")
-        self._pictures += 1
+            if not self._decoded and self._clock.now_s() - began_s > self._patience_s(timeout_s):
+                raise self._without_picture(self._patience_s(timeout_s))
         return self._decoded.popleft()
+
+    def _patience_s(self, timeout_s: float) -> float:
+        return timeout_s if self._begun else max(timeout_s, KEY_PATIENCE * self._config.read_timeout_s)
+
+    def _without_picture(self, waited_s: float) -> SourceLost:
+        bad = f", {self.corrupt_packets} damaged packets" if self.corrupt_packets else ""
+        hint = "" if self._begun else ": packets come, but perhaps no key frame (I-frame): have one each 1 or 2 s"
+        return SourceLost(f"{self._demuxer.where}: no picture for {waited_s:g} s{bad}{hint}")
 
     def _decode_one(self) -> None:
         """Demux one packet and decode what is due; what that gives is appended to ``_decoded``."""
@@ -171,6 +184,7 @@ class AvSource:
             self._noticed(packet)
         self._awaited = self._awaited or now_s - asked_s >= AWAITED_S
         self.work.packets += bool(packet.size)
+        self.work.packet_at_s = now_s
         if packet.size and self._pacer is None and self._config.pace != "fast":
             self._rate.came(now_s)
         if packet.size and not self._in_time(packet, now_s, waited_s=now_s - asked_s):
@@ -252,7 +266,7 @@ class AvSource:
             try:
                 frames = packet.decode() if self._light is None or not lightly else self._light.decode(packet)
             except av.error.InvalidDataError:
-                self._demuxer.damaged()
+                self._damaged()
                 continue
             except FAILURES as error:
                 raise self._demuxer.failure(error) from None
@@ -268,9 +282,15 @@ class AvSource:
             self._demuxer.corrupt_packets += len(frames) - len(whole)
             # Those before were held back, and are old; but not every packet gives a picture.
             newest = whole or newest
+            self._begun = self._begun or bool(whole)
         if newest and not lightly:
-            self._turns = quarter_turns(newest[-1])
+            self._turns, self._pixel_shape = quarter_turns(newest[-1]), self._demuxer.pixel_shape
         self._decoded += [owned(frame) for frame in newest] if self._demuxer.is_webcam else newest
+
+    def _damaged(self) -> None:
+        """What comes before the first key frame is not damaged, though it cannot be decoded."""
+        if self._begun or not self._demuxer.live:
+            self._demuxer.damaged()
 
     def _spent(self, packet: Packet, seconds: float) -> None:
         self.work.cpu_s += seconds
@@ -279,13 +299,14 @@ class AvSource:
 
     def _ended(self) -> None:
         demuxer = self._demuxer
+        if demuxer.is_picture and self._pictures <= 1:
+            raise SourceRejected(f"{demuxer.where}: is a single picture: give the address of a stream")
         if demuxer.live:
             raise demuxer.lost()
         if not self._pictures:
             raise SourceRejected(f"{demuxer.where}: has no picture that can be decoded")
         if not self._config.loop:
             raise SourceEnded(f"{demuxer.where}: played to its end")
-        self._pictures = 0
         demuxer.damage = 0
         self._begin()
         if self._pacer is not None:

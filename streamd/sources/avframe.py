@@ -74,17 +74,21 @@ def owned(frame: av.VideoFrame) -> av.VideoFrame:
 class AvFrame:
     """Implements ``DecodedFrame`` over a frame of PyAV. One thread at a time."""
 
-    __slots__ = ("_frame", "_planar", "captured_at_s", "captured_wall_s")
+    __slots__ = ("_frame", "_pixel_shape", "_planar", "captured_at_s", "captured_wall_s")
 
-    def __init__(self, frame: av.VideoFrame, *, captured_at_s: float, captured_wall_s: float) -> None:
+    def __init__(
+        self, frame: av.VideoFrame, *, captured_at_s: float, captured_wall_s: float, pixel_shape: float = 1.0
+    ) -> None:
+        """``pixel_shape`` is the width to height of a decoded pixel; those of all pictures made of them are square."""
         self.captured_at_s = captured_at_s
         self.captured_wall_s = captured_wall_s
         self._frame = frame
+        self._pixel_shape = pixel_shape
         self._planar: av.VideoFrame | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        return self._decoded_size
+        return squared(self._decoded_size, self._pixel_shape)
 
     @property
     def _decoded_size(self) -> tuple[int, int]:
@@ -111,12 +115,15 @@ class AvFrame:
         return _plane(frame, 0)[:height:step, :width:step]
 
     def yuv420(self) -> Yuv420:
-        return self._packed(self._as_planar(), self._decoded_size)
+        return self._as420(squared(self._decoded_size, self._pixel_shape))
 
     def small420(self, width: int, height: int) -> Yuv420:
-        if (width, height) == self._decoded_size:
-            return self._packed(self._as_planar(), self._decoded_size)
-        return self._packed(_reformatted(self._here(), "yuv420p", (width, height)), (width, height))
+        return self._as420((width, height))
+
+    def _as420(self, size: tuple[int, int]) -> Yuv420:
+        if size == self._decoded_size:
+            return self._packed(self._as_planar(), size)
+        return self._packed(_reformatted(self._here(), "yuv420p", size), size)
 
     def _packed(self, frame: av.VideoFrame, size: tuple[int, int]) -> Yuv420:
         width, height = size
@@ -130,10 +137,14 @@ class AvFrame:
 
     def bgr(self, width: int, height: int) -> NDArray[np.uint8]:
         here = self._here()
-        if here.format.name in _PLANAR_420 and width < self._decoded_size[0] and here.colorspace not in _HDR_MATRICES:
+        if here.format.name in _PLANAR_420 and self._is_larger(width, height) and here.colorspace not in _HDR_MATRICES:
             return self._shrunk(width, height)
         scaled = _reformatted(here, "bgr24", (width, height))
         return np.array(_plane(scaled, 0)[:, : width * 3], order="C").reshape(height, width, 3)
+
+    def _is_larger(self, width: int, height: int) -> bool:
+        decoded_width, decoded_height = self._decoded_size
+        return width < decoded_width and height <= decoded_height
 
     def _shrunk(self, width: int, height: int) -> NDArray[np.uint8]:
         """Scaled plane by plane, which takes half of swscale's time, and converted as faces are that are cut out."""
@@ -158,6 +169,13 @@ class AvFrame:
         if pixels is not None:
             self._frame = self._frame.reformat(format=pixels.name, threads=1)
         return self._frame
+
+
+def squared(size: tuple[int, int], pixel_shape: float) -> tuple[int, int]:
+    """Even width and height of a picture of square pixels that shows one of pixels of this width to height, and loses
+    none of them."""
+    width, height = size[0] * max(1.0, pixel_shape), size[1] * max(1.0, 1 / pixel_shape)
+    return 2 * round(width / 2), 2 * round(height / 2)
 
 
 def _reformatted(frame: av.VideoFrame, pixels: str, size: tuple[int, int]) -> av.VideoFrame:

@@ -24,6 +24,8 @@ from streamd.sources.pacing import Clock
 
 MAX_FPS = 240.0
 """Nominal rates above this are clock rates that a stream gives for want of a better one."""
+MAX_PIXEL_SHAPE, SQUARE = 3.0, 0.01
+"""Pixels that are said to be longer are not believed; those that differ by less from a square are squares."""
 MAX_DAMAGE = 200
 """Unreadable packets in a row after which a stream counts as ended."""
 _WEBCAM = re.compile(r"/dev/video\d+$")
@@ -72,7 +74,8 @@ class Demuxer:
     @property
     def fps(self) -> float:
         """Nominal; 0 where the stream does not say."""
-        rate = float(self.stream.average_rate or self.stream.guessed_rate or 0)
+        # Not what FFmpeg guesses where neither says: of H.264 it takes fields for frames, of MJPEG any rate will do.
+        rate = float(self.stream.average_rate or self.stream.codec_context.framerate or 0)
         return rate if 0 < rate <= MAX_FPS else 0.0
 
     @property
@@ -94,9 +97,10 @@ class Demuxer:
 
     @property
     def pixel_shape(self) -> float:
-        """Width to height of a pixel: not square where the stream says so."""
-        told = self.stream.codec_context.sample_aspect_ratio or self.stream.sample_aspect_ratio
-        return float(told) if told and told > 0 else 1.0
+        """Width to height of a pixel: not square where the stream says so, as old recorders' do."""
+        told = float(self.stream.codec_context.sample_aspect_ratio or self.stream.sample_aspect_ratio or 1)
+        believed = 1 / MAX_PIXEL_SHAPE <= told <= MAX_PIXEL_SHAPE and abs(told - 1) > SQUARE
+        return told if believed else 1.0
 
     def open(self) -> None:
         self.close()
@@ -125,6 +129,12 @@ class Demuxer:
     def recorded(self) -> bool:
         """Whether it is a recording behind http."""
         return self._url.startswith("http") and self.container.duration is not None
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a picture behind http, or several one after the other."""
+        name = self.container.format.name
+        return not self.is_file and (name == "image2" or name.endswith("_pipe"))
 
     def next(self) -> Packet | None:
         """The next packet, None where one was damaged. Raises EndOfPackets, SourceLost."""

@@ -19,9 +19,9 @@ import av
 import av.error
 
 from streamd.config import CaptureConfig
-from streamd.errors import SourceError
+from streamd.errors import SourceDenied, SourceError
 from streamd.sources.aligning import StreamTime
-from streamd.sources.avframe import media_s
+from streamd.sources.avframe import media_s, squared
 from streamd.sources.backlog import Backlog
 from streamd.sources.costs import Cost
 from streamd.sources.demuxing import MAX_DAMAGE, Demuxer, EndOfPackets, notice, stamp_s
@@ -66,7 +66,7 @@ class MainStream:
         self._decoding = threading.Lock()
         """Guards the decoder. Taken before ``_changed``."""
         self._size: tuple[int, int] | None = None
-        self._shape: float | None = None
+        self._pixel_shape = 1.0
         self._backlog: Backlog[Packet] = Backlog()
         self._passed_before = 0
         self._fps = FALLBACK_FPS
@@ -96,15 +96,15 @@ class MainStream:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Width and height, even; None where there is no stream, or has been none for a while."""
+        """Width and height in square pixels, even; None where there is no stream, or has been none for a while."""
         with self._changed:
             return self._size if self._clock.now_s() - self._packet_at_s < GONE_S else None
 
     @property
-    def shape(self) -> float | None:
-        """Width to height as displayed."""
+    def pixel_shape(self) -> float:
+        """Width to height of a pixel of its frames."""
         with self._changed:
-            return self._shape
+            return self._pixel_shape
 
     def expect(self, moment_s: float) -> None:
         """A picture of this moment may be asked for next: the frame nearest to it is kept."""
@@ -143,7 +143,7 @@ class MainStream:
         return newest_s >= moment_s - 0.5 / self._fps or (bool(self._recent) and moment_s - newest_s > STALLED_S)
 
     def _run(self) -> None:
-        failures = 0
+        failures = denials = 0
         told = ""
         while not self._stop.is_set():
             try:
@@ -151,13 +151,14 @@ class MainStream:
             except (SourceError, EndOfPackets) as error:
                 failure = error if isinstance(error, SourceError) else self._demuxer.lost()
                 failures = 0 if self.work.up else failures + 1
+                denials = denials + 1 if isinstance(failure, SourceDenied) else 0
                 if str(failure) != told and not self._stop.is_set():
                     told = str(failure)
                     logger.warning("main stream: %s", failure)
             finally:
                 self._leave()
             self._tried.set()
-            self._stop.wait(retry_pause_s(self._config, failures))
+            self._stop.wait(retry_pause_s(self._config, failures, denials))
 
     def _follow(self) -> None:
         self._demuxer.open()
@@ -247,8 +248,8 @@ class MainStream:
 
     def _show(self, frame: av.VideoFrame) -> None:
         with self._changed:
-            self._size = frame.width & ~1, frame.height & ~1
-            self._shape = frame.width / frame.height * self._demuxer.pixel_shape
+            self._pixel_shape = self._demuxer.pixel_shape
+            self._size = squared((frame.width & ~1, frame.height & ~1), self._pixel_shape)
             self.work.up = True
             self._recent.append(frame)
             wanted_s = self._expected_s

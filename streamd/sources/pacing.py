@@ -15,7 +15,13 @@ MAX_STEP_S = 5.0
 frames are given, up to four seconds apart."""
 SLACK_S = 0.5
 """How late a live recording (HLS) may be before its schedule is moved."""
+LONGEST_DENIAL = 10.0
+"""Of ``retry_max_s``: the longest pause after a wrong password. Whoever corrects it in the configuration does not wait,
+for the camera's process begins anew."""
 FALLBACK_FPS = 25.0
+KEY_PATIENCE = 6
+"""Of ``read_timeout_s``: so long the first key frame is awaited while packets come. Recorders and cameras that save
+bytes have them up to 20 s apart, and not all send one to whoever connects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,16 @@ class Clock:
         return self.wall_s() - (self.now_s() - at_s)
 
 
-def retry_pause_s(config: CaptureConfig, failures: int) -> float:
+def retry_pause_s(config: CaptureConfig, failures: int, denials: int = 0) -> float:
     """The pause before a lost camera is tried again, after so many failures in a row.
 
-    Exponential, with up to a quarter of jitter, so that cameras behind one switch do not return as one.
+    Exponential, with up to a quarter of jitter, so that cameras behind one switch do not return as one. After
+    ``denials`` in a row it begins where else it ends: cameras lock out whoever gives five wrong passwords in a while.
     """
-    pause_s = doubled_s(config.retry_min_s, config.retry_max_s, failures - 1)
+    if denials:
+        pause_s = doubled_s(config.retry_max_s, config.retry_max_s * LONGEST_DENIAL, denials - 1)
+    else:
+        pause_s = doubled_s(config.retry_min_s, config.retry_max_s, failures - 1)
     return pause_s * (1 + 0.25 * random.random())
 
 

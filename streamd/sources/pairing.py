@@ -110,10 +110,9 @@ class PairedSource:
 
     def _compare(self, frame: AvFrame, main: MainStream) -> None:
         """Raises SourceRejected where the two do not show the same view."""
-        shape, size = main.shape, main.size
         width, height = frame.size
-        if shape and size and abs(width / height * self._sub.pixel_shape / shape - 1) > SHAPE_TOLERANCE:
-            main_width, main_height = size
+        main_width, main_height = main.size or frame.size
+        if abs(width / height * main_height / main_width - 1) > SHAPE_TOLERANCE:
             raise SourceRejected(
                 f"{self._where}: the sub-stream is {width}x{height}, of another shape than the main stream's "
                 f"{main_width}x{main_height}: set both to one width to height, or leave substream out"
@@ -184,7 +183,12 @@ class PairedFrame:
         return frames[self._resemblance.choose(thumb(self._sub.luma(1)), moment_s, candidates)]
 
     def _as_main(self, frame: av.VideoFrame) -> AvFrame:
-        return AvFrame(frame, captured_at_s=self.captured_at_s, captured_wall_s=self.captured_wall_s)
+        return AvFrame(
+            frame,
+            captured_at_s=self.captured_at_s,
+            captured_wall_s=self.captured_wall_s,
+            pixel_shape=self._main.pixel_shape,
+        )
 
     @property
     def moment_s(self) -> float | None:

@@ -21,8 +21,17 @@ class TurnedFrame(AvFrame):
 
     __slots__ = ("_turns",)
 
-    def __init__(self, frame: av.VideoFrame, turns: int, *, captured_at_s: float, captured_wall_s: float) -> None:
-        super().__init__(frame, captured_at_s=captured_at_s, captured_wall_s=captured_wall_s)
+    def __init__(
+        self,
+        frame: av.VideoFrame,
+        turns: int,
+        *,
+        captured_at_s: float,
+        captured_wall_s: float,
+        pixel_shape: float = 1.0,
+    ) -> None:
+        """``pixel_shape`` as of the frame that lies."""
+        super().__init__(frame, captured_at_s=captured_at_s, captured_wall_s=captured_wall_s, pixel_shape=pixel_shape)
         self._turns = turns
 
     @property

@@ -48,6 +48,8 @@ class Camera(BaseHTTPRequestHandler):
             self._mjpeg(10)
             if path == "/stuck":
                 self.stopping.wait(20)
+        elif path in ("/snapshot", "/snapshot.jpg"):
+            self._answer("image/jpeg", cv2.imencode(".jpg", patches(*SIZE))[1].tobytes())
         elif path == "/text":
             self._answer("text/plain", b"this is not a video\n" * 200)
         elif path == "/live.m3u8":
@@ -128,7 +130,8 @@ def read_until_lost(source: Source) -> tuple[SourceError, float]:
 
 def test_mjpeg_is_read_in_its_colours_and_without_brooding(camera: str) -> None:
     began_s = time.monotonic()
-    source = opened(f"http://{camera}/mjpeg")
+    source = open_source(f"http://{camera}/mjpeg", CaptureConfig(read_timeout_s=1.0))
+    assert source.open().fps == 0, "it does not say"
     frame = source.read(1.0)
     assert time.monotonic() - began_s < 2.0
     np.testing.assert_allclose(bar_centres(frame.bgr(*SIZE)), PATCHES, atol=10)
@@ -184,6 +187,15 @@ def test_a_missing_page_is_rejected(camera: str) -> None:
 def test_a_page_that_is_no_video_fails_with_a_reason(camera: str) -> None:
     with pytest.raises((SourceLost, SourceRejected), match="invalid data"):
         opened(f"http://{camera}/text?token=hunter2")
+
+
+@pytest.mark.parametrize("name", ["snapshot", "snapshot.jpg"])
+def test_a_single_picture_is_no_stream(camera: str, name: str) -> None:
+    source = opened(f"http://{camera}/{name}?channel=1")
+    error, _ = read_until_lost(source)
+    source.close()
+    assert isinstance(error, SourceRejected)
+    assert "give the address of a stream" in str(error)
 
 
 def test_a_recording_behind_http_is_paced_and_looped_like_a_file(camera: str) -> None:

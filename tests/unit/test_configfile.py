@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamd.config import Config, redacted_url
+from streamd.config import Config, redact, redacted_url
 from streamd.configfile import MAX_BYTES, load_config, load_text
 from streamd.errors import ConfigError, ConfigProblem
 from streamd.events import timestamp
@@ -257,11 +257,15 @@ def test_a_password_in_a_url_is_never_shown(url: str) -> None:
         ("rtsp://bob:ge#heim@cam/1", "rtsp://***@cam/1"),
         ("rtsp://bob:ge/h?eim@cam/1", "rtsp://***@cam/1"),
         ("rtsp://bob:geheim@[::1", "rtsp://***@[::1"),
+        ("rtsp://cam/user=bob_password=ge_heim_channel=1.sdp", "rtsp://cam/user=bob_password=***"),
+        ("rtsp://cam/user=bob&Passwd=geheim&stream=0.sdp?real", "rtsp://cam/user=bob&Passwd=***"),
+        ("http://cam/pwd=/1", "http://cam/pwd=***"),
         ("/videos/a?b#c.mp4", "/videos/a?b#c.mp4"),
     ],
 )
 def test_an_address_is_shown_without_its_password_though_it_is_none(url: str, shown: str) -> None:
     assert redacted_url(url) == shown
+    assert "heim" not in redact(f"cannot open '{url}'")
 
 
 # Paths

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from streamd.config import CaptureConfig
 from streamd.domain import Yuv420
-from streamd.errors import SourceEnded, SourceError, SourceLost, SourceRejected
+from streamd.errors import SourceDenied, SourceEnded, SourceError, SourceLost, SourceRejected
 from streamd.interfaces import DecoderWork, SourceInfo
 from streamd.motion import CutDetector
 from streamd.reading import Reader
+from streamd.sources.pacing import retry_pause_s
 
 CONFIG = CaptureConfig(retry_min_s=0.01, retry_max_s=0.02)
 
@@ -165,7 +166,12 @@ def test_a_lost_camera_is_opened_again(running: Start) -> None:
 def failures(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many failures in a row each pause counted."""
     counted: list[int] = []
-    monkeypatch.setattr("streamd.reading.retry_pause_s", lambda config, failures: counted.append(failures) or 0.0)
+
+    def pause_s(config: CaptureConfig, failures: int, denials: int) -> float:
+        counted.append(failures)
+        return 0.0
+
+    monkeypatch.setattr("streamd.reading.retry_pause_s", pause_s)
     return counted
 
 
@@ -191,6 +197,24 @@ def test_a_camera_that_was_there_for_long_is_tried_again_at_once(
     source.release(6)
     until(lambda: len(failures) == 3)
     assert failures == [0, 0, 0]
+
+
+def test_a_camera_that_denies_the_password_is_tried_seldom(running: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses_s: list[float] = []
+
+    def pause_s(*counted: object) -> float:
+        pauses_s.append(retry_pause_s(CaptureConfig(), *counted[1:]))  # type: ignore[arg-type]
+        return 0.0
+
+    monkeypatch.setattr("streamd.reading.retry_pause_s", pause_s)
+    monkeypatch.setattr("streamd.sources.pacing.random.random", lambda: 0.0)
+    refused = [SourceDenied("wrong password")] * 6
+    source = Scripted(*refused, SourceLost("cable"), SourceDenied("wrong password"))
+    running(source)
+    source.release(8)
+    until(lambda: len(pauses_s) >= 8)
+    assert pauses_s[:6] == [30, 60, 120, 240, 300, 300]
+    assert pauses_s[6:8] == [30, 30]
 
 
 def test_the_state_says_why_in_words(running: Start) -> None:
@@ -250,6 +274,16 @@ def test_a_decoder_that_does_not_return_counts_as_hung(running: Start) -> None:
     now_s = time.monotonic()
     assert not reader.hung(now_s)
     assert reader.hung(now_s + 2 * CONFIG.read_timeout_s + 1.5)
+
+
+def test_a_source_that_gets_packets_but_no_picture_yet_does_not_count_as_hung(running: Start) -> None:
+    source = Scripted()
+    reader = running(source)
+    until(lambda: source.opened == 1)
+    now_s = time.monotonic() + 2 * CONFIG.open_timeout_s + 1.5
+    source.work.packet_at_s = now_s - 0.1
+    assert not reader.hung(now_s)
+    assert reader.hung(now_s + 2 * CONFIG.open_timeout_s + 1.5)
 
 
 def test_a_film_that_has_ended_does_not_count_as_hung(running: Start) -> None:

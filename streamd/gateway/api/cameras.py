@@ -20,7 +20,8 @@ from streamd.gateway.services import Services
 from streamd.journal import Filter, Journal, readable
 from streamd.scrape import Scrape
 
-TRIAL_S = 40.0
+TRIAL_S = 50.0
+"""Two streams, each of which may have its key frames far apart."""
 RATE_OVER_S = 2.0
 """Rates are those since the last look that is at least so old."""
 _STATES = (EventType.CAMERA_ONLINE.value, EventType.CAMERA_OFFLINE.value)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import socket
 
 import av.error
 import pytest
 
-from streamd.errors import SourceError, SourceLost, SourceRejected
+from streamd.errors import SourceDenied, SourceError, SourceLost, SourceRejected
 from streamd.sources.failures import in_words
 
 SECRET = "rtsp://admin:hunter2@cam/1"
@@ -20,8 +21,8 @@ def fault(kind: type[Exception], number: int) -> Exception:
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (fault(av.error.HTTPUnauthorizedError, 1), SourceRejected, "401"),
-        (fault(av.error.HTTPForbiddenError, 1), SourceRejected, "403"),
+        (fault(av.error.HTTPUnauthorizedError, 1), SourceDenied, "401"),
+        (fault(av.error.HTTPForbiddenError, 1), SourceDenied, "403"),
         (fault(av.error.HTTPNotFoundError, 1), SourceRejected, "404"),
         (fault(av.error.DecoderNotFoundError, 1), SourceRejected, "no decoder"),
         (fault(av.error.ProtocolNotFoundError, 1), SourceRejected, "not supported"),
@@ -31,6 +32,7 @@ def fault(kind: type[Exception], number: int) -> Exception:
         (fault(av.error.ExitError, 1), SourceLost, "no answer for 5 s"),
         (fault(av.error.TimeoutError, errno.ETIMEDOUT), SourceLost, "no answer for 5 s"),
         (fault(av.error.OSError, errno.EHOSTUNREACH), SourceLost, "no route to host"),
+        (fault(av.error.OSError, errno.EPROTONOSUPPORT), SourceLost, "the other one"),
         (fault(av.error.InvalidDataError, 1094995529), SourceLost, "invalid data"),
         (UnicodeEncodeError("utf-8", SECRET, 0, 1, "surrogates"), SourceLost, "UnicodeEncodeError"),
     ],
@@ -49,3 +51,15 @@ def test_what_is_unclear_about_a_file_is_final() -> None:
     said = in_words(fault(av.error.InvalidDataError, 1094995529), where="clip.mp4", live=False)
     assert isinstance(said, SourceRejected)
     assert str(said) == "clip.mp4: not a video that can be read (invalid data)"
+
+
+def test_a_host_without_an_address_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(host: str, port: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    broken = fault(av.error.OSError, errno.EIO)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert "no address is known for the host 'cam'" in str(in_words(broken, where="rtsp://***@cam/1", live=True))
+    assert "input/output error" in str(in_words(broken, where="/dev/video0", live=True))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port: [])
+    assert "input/output error" in str(in_words(broken, where="rtsp://***@cam/1", live=True))

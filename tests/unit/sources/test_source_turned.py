@@ -64,5 +64,13 @@ def test_a_film_is_upright_in_every_form(tmp_path: Path, clockwise: int) -> None
     assert np.array_equal(frame.luma(1), frame.yuv420().planes[:240])
 
 
+@pytest.mark.parametrize("clockwise", MATRICES)
+def test_the_size_that_is_told_is_that_of_what_is_shown(tmp_path: Path, clockwise: int) -> None:
+    source = AvSource(str(film(tmp_path / "a.mp4", clockwise)), config=CaptureConfig())
+    info = source.open()
+    source.close()
+    assert (info.width, info.height) == (320, 240)
+
+
 def test_it_stays_so_while_nothing_moves(tmp_path: Path) -> None:
     assert {frame.size for frame in frames(film(tmp_path / "a.mp4", 90, count=80), resting=True)} == {(320, 240)}
