@@ -19,7 +19,11 @@ from streamd.journalfile import connected, in_words
 
 ERASED = "a person was here who has been forgotten"
 AROUND_S = 20.0
-"""A picture is written, and its event committed, within this time of each other."""
+"""Before somebody is forgotten: a worker may have decided then what it sends afterwards."""
+UNDER_WAY_S = 10.0
+"""A picture younger than this may be of an event that is not committed yet."""
+WRITTEN_WITHIN_S = 60.0
+"""A picture is written so long after its event at most."""
 _TRACK = re.compile(rb'"track":("(?:[^"\\]|\\.)*")')
 _NAMING = frozenset({EventType.FACE_IDENTIFIED, EventType.FACE_REVISED})
 
@@ -215,9 +219,9 @@ def delete_pictures(folder: Path, names: Collection[str]) -> None:
 def _delete_nameless(folder: Path, db: sqlite3.Connection, since_wall_s: float) -> None:
     """Delete pictures since then that no event names, but for the newest: their events are on their way."""
     query = "SELECT body FROM events WHERE at >= ? AND instr(body, CAST('\"snapshot\"' AS BLOB))"
-    events = _readable(db.execute(query, (timestamp(since_wall_s - AROUND_S),)))
+    events = _readable(db.execute(query, (timestamp(since_wall_s - WRITTEN_WITHIN_S),)))
     named = {folder / str(path) for event in events for path in (event.snapshot or {}).values()}
-    until_wall_s = time.time() - AROUND_S / 2
+    until_wall_s = time.time() - UNDER_WAY_S
     for path in folder.glob("*/*"):
         try:
             if path not in named and since_wall_s <= path.stat().st_mtime < until_wall_s:

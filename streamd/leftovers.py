@@ -22,6 +22,8 @@ LOOKED_BACK = 1000
 """Events; pictures from before them are not looked at."""
 LATE_S = 60.0
 """A picture is written so long after its event at most."""
+SETTLED_S = 10.0
+"""What arrived at the publisher before is in the journal so long after it took an event that came later."""
 DAYS = 2
 """Folders of pictures that are looked into: the newest."""
 _NAME = re.compile(r"(?P<camera>.+)-[^-]+-\d+-[^-]+-(?:face|frame)\..+")
@@ -48,11 +50,16 @@ class Leftovers:
                 self._suspects.append(path)
 
     def look(self, now_s: float, *, journal_works: bool) -> int:
-        """Delete what is left, once it is time; how many went. Cheap until then, and afterwards."""
+        """Delete what is left, once it is time; how many went. Cheap until then, and afterwards.
+
+        Args:
+            now_s: infinite at the end of the work.
+            journal_works: whether it has what was sent since.
+        """
         if not self._suspects:
             return 0
         if self._due_s is None:
-            self._due_s = now_s + LATE_S if journal_works else None
+            self._due_s = now_s + SETTLED_S if journal_works else None
             return 0
         if now_s < self._due_s:
             return 0

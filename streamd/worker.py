@@ -122,7 +122,9 @@ class Worker:
         while not self._context.draining and not (self._handover and self._handover.is_due):
             woken = dict(poller.poll(math.ceil(self._wait_s() * 1000)))
             self._step(time.monotonic(), woken)
-        return self._drain()
+        code = self._drain()
+        self._clear_leftovers(math.inf)
+        return code
 
     def _step(self, now_s: float, woken: Collection[object]) -> None:
         self._context.turn(woken)
@@ -255,11 +257,14 @@ class Worker:
                 self._offline(camera, "silent", "no sign of the capture process")
         self._tell_news()
         self._tell_trouble()
+        self._clear_leftovers(now_s)
+        if self._gallery_link is not None:
+            self._send_all(self._gallery_link.events())
+
+    def _clear_leftovers(self, now_s: float) -> None:
         if self._leftovers is not None:
             journal_works = self._sender.taken > 0 and not self._sender.unacknowledged
             self._leftovers.look(now_s, journal_works=journal_works)
-        if self._gallery_link is not None:
-            self._send_all(self._gallery_link.events())
 
     def _tell_news(self) -> None:
         """What became of people: told once the journal has it, so that a worker that is killed loses none of it."""

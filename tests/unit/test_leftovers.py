@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from publisherprocess import an_event
 
 from streamd.journal import Entry, Journal
-from streamd.leftovers import LATE_S, Leftovers
+from streamd.leftovers import LATE_S, SETTLED_S, Leftovers
 
 TOLD_S = 1_790_000_000.0
 
@@ -54,16 +55,16 @@ def test_pictures_of_events_that_wait_for_room_are_no_leftovers(tmp_path: Path) 
             assert found.look(now_s, journal_works=False) == 0
         fresh = written(pictures, "door-77b0-1-cccccccc-face.jpg", at_s=later_s)
         assert found.look(1000.0, journal_works=True) == 0
-        assert found.look(1000.0 + LATE_S - 1, journal_works=True) == 0
+        assert found.look(1000.0 + SETTLED_S - 1, journal_works=True) == 0
         told = replace(an_event(2, camera="door", wall_s=later_s), snapshot={"face": waits})
         opened.append([Entry("w", "e", 2, told)])
-        assert found.look(1000.0 + LATE_S, journal_works=False) == 1
+        assert found.look(1000.0 + SETTLED_S, journal_works=False) == 1
     assert left(pictures) == {waits, fresh}
 
 
 def cleared(found: Leftovers) -> int:
     found.look(0.0, journal_works=True)
-    return found.look(LATE_S, journal_works=True)
+    return found.look(math.inf, journal_works=True)
 
 
 def left(pictures: Path) -> set[str]:
