@@ -22,7 +22,8 @@ from rtsp_fixtures import RtspServer, placed
 from watcher import Watcher, hang_up, post_sdp, post_sdp_until_there_is_time
 
 from streamd.drawing import COLOURS
-from streamd.gateway.api.events import MOST_STREAMS, PULSE_S
+from streamd.gateway.api.events import PULSE_S
+from streamd.gateway.eventfeed import MOST_STREAMS
 
 Picture = NDArray[np.uint8]
 STEP_PX = 4
