@@ -513,7 +513,7 @@ class Config(Section):
 # As far as the last @: a password may hold a slash. What is hidden too much is better than too little.
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
 # Some recorders want it in the path: rtsp://HOST/user=admin_password=secret_channel=1_stream=0.sdp
-_IN_PATH = re.compile(r"(://[^\s'\"]*?(?:passw\w*?|pass|pwd)=)[^\s'\"]*", re.IGNORECASE)
+_IN_PATH = re.compile(r"(://[^\s'\"]*?(?:passw\w*?|pass|pwd)=)[^\s'\"]*(?<!:)", re.IGNORECASE)
 
 
 def redact(text: str) -> str:

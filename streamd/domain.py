@@ -1,6 +1,7 @@
 """What streamd talks about. Every convention of the system is stated here, once.
 
-* **Pictures** are uint8. Three-channel arrays are BGR, shape (h, w, 3), unless a name says otherwise.
+* **Pictures** are uint8. Three-channel arrays are BGR, shape (h, w, 3), unless a name says otherwise. Their
+  pixels are square.
 * **Boxes** are float pixels ``x1, y1, x2, y2`` of the picture they belong to; x2 and y2 are exclusive.
 * **Landmarks** are float32 of shape (5, 2), pixels, in the order of YuNet and ArcFace: the eye on the
   left of the picture (the subject's right), the eye on the right, the nose tip, the mouth corner on

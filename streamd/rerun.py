@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamd.config import CameraConfig, Config
 from streamd.domain import FrameId, Track
+from streamd.elapsed import Elapsed
 from streamd.errors import SourceEnded
 from streamd.events import Event
 from streamd.interfaces import DecodedFrame
@@ -124,16 +125,13 @@ class Rerun:
     def _frames(self) -> Iterator[tuple[DecodedFrame, float]]:
         source = open_source(str(self._video), self._config.capture)
         try:
-            source.open()
-            first_s = None
+            elapsed = Elapsed(source.open().fps)
             while True:
                 try:
                     frame = source.read(_READ_TIMEOUT_S)
                 except SourceEnded:
                     return
-                first_s = frame.media_s if first_s is None else first_s
-                # Time stamps that go back, as where clips were joined, do not turn the clock back.
-                at_s = max(self.played.seconds, frame.media_s - first_s)
+                at_s = elapsed.at_s(frame.media_s)
                 self.played = replace(self.played, frames=self.played.frames + 1, seconds=at_s)
                 yield frame, at_s
         finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from streamd.elapsed import Elapsed
 from streamd.errors import PhotoRefused, SourceEnded
 from streamd.gallery.examiner import PhotoExaminer
 from streamd.gallery.hygiene import Bars, largest_group
@@ -65,13 +66,12 @@ def look_through(
     Raises:
         SourceLost, SourceRejected: the stream cannot be read.
     """
-    footage, origin_s, due_s = Footage(), None, 0.0
-    source.open()
+    footage, due_s = Footage(), 0.0
+    elapsed = Elapsed(source.open().fps)
     try:
         while True:
             frame = source.read(_READ_TIMEOUT_S)
-            origin_s = frame.media_s if origin_s is None else origin_s
-            at_s = frame.media_s - origin_s
+            at_s = elapsed.at_s(frame.media_s)
             if at_s >= seconds:
                 break
             if at_s < due_s:

@@ -73,6 +73,18 @@ def test_a_cut_ends_the_story_and_the_score_is_right(config: Path, clip: Path, g
     assert (summary["presences"], summary["identified"], summary["frames"]) == (1, 1, 60)
 
 
+def test_a_film_without_time_stamps_is_looked_at_all_the_same(
+    config: Path, clip: Path, gallery: Path, tmp_path: Path
+) -> None:
+    raw = tmp_path / "door.h264"
+    with av.open(str(clip)) as film:
+        stream = film.streams.video[0]
+        plain = av.BitStreamFilterContext("h264_mp4toannexb", stream)
+        raw.write_bytes(b"".join(bytes(out) for packet in film.demux(stream) for out in plain.filter(packet)))
+    done = replay(raw, "-c", config, "--gallery", gallery, "--json")
+    assert [json.loads(line).get("type") for line in done.stdout.splitlines()].count("face.appeared") == 2
+
+
 def test_twice_the_same_but_for_ids(config: Path, clip: Path, gallery: Path) -> None:
     first, second = (
         re.sub(r'"(id|revises)":"[0-9a-f]+"', "", replay(clip, "-c", config, "--gallery", gallery, "--json").stdout)

@@ -265,6 +265,7 @@ def test_a_password_in_a_url_is_never_shown(url: str) -> None:
 )
 def test_an_address_is_shown_without_its_password_though_it_is_none(url: str, shown: str) -> None:
     assert redacted_url(url) == shown
+    assert redact(f"{redacted_url(url)}: gone") == f"{shown}: gone"
     assert "heim" not in redact(f"cannot open '{url}'")
 
 

@@ -17,6 +17,7 @@ from streamd.gallery.examiner import PhotoExaminer
 from streamd.gallery.footage import Footage, Shot, best_views, look_through
 from streamd.gallery.hygiene import Bars, largest_group
 from streamd.gallery.store import GalleryStore
+from streamd.sources.images import ImageFrame
 from streamd.sources.opening import open_source
 
 BARS = Bars(ColourEmbedder.scores)
@@ -130,6 +131,11 @@ def test_nobody_is_enrolled_from_behind_a_cameras_mask(frames: Path, enroller: E
 
 
 def test_only_so_many_seconds_are_looked_at(frames: Path) -> None:
+    assert look(frames, seconds=1.0).frames == 4
+
+
+def test_a_film_without_time_stamps_is_looked_through(frames: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFrame, "media_s", property(lambda frame: 0.0, lambda frame, told: None))
     assert look(frames, seconds=1.0).frames == 4
 
 
