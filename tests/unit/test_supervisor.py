@@ -12,6 +12,7 @@ from streamd.access import hash_token
 from streamd.childprocess import ENGINES_TIMEOUT_S, GPU_TIMEOUT_S, policy
 from streamd.config import CameraConfig, Config, DetectionConfig, LogConfig, WorkersConfig
 from streamd.errors import DiskFull, ExitCode, UnavailableError, UsageError
+from streamd.lifecycle import State
 from streamd.sockets import Sockets
 from streamd.specs import Spec, assignment, specs
 from streamd.statedir import lock_state, prepare_directories
@@ -280,7 +281,7 @@ def test_only_a_child_that_fails_is_warned_of(supervisor: Supervisor, caplog: py
     caplog.set_level(logging.INFO)
     for name, code in (("worker@0", ExitCode.OK), ("publisher", ExitCode.INTERNAL)):
         supervisor._ended(supervisor._children[name], code, 0.0)
-        assert supervisor._children[name].lifecycle.wanted
+        assert supervisor._children[name].lifecycle.state is State.BACKOFF, "it is started again"
     levels = {r.getMessage().partition(" ")[0]: r.levelname for r in caplog.records if " ended: " in r.getMessage()}
     assert levels == {"worker@0": "INFO", "publisher": "WARNING"}
 
