@@ -117,7 +117,7 @@ def test_everybody_is_known_to_the_next_embedder_though_its_worker_is_killed(
     make_daemon: MakeDaemon, models: Path, comings: Path
 ) -> None:
     old, new = manifest_of(models, "sface").model_id, manifest_of(models, "turned").model_id
-    cameras = {"door": {"url": str(comings)}}
+    cameras = {"door": {"url": str(comings), "capture": {"image_fps": 4}}}
     daemon = make_daemon(cameras, extra={"models_dir": str(models)})
     file = daemon.state / "gallery.sqlite"
     daemon.state.mkdir()

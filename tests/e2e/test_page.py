@@ -368,20 +368,20 @@ def test_a_browsers_camera_is_sent_and_recognised(
         context.close()
 
 
-@pytest.mark.parametrize("ahead_s", [26 * 3600, -26 * 3600])
 def test_a_browser_whose_clock_is_wrong_tells_how_long_ago_it_was(
-    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path, ahead_s: float
+    make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path
 ) -> None:
     with make_daemon({"door": {"url": str(visits), "capture": {"image_fps": 5}}}) as daemon:
         daemon.await_event("face.identified", name=OBAMA)
-        visitor = visit(daemon)
-        visitor.page.clock.set_system_time(time.time() + ahead_s)
-        page = visitor.open("/")
-        rows = page.get_by_test_id("lately").locator("time")
-        expect(rows.last).to_have_text(re.compile(r"^\d+ (s|min) ago$"))
-        page = visitor.open("/#/cameras")
-        expect(page.get_by_text(re.compile(r"^for \d+ (s|min)$"))).to_be_visible()
-        assert visitor.complaints == []
+        for ahead_s in (26 * 3600, -26 * 3600):
+            visitor = visit(daemon)
+            visitor.page.clock.set_system_time(time.time() + ahead_s)
+            page = visitor.open("/")
+            rows = page.get_by_test_id("lately").locator("time")
+            expect(rows.last).to_have_text(re.compile(r"^\d+ (s|min) ago$"))
+            page = visitor.open("/#/cameras")
+            expect(page.get_by_text(re.compile(r"^for \d+ (s|min)$"))).to_be_visible()
+            assert visitor.complaints == []
 
 
 def test_every_view_is_light_and_without_an_error(make_daemon: MakeDaemon, visit: MakeVisitor, visits: Path) -> None:
