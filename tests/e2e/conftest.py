@@ -17,7 +17,15 @@ from rtsp_fixtures import RtspServer, placed
 SIZE = (640, 360)
 OBAMA = "Barack Obama"
 
+LONG = ("page", "daemon_faults", "delivery_kills", "docs", "gallery_kills", "embedder_change", "daemon_workers")
+"""Files that take longest, which are begun first: the others fill what is left."""
+
 MakeDaemon = Callable[..., Daemon]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {f"test_{name}": number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
 
 @pytest.fixture
