@@ -32,13 +32,13 @@ check: install
 
 test: check models
 	$(BIN)/pytest -q -n 4 -p no:schemathesis tests/unit tests/property tests/golden
-	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/e2e
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 unit: install
 	$(BIN)/pytest -q -n 4 -p no:schemathesis -m "not models" tests/unit
 
 e2e: models
-	$(BIN)/pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/e2e
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests/e2e
 
 # For a release: docs/releasing.md.
 dist: install
