@@ -12,7 +12,7 @@ import yaml
 from streamd.gallery.audit import audit
 from streamd.gallery.store import GalleryStore
 
-PHOTOS = 10
+PHOTOS = 16
 
 
 def photos_of(portrait: Path, folder: Path) -> None:
